@@ -1,0 +1,26 @@
+"""genre: learns the genre, or the several genres, of music from mel spectrograms.
+
+From Python: ``genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))`` and ``genre.load(RUN)``.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Imported when first used: `--help` and a mistake in the configuration should not wait for PyTorch.
+_HOMES = {
+    "command": "cli",
+    "compose": "config",
+    "evaluate": "evaluation",
+    "load": "prediction",
+    "train": "training",
+    "Mistake": "errors",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genre' has no attribute '{name}'")
+    return getattr(import_module(f"genre.{_HOMES[name]}"), name)

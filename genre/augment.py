@@ -1,0 +1,130 @@
+"""Random variations of training examples, each drawn for itself, whole batches at a time on the device.
+
+Mixing, equalisation and noise act on mel power, where sounds add; shift, zoom and masks act on the picture.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+EQUALIZER_KNOTS = 6
+NOISE_RANGE_DB = 30.0
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How strongly training examples vary; 0 turns a variation off.
+
+    Args:
+        shift: largest shift in time, as a share of the picture's width; the border is repeated.
+        zoom: largest zoom in or out, drawn for each axis, as a share.
+        equalize: standard deviation of a random smooth gain over the mel bands, in dB.
+        noise: loudest noise, in dB below the clip's maximum (negative); each clip draws its level from the 30 dB below.
+        time_masks: number of silenced stretches a picture (SpecAugment, Park et al. 2019).
+        time_mask: longest of them, as a share of the width.
+        frequency_masks: number of silenced bands a picture.
+        frequency_mask: widest of them, as a share of the height.
+        mix: probability that an example is mixed with one of other genres in its batch.
+        mix_ratio: least share of the weaker of the two, in power.
+    """
+
+    shift: float = 0.0
+    zoom: float = 0.0
+    equalize: float = 0.0
+    noise: float = 0.0
+    time_masks: int = 0
+    time_mask: float = 0.0
+    frequency_masks: int = 0
+    frequency_mask: float = 0.0
+    mix: float = 0.0
+    mix_ratio: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "zoom", "time_mask", "frequency_mask", "mix"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augment.{name}={getattr(self, name):g} must lie between 0 and 1")
+        if self.noise > 0:
+            raise ValueError(f"augment.noise={self.noise:g} is louder than the music; give dB below it, such as -30")
+        if not 0 < self.mix_ratio <= 0.5:
+            raise ValueError(f"augment.mix_ratio={self.mix_ratio:g} must lie between 0 and 0.5")
+
+    @property
+    def acts_on_power(self) -> bool:
+        """Whether log-mels must be at hand, not only pictures."""
+        return bool(self.equalize or self.noise or self.mix)
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything varies at all."""
+        return self.acts_on_power or bool(self.shift or self.zoom or self.time_masks or self.frequency_masks)
+
+    def power(self, power: Tensor, generator: Generator) -> Tensor:
+        """Equalise and add noise: (batch, bands, columns) mel power with a maximum near 1 -> the same shape."""
+        if self.equalize:
+            power = power * gains(power, self.equalize, generator)
+        if self.noise:
+            below = NOISE_RANGE_DB * uniform(power, (len(power), 1, 1), generator)
+            level = 10 ** ((self.noise - below) / 10)
+            power = power + level * exponential(power, generator) * power.amax((-2, -1), keepdim=True)
+        return power
+
+    def picture(self, picture: Tensor, generator: Generator) -> Tensor:
+        """Shift, zoom and mask: (batch, 1, height, width) in [0, 1] -> the same shape."""
+        if self.shift or self.zoom:
+            picture = self.moved(picture, generator)
+        for _ in range(self.time_masks):
+            picture = masked(picture, -1, self.time_mask, generator)
+        for _ in range(self.frequency_masks):
+            picture = masked(picture, -2, self.frequency_mask, generator)
+        return picture
+
+    def moved(self, picture: Tensor, generator: Generator) -> Tensor:
+        """Shift in time and zoom both axes, repeating the border (as Keras' ImageDataGenerator fills by default)."""
+        draws = uniform(picture, (len(picture), 3), generator) * 2 - 1
+        affine = picture.new_zeros(len(picture), 2, 3)
+        affine[:, 0, 0] = 1 + self.zoom * draws[:, 0]
+        affine[:, 1, 1] = 1 + self.zoom * draws[:, 1]
+        affine[:, 0, 2] = 2 * self.shift * draws[:, 2]
+        grid = F.affine_grid(affine, list(picture.shape), align_corners=False)
+        return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+
+    def partners(self, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Who is mixed with whom: targets (batch, genres) -> partner (batch,), share of the example itself (batch,).
+
+        A partner has other genres than the example; where nobody does, or the draw is against it, the share is 1.
+        """
+        chance, share = uniform(targets, (2, len(targets)), generator)
+        scores = uniform(targets, (len(targets), len(targets)), generator)
+        other = (targets[:, None] != targets[None]).any(-1)
+        partner = scores.where(other, -1.0).argmax(dim=1)
+        mixed = (chance < self.mix) & other.any(dim=1)
+        return partner, (self.mix_ratio + (1 - 2 * self.mix_ratio) * share).where(mixed, 1.0)
+
+
+def uniform(like: Tensor, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Uniform draws in [0, 1) on the device of a tensor."""
+    return torch.rand(shape, device=like.device, generator=generator)
+
+
+def exponential(like: Tensor, generator: Generator) -> Tensor:
+    """The power of white noise in each bin, with mean 1."""
+    return -torch.log1p(-uniform(like, tuple(like.shape), generator))
+
+
+def gains(power: Tensor, deviation: float, generator: Generator) -> Tensor:
+    """A smooth random equaliser for each example: (batch, bands, columns) -> factors (batch, bands, 1)."""
+    knots = torch.randn((len(power), 1, EQUALIZER_KNOTS), device=power.device, generator=generator) * deviation
+    curve = F.interpolate(knots, power.shape[1], mode="linear", align_corners=True)
+    return 10 ** (curve.transpose(1, 2) / 10)
+
+
+def masked(picture: Tensor, axis: int, widest: float, generator: Generator) -> Tensor:
+    """Silence one stretch of an axis in each picture, of its own place and width."""
+    size = picture.shape[axis]
+    draws = uniform(picture, (2, len(picture), 1, 1, 1), generator)
+    width = draws[0] * widest * size
+    first = draws[1] * (size - width)
+    place = torch.arange(size, device=picture.device).view((-1, 1) if axis == -2 else (1, -1))
+    return picture.masked_fill((place >= first) & (place < first + width), 0)

@@ -1,0 +1,279 @@
+"""The table of tracks that everything starts from, and its readers: a folder a genre, a CSV, a log-mel archive."""
+
+import csv
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from genre.errors import Mistake
+
+log = logging.getLogger(__name__)
+
+AUDIO_SUFFIXES = frozenset(".wav .mp3 .flac .ogg .oga .opus .au .snd .aif .aiff .aifc .caf .w64 .rf64".split())
+KNOWN_COLUMNS = frozenset("track path genres artist split start duration".split())
+
+
+@dataclass(frozen=True)
+class Track:
+    """One row of a catalogue.
+
+    Args:
+        name: what the track is called in every file that a run writes; unique in its catalogue.
+        genres: one or several; the first is the primary one.
+        path: the audio file; None for tracks of an archive.
+        artist: empty where unknown.
+        split: the subset that a catalogue of its own choosing asks for (``split=column``).
+        start: where the track begins in its file, in seconds.
+        duration: in seconds; None reaches to the end of the file.
+        extra: further columns, kept as they were.
+    """
+
+    name: str
+    genres: tuple[str, ...]
+    path: Path | None = None
+    artist: str = ""
+    split: str = ""
+    start: float = 0.0
+    duration: float | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or row that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Tracks in the order of their names, and what was left out on the way.
+
+    Args:
+        archive: the log-mel archive that holds the tracks; None where each has an audio file.
+    """
+
+    tracks: tuple[Track, ...]
+    skipped: tuple[Skipped, ...] = ()
+    archive: Path | None = None
+
+    @property
+    def genres(self) -> list[str]:
+        """Every genre of every track, sorted."""
+        return sorted({genre for track in self.tracks for genre in track.genres})
+
+    def without(self, reasons: Mapping[str, str]) -> "Catalogue":
+        """The catalogue less the tracks named in ``reasons`` (name -> why), which join the skipped ones."""
+        kept = tuple(track for track in self.tracks if track.name not in reasons)
+        gone = tuple(Skipped(shown(track), reasons[track.name]) for track in self.tracks if track.name in reasons)
+        return replace(self, tracks=kept, skipped=self.skipped + gone)
+
+    def limited(self, per_genre: int) -> "Catalogue":
+        """The first ``per_genre`` tracks of each primary genre, for a quick look."""
+        seen: dict[str, int] = {}
+        kept = []
+        for track in self.tracks:
+            seen[track.genres[0]] = seen.get(track.genres[0], 0) + 1
+            if seen[track.genres[0]] <= per_genre:
+                kept.append(track)
+        return replace(self, tracks=tuple(kept))
+
+
+def shown(track: Track) -> str:
+    """How a track appears in skipped.csv: its file, or its name where it has none."""
+    return str(track.path) if track.path else track.name
+
+
+def catalogue_of(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), archive: Path | None = None) -> Catalogue:
+    """Sort tracks by name and refuse a catalogue that cannot be learnt from.
+
+    Raises:
+        Mistake: if two tracks share a name.
+    """
+    ordered = tuple(sorted(tracks, key=lambda track: track.name))
+    for one, other in pairwise(ordered):
+        if one.name == other.name:
+            raise Mistake(f"two tracks are called {one.name}: {shown(one)} and {shown(other)}; keep one of them")
+    return Catalogue(ordered, tuple(skipped), archive)
+
+
+def read_folder(root: str | Path) -> Catalogue:
+    """One folder a genre, with any audio in it, nested or not; a track is named by its path below ``root``.
+
+    Raises:
+        Mistake: if there is no such folder, or no audio in its folders.
+    """
+    root = existing_folder(root, "data.root")
+    tracks, skipped = [], []
+    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        for file in files_below(folder):
+            if reason := unusable(file):
+                skipped.append(Skipped(str(file), reason))
+            else:
+                tracks.append(Track(file.relative_to(root).as_posix(), (folder.name,), file))
+    if not tracks:
+        raise Mistake(f"no audio in the folders of {root}; data.root must hold one folder of audio files a genre")
+    return catalogue_of(tracks, skipped)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in a fixed order."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def unusable(file: Path) -> str:
+    """Why a file's name alone rules it out; empty if it does not."""
+    if file.name.startswith("."):
+        return "hidden file (macOS resource fork)" if file.name.startswith("._") else "hidden file"
+    return "" if file.suffix.lower() in AUDIO_SUFFIXES else f"not audio by its name ({file.suffix or 'no ending'})"
+
+
+def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
+    """A CSV with ``path`` and ``genres`` (several between ``;``), optional artist, split, start and duration (seconds).
+
+    Paths are relative to ``root`` where one is given, else to the CSV. A track is named by the column ``track`` where
+    there is one, else by its path (and start).
+
+    Raises:
+        Mistake: if the file or a column is missing, or no row can be used.
+    """
+    path = Path(path).expanduser()
+    base = existing_folder(root, "data.root") if root else path.parent
+    tracks, skipped = [], []
+    for number, row in enumerate(read_table(path, ("path", "genres")), start=2):
+        try:
+            tracks.append(track_of(row, base))
+        except ValueError as error:
+            skipped.append(Skipped(f"{path.name}:{number}", str(error)))
+    if not tracks:
+        raise Mistake(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
+    return catalogue_of(tracks, skipped)
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a UTF-8 CSV with a header, which must name ``columns``.
+
+    Raises:
+        Mistake: if the file is missing, is not UTF-8 text, lacks a column or has no rows.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        raise Mistake(f"there is no catalogue at {path}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Mistake(f"{path} is not a CSV in UTF-8 ({error}); save it as UTF-8 text") from None
+    if not rows:
+        raise Mistake(f"{path} has no rows; it needs a header with {', '.join(columns)} and a row a track")
+    if missing := [column for column in columns if column not in rows[0]]:
+        raise Mistake(f"{path} has no column '{missing[0]}'; its header is {','.join(rows[0])}")
+    return rows
+
+
+def track_of(row: Mapping[str, str], base: Path) -> Track:
+    """One row of a table.
+
+    Raises:
+        ValueError: with the reason why the row cannot be used.
+    """
+    genres = genres_of(row["genres"])
+    if not row["path"]:
+        raise ValueError("no path")
+    start, duration = seconds(row, "start") or 0.0, seconds(row, "duration")
+    name = row.get("track") or row["path"] + (f"@{start:g}" if start else "")
+    extra = {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
+    file = base / Path(row["path"]).expanduser()
+    return Track(name, genres, file, row.get("artist", ""), row.get("split", ""), start, duration, extra)
+
+
+def genres_of(cell: str) -> tuple[str, ...]:
+    """'rock; pop' -> ('rock', 'pop').
+
+    Raises:
+        ValueError: if the cell names no genre.
+    """
+    genres = tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
+    if not genres:
+        raise ValueError("no genre")
+    return genres
+
+
+def seconds(row: Mapping[str, str], column: str) -> float | None:
+    """A time of a row, in seconds; None where the cell is empty or missing.
+
+    Raises:
+        ValueError: if it is no number, or negative.
+    """
+    cell = row.get(column, "").strip()
+    if not cell:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        raise ValueError(f"{column} '{cell}' is not a number of seconds") from None
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{column} '{cell}' is not a time in the track")
+    return value
+
+
+def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalogue:
+    """The tracks of a log-mel archive (arrays ``mel_u8``, ``track``, ``genre``), selected and annotated by a CSV.
+
+    Raises:
+        Mistake: if the file is no such archive, or shares no track with the CSV.
+    """
+    path = Path(path).expanduser()
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names, genres = arrays["track"].tolist(), arrays["genre"].tolist()
+    except FileNotFoundError:
+        raise Mistake(f"there is no log-mel archive at {path}; set data.path to the .npz file") from None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise Mistake(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
+    whole = catalogue_of((Track(name, (genre,)) for name, genre in zip(names, genres, strict=True)), (), path)
+    return annotated(whole, catalogue) if catalogue else whole
+
+
+def annotated(catalogue: Catalogue, path: str | Path) -> Catalogue:
+    """The tracks that a CSV with a column ``track`` names too, with its genres, artist, split and further columns.
+
+    Raises:
+        Mistake: if the two share no track.
+    """
+    path = Path(path).expanduser()
+    rows = {row["track"]: row for row in read_table(path, ("track",))}
+    names = {track.name for track in catalogue.tracks}
+    unknown = [Skipped(name, "in the catalogue only") for name in sorted(rows.keys() - names)]
+    chosen = catalogue.without(dict.fromkeys(names - rows.keys(), f"not in {path.name}"))
+    if not chosen.tracks:
+        raise Mistake(f"none of the {len(rows)} tracks of {path} is in the data; compare its column 'track'")
+    tracks = tuple(with_row(track, rows[track.name]) for track in chosen.tracks)
+    return replace(chosen, tracks=tracks, skipped=chosen.skipped + tuple(unknown))
+
+
+def with_row(track: Track, row: Mapping[str, str]) -> Track:
+    """A track with what a row of a table adds to it."""
+    return replace(
+        track,
+        genres=genres_of(row["genres"]) if row.get("genres") else track.genres,
+        artist=row.get("artist") or track.artist,
+        split=row.get("split") or track.split,
+        extra={**track.extra, **{key: value for key, value in row.items() if key not in KNOWN_COLUMNS}},
+    )
+
+
+def existing_folder(path: str | Path, key: str) -> Path:
+    """The folder that a key of the configuration names.
+
+    Raises:
+        Mistake: if there is none.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise Mistake(f"{key}={path} is not a folder; set {key} to the folder that holds the music")
+    return folder

@@ -1,0 +1,107 @@
+"""The LightningModule: a network, a task, and how the two learn."""
+
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from genre.datamodule import Batch
+from genre.tasks import Task
+
+SUBSETS, VALUES = ("train", "val"), ("loss", "accuracy")
+
+
+class Classifier(LightningModule):
+    """Learns genres from pictures.
+
+    Args:
+        network: pictures (batch, 1, size, size) -> logits (batch, genres).
+        task: loss, probabilities and decision.
+        optimizer: parameters -> optimiser.
+        scheduler: optimiser -> learning rate schedule, stepped by the monitored value after each epoch.
+        monitor: the logged value that schedule and checkpoints go by.
+        seed: of dropout.
+        card: plain values that make a checkpoint self-contained.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[[Optimizer], ReduceLROnPlateau] | None,
+        monitor: str,
+        seed: int,
+        card: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.task, self.optimizer, self.scheduler = task, optimizer, scheduler
+        self.monitor, self.seed, self.card = monitor, seed, dict(card)
+        self.running = nn.ModuleDict({f"{subset}_{name}": MeanMetric() for subset, name in product(SUBSETS, VALUES)})
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(batch, crops, 1, size, size) -> logits (batch, crops, genres), float32."""
+        flat = pictures.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.network(flat).float()
+        return logits.unflatten(0, pictures.shape[:2])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.step(batch, "val")
+
+    def step(self, batch: Batch, subset: str) -> Tensor:
+        """Log a batch's losses and hits, and return its mean loss."""
+        logits = self(batch.pictures)
+        losses, probabilities = outcome(self.task, logits, batch.targets)
+        for name, values in zip(VALUES, (losses, self.task.hits(probabilities, batch.targets).float()), strict=True):
+            mean = self.running[f"{subset}_{name}"]
+            assert isinstance(mean, MeanMetric)
+            mean.update(values.detach())
+            self.log(f"{subset}/{name}", mean, on_step=False, on_epoch=True, prog_bar=True)
+        return losses.mean()
+
+    def on_train_epoch_start(self) -> None:
+        """Derive dropout's random numbers from the seed, the epoch and the rank, never from what came before."""
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        if self.scheduler is None:
+            return optimizer
+        schedule = {"scheduler": self.scheduler(optimizer), "monitor": self.monitor}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Nothing: Lightning steps after the checkpoint is written, which would then miss the step."""
+
+    def on_train_epoch_end(self) -> None:
+        if isinstance(scheduler := self.lr_schedulers(), ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics[self.monitor])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["genre"] = self.card
+
+
+def outcome(task: Task, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Each track's loss and probabilities, both the mean over its crops.
+
+    Args:
+        logits: (batch, crops, genres).
+        targets: (batch, genres).
+
+    Returns:
+        losses (batch,) and probabilities (batch, genres).
+    """
+    crops = logits.shape[1]
+    losses = task.losses(logits.flatten(0, 1), targets.repeat_interleave(crops, dim=0))
+    return losses.unflatten(0, (-1, crops)).mean(dim=1), task.probabilities(logits).mean(dim=1)

@@ -1,0 +1,60 @@
+"""What every command shares: paths taken literally, and mistakes told in one sentence."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genre.errors import Mistake
+
+PATH_KEYS = frozenset(
+    "data.root data.path data.catalogue data.cache split.hold_out run runs resume init_from model.weights input "
+    "output features folder".split()
+)
+
+
+def literal(argument: str) -> str:
+    """An argument whose value is a path, quoted so that Hydra's grammar takes every character as it is."""
+    key, equals, value = argument.partition("=")
+    if not equals or key.lstrip("+") not in PATH_KEYS or value in ("", "null", "none"):
+        return argument
+    escaped = value.replace("${", "\\${")
+    quoted = escaped.replace("\\'", "\\\\'").replace("'", "\\'")
+    if quoted.endswith("\\"):
+        quoted += "\\" * (len(quoted) - len(quoted.rstrip("\\")))
+    return f"{key}='{quoted}'"
+
+
+def run_name(run: str | None) -> str:
+    """What a run is called, for the folder of whatever is made from it: outputs/train/NAME/time -> NAME."""
+    return Path(run).absolute().parent.name.replace("=", "-") or "run" if run else "runs"
+
+
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+
+def command(main: Callable[[], Any]) -> None:
+    """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, ``debug=true`` shows it whole."""
+    sys.argv[1:] = [literal(argument) for argument in sys.argv[1:]]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
+    try:
+        main()
+    except (Mistake, HydraException, OmegaConfBaseException) as error:
+        if "debug=true" in sys.argv:
+            raise
+        sys.exit(f"error: {sentence(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def sentence(error: Exception) -> str:
+    """The message of a mistake, without the advice on tracebacks that Hydra appends."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        lines.append(str(error.__cause__).splitlines()[0])
+    return " ".join(lines)

@@ -1,0 +1,153 @@
+"""From configuration to objects: values are checked here or in constructors, before any data is read."""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hydra
+import torch
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from genre import catalogue, gtzan, synthetic
+from genre.augment import Augment
+from genre.catalogue import Catalogue
+from genre.datamodule import MusicData
+from genre.errors import Mistake
+from genre.pipeline import Pipeline
+from genre.spectrogram import Document
+from genre.splits import Split
+from genre.tasks import Task
+from genre.views import View
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+SETTINGS_OF_DATA = ("kind", "cache", "keep", "limit")  # the rest of the group data belongs to its reader
+
+
+def read_synthetic(folder: str, tracks: int, two_genre_tracks: int, seconds: float, seed: int) -> Catalogue:
+    """The procedural set, made where it is not there yet."""
+    name = f"synthetic-{tracks}-{two_genre_tracks}-{seconds:g}s-{seed}"
+    made = synthetic.make(Path(folder).expanduser() / name, tracks, two_genre_tracks, seconds, seed)
+    return catalogue.read_csv(made / "catalogue.csv")
+
+
+READERS: dict[str, Callable[..., Catalogue]] = {
+    "gtzan": gtzan.read_gtzan,
+    "folder": catalogue.read_folder,
+    "csv": catalogue.read_csv,
+    "logmel": catalogue.read_logmel,
+    "synthetic": read_synthetic,
+}
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as a dict of JSON types, which a checkpoint can carry."""
+    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def build(node: Mapping[str, Any], base: type[T], **arguments: Any) -> T:
+    """The object that a node's ``_target_`` names, which must be a ``base``: a checkpoint may not call just anything.
+
+    Raises:
+        Mistake: if the class is another kind of thing, or does not take these values.
+    """
+    target = str(node["_target_"])
+    try:
+        kind = get_class(target)
+    except Exception as error:
+        raise Mistake(f"there is no class {target} ({error}); correct its _target_") from None
+    if not issubclass(kind, base):
+        raise Mistake(f"_target_={target} is not a {base.__name__}; name a class that is one")
+    values = {str(key): value for key, value in node.items() if key != "_target_"} | arguments
+    try:
+        inspect.signature(kind).bind(**values)
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise Mistake(f"{error}" if isinstance(error, ValueError) else f"{target}: {error}") from None
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+    """What concerns several groups at once.
+
+    Raises:
+        Mistake: naming the keys that do not go together.
+    """
+    archive = cfg["spectrogram"]["_target_"].endswith(".Archive")
+    if cfg["data"]["kind"] == "logmel" and not archive:
+        raise Mistake("data=logmel holds spectrograms of the archive's kind; leave out spectrogram=document")
+    if cfg["split"]["kind"] == "fault_filtered" and cfg["data"]["kind"] in ("folder", "synthetic"):
+        raise Mistake(f"split=fault_filtered lists GTZAN's tracks; data={cfg['data']['kind']} has others")
+    if cfg["batch_size"] < 1:
+        raise Mistake(f"batch_size={cfg['batch_size']} must be at least 1")
+
+
+def pipeline_of(cfg: Mapping[str, Any]) -> Pipeline:
+    """View, spectrogram and augmentation of a run."""
+    view = build(cfg["view"], View)  # type: ignore[type-abstract]
+    settings = {"view": cfg["view"], "spectrogram": cfg["spectrogram"]}
+    return Pipeline(view, build(cfg["spectrogram"], Document), build(cfg["augment"], Augment), settings)
+
+
+def network_of(cfg: Mapping[str, Any], genres: int) -> nn.Module:
+    """The network of a run, freshly initialised."""
+    return build(cfg["model"], nn.Module, genres=genres, size=cfg["spectrogram"]["size"])
+
+
+def task_of(cfg: Mapping[str, Any]) -> Task:
+    """The task of a run."""
+    return build(cfg["task"], Task)  # type: ignore[type-abstract]
+
+
+def catalogue_of(data: Mapping[str, Any]) -> Catalogue:
+    """The catalogue that the group ``data`` describes.
+
+    Raises:
+        Mistake: if it is not there, or has nothing to tell apart.
+    """
+    options = {key: value for key, value in data.items() if key not in SETTINGS_OF_DATA}
+    found = READERS[data["kind"]](**options)
+    return found.limited(data["limit"]) if data["limit"] else found
+
+
+def data_of(cfg: Mapping[str, Any], device: torch.device, genres: Sequence[str] | None = None) -> MusicData:
+    """The data module of a run's own catalogue; ``genres`` fixes the order of the targets."""
+    found = catalogue_of(cfg["data"])
+    if len(found.genres) < 2:
+        raise Mistake(f"only one genre ({', '.join(found.genres)}) is there; a classifier needs two or more")
+    split = build({"_target_": "genre.splits.Split", **cfg["split"]}, Split)
+    return data_on(found, split, cfg, device, genres)
+
+
+def data_on(
+    found: Catalogue, split: Split | None, cfg: Mapping[str, Any], device: torch.device, genres: Sequence[str] | None
+) -> MusicData:
+    """The data module of any catalogue, with the pipeline and task of a run."""
+    return MusicData(
+        found, split, pipeline_of(cfg), task_of(cfg), batch_size=cfg["batch_size"], seed=cfg["seed"],
+        cache=Path(cfg["data"]["cache"]).expanduser(), keep=cfg["data"]["keep"], device=device, genres=genres,
+    )  # fmt: skip
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The first device of a Lightning accelerator's kind."""
+    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available()):
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def compose(*overrides: str, config_name: str = "config") -> DictConfig:
+    """The configuration that ``train.py`` would run with these overrides, for use from Python; ``folder`` must be one.
+
+    Example:
+        >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
+    """
+    conf = Path(__file__).parents[1] / "conf"
+    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+        return hydra.compose(config_name, list(overrides))

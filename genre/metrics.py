@@ -1,0 +1,129 @@
+"""Every figure of merit, for one weighting of the tracks or a thousand at once, which is what a bootstrap needs.
+
+The definitions are scikit-learn's (with ``zero_division=0``), written over a matrix of weights (resamples, tracks).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+RESAMPLES = 1000
+LEVEL = 0.95
+CHUNK = 2_000_000  # weights in memory at once
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of some tracks, and what was said of them.
+
+    Args:
+        truth: (tracks, genres).
+        predicted: (tracks, genres).
+        probabilities: (tracks, genres).
+        losses: (tracks,).
+        several: whether a track may have several genres.
+    """
+
+    truth: Bools
+    predicted: Bools
+    probabilities: Floats
+    losses: Floats
+    several: bool
+
+    def scores(self, weights: Floats | None = None) -> dict[str, Floats]:
+        """Every metric, for each weighting of the tracks: (resamples, tracks) -> name -> (resamples,)."""
+        if weights is None:
+            weights = np.ones((1, len(self.truth)))
+        right = (self.truth == self.predicted).all(1)
+        scores = {"loss": mean(self.losses, weights), "accuracy": mean(right, weights)}
+        per_genre = counted(self.truth, self.predicted, weights)
+        present = np.ones_like(per_genre["support"]) if self.several else per_genre["support"] + per_genre["named"] > 0
+        for name in ("precision", "recall", "f1"):
+            scores[f"macro_{name}"] = ratio((per_genre[name] * present).sum(1), present.sum(1))
+        return scores | (self.several_scores(weights, per_genre) if self.several else {})
+
+    def several_scores(self, weights: Floats, per_genre: dict[str, Floats]) -> dict[str, Floats]:
+        """The metrics that need several genres a track."""
+        both, either = (self.truth & self.predicted).sum(1), (self.truth | self.predicted).sum(1)
+        said = per_genre["support"] + per_genre["named"]
+        average_precision, area = ranked(self.truth, self.probabilities, weights)
+        return {
+            "exact": mean((self.truth == self.predicted).all(1), weights),
+            "jaccard": mean(both / np.maximum(either, 1), weights),
+            "micro_f1": ratio(2 * per_genre["hits"].sum(1), said.sum(1)),
+            "map": np.nanmean(average_precision, axis=1),
+            "roc_auc": np.nanmean(area, axis=1),
+            "lrap": mean(label_ranking(self.truth, self.probabilities), weights),
+        }
+
+    def intervals(self, seed: int = 0) -> dict[str, list[float]]:
+        """95 % bootstrap intervals over tracks, 1,000 resamples: metric -> [low, high]."""
+        generator, tracks = np.random.default_rng(seed), len(self.truth)
+        step = max(1, CHUNK // tracks)
+        parts = []
+        for first in range(0, RESAMPLES, step):
+            size = min(step, RESAMPLES - first)
+            parts.append(self.scores(generator.multinomial(tracks, np.full(tracks, 1 / tracks), size).astype(float)))
+        edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+        return {
+            name: [float(edge) for edge in np.nanquantile(np.concatenate([part[name] for part in parts]), edges)]
+            for name in parts[0]
+        }
+
+
+def mean(values: npt.NDArray[Any], weights: Floats) -> Floats:
+    """Weighted means: (tracks,), (resamples, tracks) -> (resamples,)."""
+    return ratio(weights @ values, weights.sum(1))
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """A quotient that is 0 where its denominator is."""
+    return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below > 0)
+
+
+def counted(truth: Bools, predicted: Bools, weights: Floats) -> dict[str, Floats]:
+    """Precision, recall, F1 and their counts for each genre: name -> (resamples, genres)."""
+    hits, named, support = weights @ (truth & predicted), weights @ predicted, weights @ truth
+    return {
+        "hits": hits,
+        "named": named,
+        "support": support,
+        "precision": ratio(hits, named),
+        "recall": ratio(hits, support),
+        "f1": ratio(2 * hits, named + support),
+    }
+
+
+def ranked(truth: Bools, probabilities: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Average precision and area under the ROC curve of each genre, (resamples, genres); nan where undefined."""
+    pairs = [ranked_genre(truth[:, g], probabilities[:, g], weights) for g in range(truth.shape[1])]
+    precision, area = zip(*pairs, strict=True)
+    return np.stack(precision, 1), np.stack(area, 1)
+
+
+def ranked_genre(truth: Bools, probability: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """The two for one genre: (tracks,), (tracks,), (resamples, tracks) -> (resamples,) each. Ties count as one step."""
+    order = np.argsort(-probability, kind="stable")
+    last = np.append(np.diff(probability[order]) != 0, True)
+    positive = np.cumsum(weights[:, order] * truth[order], axis=1)[:, last]
+    negative = np.cumsum(weights[:, order] * ~truth[order], axis=1)[:, last]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, fallout = positive / positive[:, -1:], negative / negative[:, -1:]
+    precision = ratio(positive, positive + negative)
+    gained = np.diff(recall, axis=1, prepend=0)
+    area = np.diff(fallout, axis=1, prepend=0) * (recall - gained / 2)
+    return (gained * precision).sum(1), area.sum(1)
+
+
+def label_ranking(truth: Bools, probabilities: Floats) -> Floats:
+    """Label-ranking average precision of each track: (tracks, genres) twice -> (tracks,)."""
+    at_least = probabilities[:, None, :] >= probabilities[:, :, None]
+    share = (at_least & truth[:, None, :]).sum(2) / at_least.sum(2)
+    count = truth.sum(1)
+    score: Floats = ratio((share * truth).sum(1), count)
+    return np.where((count == 0) | (count == truth.shape[1]), 1.0, score)

@@ -1,0 +1,1 @@
+"""Networks from pictures (batch, 1, height, width) to logits (batch, genres). They know neither task nor data."""

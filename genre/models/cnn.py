@@ -1,0 +1,61 @@
+"""The source document's network: three convolutions, each with pooling and dropout, then a dense layer."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class CNN(nn.Module):
+    """Three convolutions, each followed by max-pooling, ReLU and dropout; a dense layer; logits.
+
+    Pooling before ReLU is the same function as after it, at a quarter of the cost.
+
+    Args:
+        genres: number of logits.
+        size: height and width of the pictures, in pixels.
+        filters: of each convolution; each halves height and width.
+        kernel_size: of every convolution, odd.
+        dropout: probability after each convolution.
+        dense_units: width of the dense layer.
+        dense_dropout: probability after the dense layer.
+
+    Raises:
+        ValueError: naming the key whose value cannot be.
+    """
+
+    def __init__(
+        self,
+        genres: int,
+        size: int,
+        filters: Sequence[int] = (32, 64, 128),
+        kernel_size: int = 3,
+        dropout: float = 0.25,
+        dense_units: int = 128,
+        dense_dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not filters or min(filters) < 1 or size < 2 ** len(filters):
+            raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"model.kernel_size={kernel_size} must be odd")
+        channels = [1, *filters]
+        self.features = nn.Sequential(
+            *(convolution(*pair, kernel_size, dropout) for pair in zip(channels, filters, strict=False))
+        )
+        width = filters[-1] * (size // 2 ** len(filters)) ** 2
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(width, dense_units), nn.ReLU(), nn.Dropout(dense_dropout),
+            nn.Linear(dense_units, genres),
+        )  # fmt: skip
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(batch, 1, size, size) in [0, 1] -> logits (batch, genres)."""
+        logits: Tensor = self.head(self.features(picture))
+        return logits
+
+
+def convolution(inputs: int, outputs: int, kernel_size: int, dropout: float) -> nn.Sequential:
+    """One stage: height and width halve."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.MaxPool2d(2), nn.ReLU(), nn.Dropout(dropout)
+    )

@@ -1,0 +1,124 @@
+"""The one way from a store to pictures: view, log-mel, augmentation, picture; and the stores kept along it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from genre.augment import Augment
+from genre.spectrogram import Document, decibels, from_kept, to_kept, to_power
+from genre.store import Item, Key, Store, build
+from genre.tasks import Task
+from genre.views import View
+
+KEEPING_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What happens between a store and the network, on the device of the spectrogram's buffers, in float32.
+
+    Args:
+        view: which parts of a track are seen.
+        spectrogram: how they become log-mels and pictures.
+        augment: how training examples vary.
+        settings: of view and spectrogram, as plain values: what a kept store depends on.
+    """
+
+    view: View
+    spectrogram: Document
+    augment: Augment
+    settings: dict[str, Any]
+
+    def log_mels(self, store: Store, rows: Tensor, generator: Generator | None = None) -> Tensor:
+        """Log-mels of a view: (batch,) rows of a waveform or log-mel store -> (batch, crops, bands, columns) in [0, 1].
+
+        Args:
+            generator: draws the crops of training, on the CPU; None takes those of evaluation.
+        """
+        lengths = store.lengths(rows)
+        span, slack = round(self.view.seconds * store.rate), round(self.spectrogram.slack * store.rate)
+        if generator is None:
+            begin, length = self.view.spans(lengths, span, slack)
+        else:
+            begin, length = self.view.train_spans(lengths, span, slack, generator)
+        crops = begin.shape[1]
+        piece = store.gather(rows.repeat_interleave(crops), begin.flatten(), length.flatten()).to(self.device)
+        if store.stage == "waveform":
+            log_mel = self.spectrogram(piece.float() / 32768, length.flatten(), self.view.seconds)
+        else:
+            log_mel = from_kept(piece)
+            part = (length < lengths[:, None]).flatten().to(self.device)
+            if part.any():  # a part of a clip is measured against its own maximum
+                own = self.spectrogram.rescaled(decibels(to_power(log_mel)))
+                log_mel = own.where(part[:, None, None], log_mel)
+        return log_mel.unflatten(0, (len(rows), crops))
+
+    def pictures(self, store: Store, rows: Tensor) -> Tensor:
+        """What a model sees at evaluation: (batch,) -> (batch, crops, 1, size, size)."""
+        if store.stage == "picture":
+            return store.take(rows).to(self.device)[:, :, None]
+        log_mel = self.log_mels(store, rows)
+        return self.spectrogram.picture(log_mel.flatten(0, 1)).unflatten(0, log_mel.shape[:2])
+
+    def examples(self, store: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> tuple[Tensor, Tensor]:
+        """What a model sees in training, one random variation a track.
+
+        Args:
+            rows: (batch,) of the store.
+            targets: (batch, genres).
+            task: says what the targets of a mixture are.
+            draw: seed of all that is random here.
+
+        Returns:
+            pictures (batch, 1, 1, size, size) and targets (batch, genres), on the device.
+        """
+        generator = torch.Generator(self.device).manual_seed(draw)
+        targets = targets.to(self.device)
+        if store.stage == "picture":
+            picture = store.take(rows).to(self.device)
+        else:
+            log_mel = self.log_mels(store, rows, torch.Generator().manual_seed(draw))[:, 0]
+            if self.augment.acts_on_power:
+                log_mel, targets = self.varied(log_mel, targets, task, generator)
+            picture = self.spectrogram.picture(log_mel)
+        return self.augment.picture(picture, generator)[:, None], targets
+
+    def varied(self, log_mel: Tensor, targets: Tensor, task: Task, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Mix, equalise and add noise in mel power, and measure the result against its own maximum again."""
+        power = to_power(log_mel)
+        if self.augment.mix:
+            partner, share = self.augment.partners(targets, generator)
+            power = share[:, None, None] * power + (1 - share[:, None, None]) * power[partner]
+            targets = task.mixed(targets, targets[partner], share)
+        return self.spectrogram.rescaled(decibels(self.augment.power(power, generator))), targets
+
+    @property
+    def device(self) -> torch.device:
+        """Where the spectrogram computes."""
+        return next(self.spectrogram.buffers()).device
+
+    def keep_pictures(self, first: Store, cache: Path) -> Store:
+        """The store of every track's pictures at evaluation, which are also those of training without random crops."""
+        return self.keep(first, cache, "picture", lambda rows: self.pictures(first, rows)[:, :, 0].cpu())
+
+    def keep_log_mels(self, first: Store, cache: Path) -> Store:
+        """The store of every track's log-mel, for augmentation that acts on power."""
+        if first.stage == "logmel":
+            return first
+        dtype = self.spectrogram.kept_as
+        return self.keep(first, cache, "logmel", lambda rows: to_kept(self.log_mels(first, rows)[:, 0], dtype).cpu())
+
+    def keep(self, first: Store, cache: Path, stage: str, compute: Any) -> Store:
+        """Compute a stage for every track of a store, a few at a time."""
+        key = Key(stage, self.settings, first.key.name)
+
+        def items() -> Iterator[Item]:
+            for rows in torch.arange(len(first.names)).split(KEEPING_BATCH):
+                yield from compute(rows).numpy()
+
+        with torch.inference_mode():
+            return build(cache, key, 0.0, first.names, items(), f"{stage}s")

@@ -1,0 +1,169 @@
+"""From waveforms to the log-mel picture that every model sees. The only file that knows torchaudio.
+
+A log-mel is kept and passed on in units of its own range: 1 is the clip's loudest bin, 0 lies 80 dB below it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchaudio.transforms import MelSpectrogram
+
+FLOOR_DB = -80.0
+POWER_FLOOR = 1e-10  # librosa's amin
+
+
+class LogMel(nn.Module):
+    """Mel spectrogram in decibels below each clip's own maximum.
+
+    Equals ``librosa.power_to_db(librosa.feature.melspectrogram(...), ref=np.max)`` within 0.01 dB: Slaney bands,
+    power spectrum, frames centred with zero padding (torchaudio's default reflection is 5 to 16 dB off at the edges).
+
+    Args:
+        sample_rate: of the waveforms, in Hz.
+        n_fft: length of the Fourier transform, in samples.
+        hop_length: distance of two frames, in samples.
+        n_mels: number of mel bands.
+        f_max: upper edge of the highest band, in Hz.
+
+    Raises:
+        ValueError: if ``f_max`` lies above half the sample rate.
+    """
+
+    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float) -> None:
+        super().__init__()
+        if f_max > sample_rate / 2:
+            raise ValueError(f"f_max={f_max:g} Hz is above half the sample rate ({sample_rate / 2:g} Hz)")
+        self.hop_length = hop_length
+        self.mel = MelSpectrogram(
+            sample_rate, n_fft, hop_length=hop_length, n_mels=n_mels, f_max=f_max,
+            norm="slaney", mel_scale="slaney", pad_mode="constant",
+        )  # fmt: skip
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB; silence is -80 throughout."""
+        with torch.autocast(waveform.device.type, enabled=False):  # half precision overflows in the power spectrum
+            return decibels(self.power(waveform.float()))
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) -> mel power, (batch, n_mels, frames)."""
+        if waveform.device.type == "cpu":  # a big batch spills the cache: clip by clip is three times as fast
+            return torch.cat([self.mel(clip) for clip in waveform.split(1)])
+        power: Tensor = self.mel(waveform)
+        return power
+
+
+def decibels(power: Tensor) -> Tensor:
+    """(batch, n_mels, frames) power -> dB below each clip's maximum, floored at -80; silence is -80 throughout."""
+    peak = power.amax(dim=(-2, -1), keepdim=True)
+    level = 10 * (power.clamp_min(POWER_FLOOR).log10() - peak.clamp_min(POWER_FLOOR).log10())
+    return level.clamp_min(FLOOR_DB).where(peak > POWER_FLOOR, FLOOR_DB)
+
+
+class Document(nn.Module):
+    """The source document's spectrogram: 0 lies 80 dB below the clip's maximum, at 1.
+
+    Args:
+        sample_rate: of the waveforms, in Hz.
+        n_fft: length of the Fourier transform, in samples.
+        hop_length: distance of two frames, in samples.
+        n_mels: number of mel bands.
+        f_max: upper edge of the highest band, in Hz.
+        size: height and width of the picture, in pixels.
+    """
+
+    slack = 0.0
+    kept_as = torch.float16
+
+    def __init__(
+        self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float, size: int = 128
+    ) -> None:
+        super().__init__()
+        if size < 8:
+            raise ValueError(f"spectrogram.size={size} is too small for three poolings; 8 pixels at least")
+        self.sample_rate = sample_rate
+        self.size = size
+        self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels, f_max)
+
+    def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
+        """Log-mels of clips that may be padded at their ends.
+
+        Args:
+            waveform: (batch, samples) in [-1, 1].
+            lengths: (batch,) each clip's own samples; here padding counts as silence.
+            seconds: what the clips nominally span.
+
+        Returns:
+            (batch, n_mels, frames) in [0, 1].
+        """
+        return self.rescaled(self.log_mel(waveform))
+
+    def rescaled(self, level: Tensor) -> Tensor:
+        """(batch, n_mels, frames) dB below the maximum -> [0, 1]."""
+        return 1 - level / FLOOR_DB
+
+    def picture(self, log_mel: Tensor) -> Tensor:
+        """(batch, n_mels, frames) in [0, 1] -> (batch, 1, size, size), row 0 the lowest band."""
+        size = (self.size, self.size)
+        return F.interpolate(log_mel[:, None], size, mode="bilinear", antialias=True, align_corners=False)
+
+
+class Archive(Document):
+    """The spectrogram of the log-mel archive: fewer columns, each clip scaled from its own minimum, 256 levels.
+
+    Args:
+        columns_per_second: how many columns are picked from the frames of a clip of nominal length.
+    """
+
+    slack = 1.0  # seconds: the archive squeezed every clip of about 30 s, whatever its length, into 387 columns
+    kept_as = torch.uint8
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        f_max: float,
+        size: int = 128,
+        columns_per_second: float = 12.9,
+    ) -> None:
+        super().__init__(sample_rate, n_fft, hop_length, n_mels, f_max, size)
+        self.columns_per_second = columns_per_second
+
+    def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
+        """Log-mels of clips, each read over its own length: (batch, samples) -> (batch, n_mels, columns) in [0, 1]."""
+        level = self.log_mel(waveform)
+        frames = 1 + lengths.to(level.device) // self.log_mel.hop_length
+        beyond = torch.arange(level.shape[-1], device=level.device) >= frames[:, None, None]
+        lowest = level.masked_fill(beyond, 0).amin(dim=(-2, -1), keepdim=True)
+        count = round(self.columns_per_second * seconds)
+        middles = (torch.arange(count, device=level.device, dtype=torch.float64) + 0.5) / (count + 0.5)
+        columns = (middles * frames[:, None]).long()
+        picked = level.gather(-1, columns[:, None].expand(-1, level.shape[1], -1))
+        return self.quantized(picked, lowest)
+
+    def rescaled(self, level: Tensor) -> Tensor:
+        """(batch, n_mels, columns) dB below the maximum -> [0, 1] from each clip's own minimum, in 256 levels."""
+        return self.quantized(level, level.amin(dim=(-2, -1), keepdim=True))
+
+    def quantized(self, level: Tensor, lowest: Tensor) -> Tensor:
+        """dB -> the archive's levels, 0 to 255, as [0, 1]; a clip without any range is all zeros."""
+        scaled = (level - lowest) / (0 - lowest).clamp_min(1e-6)
+        return ((scaled * 256).floor().clamp_max(255) / 255).where(lowest < level.amax((-2, -1), keepdim=True), 0)
+
+
+def from_kept(log_mel: Tensor) -> Tensor:
+    """A kept log-mel (batch, columns, bands), uint8 or float16 -> (batch, bands, columns) in [0, 1]."""
+    unit = log_mel.float() / 255 if log_mel.dtype == torch.uint8 else log_mel.float()
+    return unit.transpose(-2, -1)
+
+
+def to_kept(log_mel: Tensor, dtype: torch.dtype) -> Tensor:
+    """(batch, bands, columns) in [0, 1] -> as it is kept, (batch, columns, bands)."""
+    turned = log_mel.transpose(-2, -1)
+    return (turned * 255).round().to(dtype) if dtype == torch.uint8 else turned.to(dtype)
+
+
+def to_power(log_mel: Tensor) -> Tensor:
+    """(batch, bands, columns) in [0, 1] -> mel power below the clip's maximum of 1; what lies at the floor has none."""
+    return (10 ** ((log_mel - 1) * -FLOOR_DB / 10)).where(log_mel > 0, 0)

@@ -1,0 +1,111 @@
+"""One genre a track, or several: all that differs between the two."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Task(ABC):
+    """Targets, loss, probabilities, decision and accuracy. Networks end in logits and do not know their task."""
+
+    several: bool
+
+    @abstractmethod
+    def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
+        """The genres of a track that count here."""
+
+    @abstractmethod
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Logits and targets, (batch, genres) each -> the loss of each, (batch,)."""
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(..., genres) -> (..., genres)."""
+
+    @abstractmethod
+    def decide(self, probabilities: Tensor) -> Tensor:
+        """(..., genres) -> which genres a track has, (..., genres) of bool."""
+
+    @abstractmethod
+    def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        """Targets of two tracks sounding at once: (batch, genres) twice, share of the first (batch,) in power."""
+
+    def hits(self, probabilities: Tensor, target: Tensor) -> Tensor:
+        """Whether all that is decided is right: (batch, genres) twice -> (batch,) of bool."""
+        return (self.decide(probabilities) == self.decide(target)).all(-1)
+
+    def targets(self, tracks: Sequence[tuple[str, ...]], genres: Sequence[str]) -> Tensor:
+        """Genres a track -> (tracks, genres) of 0 and 1."""
+        places = {genre: place for place, genre in enumerate(genres)}
+        targets = torch.zeros(len(tracks), len(genres))
+        for row, names in zip(targets, tracks, strict=True):
+            row[[places[name] for name in self.labels(names)]] = 1
+        return targets
+
+
+@dataclass(frozen=True)
+class Multiclass(Task):
+    """A track has one genre; one of several counts as its first."""
+
+    several = False
+
+    def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
+        """The first genre alone."""
+        return genres[:1]
+
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(batch, genres), (batch, genres) that add up to 1 -> cross-entropy, (batch,)."""
+        return F.cross_entropy(logits, target, reduction="none")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(..., genres) -> probabilities that add up to 1, (..., genres)."""
+        return logits.softmax(-1)
+
+    def decide(self, probabilities: Tensor) -> Tensor:
+        """(..., genres) -> the most probable genre, (..., genres) of bool with one true."""
+        return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).bool()
+
+    def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        """Each genre counts by its share (mixup, Zhang et al. 2018)."""
+        return share[:, None] * target + (1 - share[:, None]) * other
+
+
+@dataclass(frozen=True)
+class Multilabel(Task):
+    """A track has any number of genres; each is a yes or no of its own.
+
+    Args:
+        threshold: a genre is predicted where its probability exceeds this (0.2 in the source document, which found
+            that higher values mostly predict one genre).
+    """
+
+    threshold: float = 0.2
+    several = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"task.threshold={self.threshold} must lie between 0 and 1")
+
+    def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
+        """All of them."""
+        return genres
+
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(batch, genres), (batch, genres) of 0 and 1 -> binary cross-entropy, mean over the genres, (batch,)."""
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(-1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(..., genres) -> independent probabilities, (..., genres)."""
+        return logits.sigmoid()
+
+    def decide(self, probabilities: Tensor) -> Tensor:
+        """(..., genres) -> which genres the track has, (..., genres) of bool."""
+        return probabilities > self.threshold
+
+    def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        """Both have all their genres, however loud."""
+        return torch.maximum(target, other.where(share[:, None] < 1, 0))
