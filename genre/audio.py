@@ -25,7 +25,7 @@ def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | Non
         duration: of the slice, in seconds; None reads to the end.
 
     Raises:
-        BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent.
+        BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent, or holds NaN.
     """
     try:
         samples, rate = decode(path, start, duration)
@@ -34,6 +34,8 @@ def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | Non
     if len(samples) < SHORTEST * rate:
         raise BadAudio(f"shorter than {SHORTEST:g} s ({len(samples) / rate:.2f} s)")
     mono = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise BadAudio("has samples that are not numbers")
     if np.abs(mono).max() < SILENT_PEAK:
         raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)

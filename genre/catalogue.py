@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -14,6 +15,7 @@ from genre.errors import Mistake
 log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = frozenset(".wav .mp3 .flac .ogg .oga .opus .au .snd .aif .aiff .aifc .caf .w64 .rf64".split())
+LONGEST = 1e6  # seconds; nothing anybody listens to lasts longer than eleven days
 KNOWN_COLUMNS = frozenset("track path genres artist split start duration".split())
 
 
@@ -168,6 +170,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         raise Mistake(f"there is no catalogue at {path}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise Mistake(f"{path} is not a CSV in UTF-8 ({error}); save it as UTF-8 text") from None
+    except OSError as error:
+        raise Mistake(f"cannot read {path} ({error.strerror}); it should be a CSV file") from None
     if not rows:
         raise Mistake(f"{path} has no rows; it needs a header with {', '.join(columns)} and a row a track")
     if missing := [column for column in columns if column not in rows[0]]:
@@ -187,7 +191,7 @@ def track_of(row: Mapping[str, str], base: Path) -> Track:
     start, duration = seconds(row, "start") or 0.0, seconds(row, "duration")
     name = row.get("track") or row["path"] + (f"@{start:g}" if start else "")
     extra = {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
-    file = base / Path(row["path"]).expanduser()
+    file = base / os.path.expanduser(row["path"])
     return Track(name, genres, file, row.get("artist", ""), row.get("split", ""), start, duration, extra)
 
 
@@ -216,7 +220,7 @@ def seconds(row: Mapping[str, str], column: str) -> float | None:
         value = float(cell)
     except ValueError:
         raise ValueError(f"{column} '{cell}' is not a number of seconds") from None
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= LONGEST:
         raise ValueError(f"{column} '{cell}' is not a time in the track")
     return value
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -53,7 +52,9 @@ def read(run: str | Path) -> Checkpoint:
             raise Mistake(f"{path} is of version {about['version']}, this program reads version {VERSION}; train again")
         prefix = "network."
         weights = {name.removeprefix(prefix): value for name, value in content["state_dict"].items()}
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, OSError) as error:
+    except Mistake:
+        raise
+    except Exception as error:  # a foreign file makes the unpickler raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Mistake(f"{path} is not a checkpoint of this program ({reason})") from None
     return Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights)

@@ -28,6 +28,7 @@ class Classifier(LightningModule):
         scheduler: optimiser -> learning rate schedule, stepped by the monitored value after each epoch.
         monitor: the logged value that schedule and checkpoints go by.
         seed: of dropout.
+        class_weights: (genres,) what each genre counts in training; None for all the same.
         card: plain values that make a checkpoint self-contained.
     """
 
@@ -40,18 +41,23 @@ class Classifier(LightningModule):
         monitor: str,
         seed: int,
         card: Mapping[str, Any],
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.task, self.optimizer, self.scheduler = task, optimizer, scheduler
         self.monitor, self.seed, self.card = monitor, seed, dict(card)
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.running = nn.ModuleDict({f"{subset}_{name}": MeanMetric() for subset, name in product(SUBSETS, VALUES)})
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(batch, crops, 1, size, size) -> logits (batch, crops, genres), float32."""
-        flat = pictures.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Pictures (batch, crops, 1, size, size) or features (batch, crops, width) -> logits (batch, crops, genres)."""
+        flat = inputs.flatten(0, 1)
+        if flat.ndim == 4:
+            flat = flat.contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.network(flat).float()
-        return logits.unflatten(0, pictures.shape[:2])
+        return logits.unflatten(0, inputs.shape[:2])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.step(batch, "train")
@@ -61,8 +67,9 @@ class Classifier(LightningModule):
 
     def step(self, batch: Batch, subset: str) -> Tensor:
         """Log a batch's losses and hits, and return its mean loss."""
-        logits = self(batch.pictures)
-        losses, probabilities = outcome(self.task, logits, batch.targets)
+        logits = self(batch.inputs)
+        weights = self.class_weights if subset == "train" else None
+        losses, probabilities = outcome(self.task, logits, batch.targets, weights)
         for name, values in zip(VALUES, (losses, self.task.hits(probabilities, batch.targets).float()), strict=True):
             mean = self.running[f"{subset}_{name}"]
             assert isinstance(mean, MeanMetric)
@@ -75,7 +82,8 @@ class Classifier(LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        grouped = getattr(self.network, "parameter_groups", None)
+        optimizer = self.optimizer(grouped() if grouped else self.network.parameters())
         if self.scheduler is None:
             return optimizer
         schedule = {"scheduler": self.scheduler(optimizer), "monitor": self.monitor}
@@ -89,19 +97,32 @@ class Classifier(LightningModule):
             scheduler.step(self.trainer.callback_metrics[self.monitor])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes it self-contained; what only resumes leaves frozen weights to those it was built from."""
         checkpoint["genre"] = self.card
+        if "optimizer_states" in checkpoint and (frozen := self.frozen()):
+            checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
+            checkpoint["genre"] = self.card | {"frozen": self.network.fingerprint}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Fill in the frozen weights that a checkpoint for resuming leaves out."""
+        checkpoint["state_dict"] = self.frozen() | checkpoint["state_dict"]
+
+    def frozen(self) -> dict[str, Tensor]:
+        """The weights that do not learn, by their names in a checkpoint."""
+        return {f"network.{name}": p.detach() for name, p in self.network.named_parameters() if not p.requires_grad}
 
 
-def outcome(task: Task, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def outcome(task: Task, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Each track's loss and probabilities, both the mean over its crops.
 
     Args:
         logits: (batch, crops, genres).
         targets: (batch, genres).
+        weights: (genres,) what each genre counts in the losses.
 
     Returns:
         losses (batch,) and probabilities (batch, genres).
     """
     crops = logits.shape[1]
-    losses = task.losses(logits.flatten(0, 1), targets.repeat_interleave(crops, dim=0))
+    losses = task.losses(logits.flatten(0, 1), targets.repeat_interleave(crops, dim=0), weights)
     return losses.unflatten(0, (-1, crops)).mean(dim=1), task.probabilities(logits).mean(dim=1)

@@ -1,10 +1,11 @@
 """What every command shares: paths taken literally, and mistakes told in one sentence."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -38,12 +39,26 @@ def run_name(run: str | None) -> str:
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
+class Stderr:
+    """Standard error without the line in which Hydra repeats the overrides before a mistake is told."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return 0 if text.startswith("Error executing job with overrides") else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def command(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, ``debug=true`` shows it whole."""
     sys.argv[1:] = [literal(argument) for argument in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     try:
-        main()
+        with contextlib.redirect_stderr(Stderr(sys.stderr)):
+            main()
     except (Mistake, HydraException, OmegaConfBaseException) as error:
         if "debug=true" in sys.argv:
             raise

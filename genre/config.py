@@ -26,7 +26,7 @@ from genre.views import View
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-SETTINGS_OF_DATA = ("kind", "cache", "keep", "limit")  # the rest of the group data belongs to its reader
+SETTINGS_OF_DATA = ("kind", "cache", "keep")  # the rest of the group data belongs to its reader
 
 
 def read_synthetic(folder: str, tracks: int, two_genre_tracks: int, seconds: float, seed: int) -> Catalogue:
@@ -112,13 +112,14 @@ def catalogue_of(data: Mapping[str, Any]) -> Catalogue:
         Mistake: if it is not there, or has nothing to tell apart.
     """
     options = {key: value for key, value in data.items() if key not in SETTINGS_OF_DATA}
-    found = READERS[data["kind"]](**options)
-    return found.limited(data["limit"]) if data["limit"] else found
+    return READERS[data["kind"]](**options)
 
 
 def data_of(cfg: Mapping[str, Any], device: torch.device, genres: Sequence[str] | None = None) -> MusicData:
     """The data module of a run's own catalogue; ``genres`` fixes the order of the targets."""
     found = catalogue_of(cfg["data"])
+    if cfg["trainer"]["limit_tracks"]:
+        found = found.limited(cfg["trainer"]["limit_tracks"])
     if len(found.genres) < 2:
         raise Mistake(f"only one genre ({', '.join(found.genres)}) is there; a classifier needs two or more")
     split = build({"_target_": "genre.splits.Split", **cfg["split"]}, Split)
@@ -132,6 +133,7 @@ def data_on(
     return MusicData(
         found, split, pipeline_of(cfg), task_of(cfg), batch_size=cfg["batch_size"], seed=cfg["seed"],
         cache=Path(cfg["data"]["cache"]).expanduser(), keep=cfg["data"]["keep"], device=device, genres=genres,
+        precision=cfg["trainer"]["precision"],
     )  # fmt: skip
 
 

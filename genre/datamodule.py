@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from genre.catalogue import Catalogue
+from genre.frozen import Backbone, Keeper
 from genre.pipeline import Pipeline
 from genre.splits import SUBSETS, Split
 from genre.store import Store, counted, first_store
@@ -35,12 +36,13 @@ class Batch(NamedTuple):
     """What a model gets.
 
     Args:
-        pictures: (batch, crops, 1, size, size) in [0, 1]; one crop in training.
+        inputs: pictures (batch, crops, 1, size, size) in [0, 1], or a frozen backbone's features of them (batch,
+            crops, width); one crop in training.
         targets: (batch, genres).
         rows: (batch,) of the stores.
     """
 
-    pictures: Tensor
+    inputs: Tensor
     targets: Tensor
     rows: Tensor
 
@@ -78,8 +80,10 @@ class MusicData(LightningDataModule):
         batch_size: tracks a batch.
         seed: of order and augmentation.
         cache: where stores are kept.
-        keep: whether pictures and log-mels that do not change between epochs are computed once.
+        keep: whether pictures, log-mels and features that do not change between epochs are computed once.
         device: where the pipeline computes.
+        backbone: a network whose features may be kept, if it is frozen.
+        precision: of the run, in Lightning's words; features are computed in it.
     """
 
     def __init__(
@@ -95,6 +99,8 @@ class MusicData(LightningDataModule):
         genres: Sequence[str] | None = None,
         keep: bool = True,
         device: torch.device | None = None,
+        backbone: object = None,
+        precision: str = "32-true",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -103,18 +109,27 @@ class MusicData(LightningDataModule):
         self.batch_size, self.seed, self.cache, self.keep = batch_size, seed, cache, keep
         self.place = device or torch.device("cpu")
         self.genres = tuple(genres or sorted({g for t in catalogue.tracks for g in task.labels(t.genres)}))
+        self.backbone, self.precision = backbone, precision
         self.subsets: dict[str, str] = {}
 
     def prepare_data(self) -> None:
-        """Decode, import and compute what is kept, where it is not there yet."""
-        self.pipeline.spectrogram.to(self.place)
-        self.open_stores()
-
-    def setup(self, stage: str | None = None) -> None:
-        """Open the stores and divide the tracks, once."""
+        """Decode, import and compute what is kept, where it is not there yet; divide the tracks."""
         if self.subsets:
             return
-        first, self.train_store, self.eval_store = self.open_stores()
+        self.pipeline.spectrogram.to(self.place)
+        self.first = first_store(self.catalogue, self.pipeline.spectrogram.sample_rate, self.cache)
+        self.divide()
+        train, evaluation = self.open_stores()
+        self.train_store, self.eval_store = train.resident(self.place), evaluation.resident(self.place)
+        self.train_places = {name: place for place, name in enumerate(train.names)}
+
+    def setup(self, stage: str | None = None) -> None:
+        """The same on every process: whatever is there already is only opened."""
+        self.prepare_data()
+
+    def divide(self) -> None:
+        """Leave out what could not be used, and assign the rest to subsets."""
+        first = self.first
         self.catalogue = self.catalogue.without(first.skipped)
         if first.skipped:
             log.warning("%d tracks are left out: %s", len(first.skipped), counted(first.skipped.values()))
@@ -124,24 +139,28 @@ class MusicData(LightningDataModule):
             self.catalogue, self.subsets = self.split.assign(self.catalogue)
         self.names = first.names
         self.targets = torch.zeros(len(first.names), len(self.genres))
-        rows = first.rows(track.name for track in self.catalogue.tracks)
+        self.places = {name: place for place, name in enumerate(first.names)}
+        rows = [self.places[track.name] for track in self.catalogue.tracks]
         self.targets[rows] = self.task.targets([track.genres for track in self.catalogue.tracks], self.genres)
 
-    def open_stores(self) -> tuple[Store, Store, Store]:
-        """The first store, and those that training and evaluation read from; all have the same rows."""
-        self.pipeline.spectrogram.to(self.place)
-        first = first_store(self.catalogue, self.pipeline.spectrogram.sample_rate, self.cache)
+    def open_stores(self) -> tuple[Store, Store]:
+        """What training and evaluation read from."""
         if not self.keep:
-            ready = first.resident(self.place)
-            return first, ready, ready
-        pictures = self.pipeline.keep_pictures(first, self.cache)
-        if self.pipeline.view.random:
-            return first, first.resident(self.place), pictures.resident(self.place)
-        if not self.pipeline.augment.acts_on_power:
-            ready = pictures.resident(self.place)
-            return first, ready, ready
-        log_mels = self.pipeline.keep_log_mels(first, self.cache)
-        return first, log_mels.resident(self.place), pictures.resident(self.place)
+            return self.first, self.first
+        line = self.pipeline
+        pictures = line.keep_pictures(self.first, self.cache)
+        if line.view.random:
+            train = self.first
+        else:
+            train = line.keep_log_mels(self.first, self.cache) if line.augment.acts_on_power else pictures
+        if not isinstance(self.backbone, Backbone) or not self.backbone.cached_views or not self.backbone.frozen_as:
+            return train, pictures
+        keeper = Keeper(self.backbone, line, self.precision, self.cache)
+        features = keeper.keep(pictures)
+        if self.split is None or not (line.view.random or line.augment.acts):
+            return features, features
+        rows = self.rows("train")
+        return keeper.keep_views(train, rows, self.targets[rows], self.task, self.seed), features
 
     @property
     def moment(self) -> tuple[int, int]:
@@ -158,7 +177,7 @@ class MusicData(LightningDataModule):
 
     def rows(self, subset: str) -> Tensor:
         """The rows of a subset's tracks, (tracks,)."""
-        return torch.tensor(self.eval_store.rows(self.members(subset)), dtype=torch.long)
+        return torch.tensor([self.places[name] for name in self.members(subset)], dtype=torch.long)
 
     def train_dataloader(self) -> Batches:
         """Random examples of the training tracks."""
@@ -174,13 +193,30 @@ class MusicData(LightningDataModule):
 
     @torch.no_grad()
     def fetch(self, index: Index) -> Batch:
-        """The pictures and targets of an index batch."""
-        rows = index.rows.cpu()
+        """The inputs and targets of an index batch."""
+        rows, targets = index.rows.cpu(), self.targets[index.rows.cpu()]
         if index.draw is None:
-            return Batch(self.pipeline.pictures(self.eval_store, rows), self.targets[rows].to(self.place), rows)
-        targets = self.targets[rows]
-        pictures, targets = self.pipeline.examples(self.train_store, rows, targets, self.task, index.draw)
-        return Batch(pictures, targets, rows)
+            return Batch(self.shown(rows), targets.to(self.place), rows)
+        if self.train_store.stage == "views":
+            return Batch(*self.kept_view(rows, index.draw), rows)
+        if self.train_store.stage == "features":
+            return Batch(self.shown(rows), targets.to(self.place), rows)
+        return Batch(*self.pipeline.examples(self.train_store, rows, targets, self.task, index.draw), rows)
+
+    def shown(self, rows: Tensor) -> Tensor:
+        """What evaluation sees: (batch,) -> (batch, crops, ...)."""
+        if self.eval_store.stage == "features":
+            return self.eval_store.take(rows).to(self.place)
+        return self.pipeline.pictures(self.eval_store, rows)
+
+    def kept_view(self, rows: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+        """One of the kept views of each track: (batch,) -> features (batch, 1, width), targets (batch, genres)."""
+        places = torch.tensor([self.train_places[self.names[row]] for row in rows.tolist()])
+        views = self.train_store.take(places)
+        chosen = torch.randint(views.shape[1], (len(rows),), generator=torch.Generator().manual_seed(draw))
+        picked = views[torch.arange(len(rows)), chosen.to(views.device)].to(self.place)
+        width = picked.shape[1] - len(self.genres)
+        return picked[:, None, :width], picked[:, width:]
 
     def counts(self) -> dict[str, int]:
         """Tracks a subset."""

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def predict(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
     parts = []
     for index in progress(data.batches(subset), f"evaluating {subset}", transient=True):
         batch = data.fetch(index)
-        losses, probabilities = outcome(classifier.task, classifier(batch.pictures), batch.targets)
+        losses, probabilities = outcome(classifier.task, classifier(batch.inputs), batch.targets)
         parts.append((batch.targets.cpu(), probabilities.cpu(), losses.cpu()))
     targets, probabilities, losses = (torch.cat(part) for part in zip(*parts, strict=True))
     return Outcome(
@@ -67,8 +68,12 @@ def predict(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
 
 
 def metrics_of(judged: Judged, subset: str, intervals: bool) -> dict[str, Any]:
-    """A subset's metrics under their names in metrics.json, each with its 95 % interval where asked for."""
-    values: dict[str, Any] = {f"{subset}/{name}": float(value[0]) for name, value in judged.scores().items()}
+    """A subset's metrics under their names in metrics.json, each with its 95 % interval where asked for.
+
+    What is undefined for these tracks (a ranking metric without any positive or negative) is left out.
+    """
+    scores = {name: float(value[0]) for name, value in judged.scores().items()}
+    values: dict[str, Any] = {f"{subset}/{name}": value for name, value in scores.items() if not math.isnan(value)}
     if intervals:
         values |= {f"{subset}/{name}_ci95": edges for name, edges in judged.intervals().items()}
     return values
@@ -143,11 +148,14 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if subset not in (*SUBSETS, "all"):
         raise Mistake(f"subset={subset} is not one of train, val, test, all")
     data = opened(saved, values, subset)
+    classifier = classifier_of(saved, data)
+    data.backbone = classifier.network
+    data.prepare_data()
     folder = Path(values["folder"])
     write_skipped(folder, data.catalogue)
     if not data.members(subset):
         raise Mistake(f"there is no track in subset={subset}; the run has {data.counts()}")
-    outcome = predict(classifier_of(saved, data), data, subset)
+    outcome = predict(classifier, data, subset)
     title = f"{title_of(saved.config, subset, len(outcome.names))}"
     write_outcome(folder, outcome, title)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
@@ -162,7 +170,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 
 
 def opened(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str) -> MusicData:
-    """The run's own data, or another catalogue less the tracks that the run has seen."""
+    """The run's own data, or another catalogue less the tracks that the run has seen; nothing is decoded yet."""
     cfg = saved.config
     device = config.device_of(values["accelerator"])
     if not values["data"]:
@@ -172,8 +180,6 @@ def opened(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str)
         if values["exclude_seen"]:
             found = less_seen(found, saved.folder)
         data = config.data_on(found, None, {**cfg, "data": values["data"]}, device, saved.genres)
-    data.prepare_data()
-    data.setup()
     return data
 
 

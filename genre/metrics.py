@@ -56,8 +56,8 @@ class Judged:
             "exact": mean((self.truth == self.predicted).all(1), weights),
             "jaccard": mean(both / np.maximum(either, 1), weights),
             "micro_f1": ratio(2 * per_genre["hits"].sum(1), said.sum(1)),
-            "map": np.nanmean(average_precision, axis=1),
-            "roc_auc": np.nanmean(area, axis=1),
+            "map": defined_mean(average_precision),
+            "roc_auc": defined_mean(area),
             "lrap": mean(label_ranking(self.truth, self.probabilities), weights),
         }
 
@@ -70,15 +70,19 @@ class Judged:
             size = min(step, RESAMPLES - first)
             parts.append(self.scores(generator.multinomial(tracks, np.full(tracks, 1 / tracks), size).astype(float)))
         edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        return {
-            name: [float(edge) for edge in np.nanquantile(np.concatenate([part[name] for part in parts]), edges)]
-            for name in parts[0]
-        }
+        drawn = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        known = {name: values[~np.isnan(values)] for name, values in drawn.items()}
+        return {name: np.quantile(values, edges).tolist() for name, values in known.items() if len(values)}
 
 
 def mean(values: npt.NDArray[Any], weights: Floats) -> Floats:
     """Weighted means: (tracks,), (resamples, tracks) -> (resamples,)."""
     return ratio(weights @ values, weights.sum(1))
+
+
+def defined_mean(values: Floats) -> Floats:
+    """The mean over the genres for which a value is defined: (resamples, genres) -> (resamples,); nan for none."""
+    return np.where(np.isnan(values).all(1), np.nan, ratio(np.nansum(values, 1), (~np.isnan(values)).sum(1)))
 
 
 def ratio(above: Floats, below: Floats) -> Floats:

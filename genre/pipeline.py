@@ -1,6 +1,6 @@
 """The one way from a store to pictures: view, log-mel, augmentation, picture; and the stores kept along it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,22 +103,23 @@ class Pipeline:
 
     def keep_pictures(self, first: Store, cache: Path) -> Store:
         """The store of every track's pictures at evaluation, which are also those of training without random crops."""
-        return self.keep(first, cache, "picture", lambda rows: self.pictures(first, rows)[:, :, 0].cpu())
+        return self.keep(first, cache, "picture", 0.0, lambda rows: self.pictures(first, rows)[:, :, 0])
 
     def keep_log_mels(self, first: Store, cache: Path) -> Store:
         """The store of every track's log-mel, for augmentation that acts on power."""
         if first.stage == "logmel":
             return first
+        rate = self.spectrogram.columns(self.view.seconds) / self.view.seconds
         dtype = self.spectrogram.kept_as
-        return self.keep(first, cache, "logmel", lambda rows: to_kept(self.log_mels(first, rows)[:, 0], dtype).cpu())
+        return self.keep(first, cache, "logmel", rate, lambda rows: to_kept(self.log_mels(first, rows)[:, 0], dtype))
 
-    def keep(self, first: Store, cache: Path, stage: str, compute: Any) -> Store:
+    def keep(self, first: Store, cache: Path, stage: str, rate: float, compute: Callable[[Tensor], Tensor]) -> Store:
         """Compute a stage for every track of a store, a few at a time."""
         key = Key(stage, self.settings, first.key.name)
 
         def items() -> Iterator[Item]:
             for rows in torch.arange(len(first.names)).split(KEEPING_BATCH):
-                yield from compute(rows).numpy()
+                yield from compute(rows).cpu().numpy()
 
         with torch.inference_mode():
-            return build(cache, key, 0.0, first.names, items(), f"{stage}s")
+            return build(cache, key, rate, first.names, items(), f"{stage}s")

@@ -97,6 +97,10 @@ class Document(nn.Module):
         """
         return self.rescaled(self.log_mel(waveform))
 
+    def columns(self, seconds: float) -> int:
+        """How many columns the log-mel of a clip of so many seconds has."""
+        return 1 + round(seconds * self.sample_rate) // self.log_mel.hop_length
+
     def rescaled(self, level: Tensor) -> Tensor:
         """(batch, n_mels, frames) dB below the maximum -> [0, 1]."""
         return 1 - level / FLOOR_DB
@@ -136,11 +140,15 @@ class Archive(Document):
         frames = 1 + lengths.to(level.device) // self.log_mel.hop_length
         beyond = torch.arange(level.shape[-1], device=level.device) >= frames[:, None, None]
         lowest = level.masked_fill(beyond, 0).amin(dim=(-2, -1), keepdim=True)
-        count = round(self.columns_per_second * seconds)
+        count = self.columns(seconds)
         middles = (torch.arange(count, device=level.device, dtype=torch.float64) + 0.5) / (count + 0.5)
         columns = (middles * frames[:, None]).long()
         picked = level.gather(-1, columns[:, None].expand(-1, level.shape[1], -1))
         return self.quantized(picked, lowest)
+
+    def columns(self, seconds: float) -> int:
+        """How many columns are picked for a clip of so many seconds."""
+        return round(self.columns_per_second * seconds)
 
     def rescaled(self, level: Tensor) -> Tensor:
         """(batch, n_mels, columns) dB below the maximum -> [0, 1] from each clip's own minimum, in 256 levels."""

@@ -8,19 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+THRESHOLDS = ("fixed", "shared", "per_genre")
+
 
 class Task(ABC):
     """Targets, loss, probabilities, decision and accuracy. Networks end in logits and do not know their task."""
 
     several: bool
+    class_weights: bool
 
     @abstractmethod
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
         """The genres of a track that count here."""
 
     @abstractmethod
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and targets, (batch, genres) each -> the loss of each, (batch,)."""
+    def losses(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Logits and targets, (batch, genres) each, and what each genre counts, (genres,) -> losses (batch,)."""
+
+    @abstractmethod
+    def balance(self, targets: Tensor) -> Tensor:
+        """Class weights that let rare genres count as much as common ones: (tracks, genres) -> (genres,)."""
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -49,17 +56,27 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class Multiclass(Task):
-    """A track has one genre; one of several counts as its first."""
+    """A track has one genre; one of several counts as its first.
 
+    Args:
+        class_weights: whether rare genres count as much as common ones.
+    """
+
+    class_weights: bool = False
     several = False
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
         """The first genre alone."""
         return genres[:1]
 
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """(batch, genres), (batch, genres) that add up to 1 -> cross-entropy, (batch,)."""
-        return F.cross_entropy(logits, target, reduction="none")
+        return F.cross_entropy(logits, target, weights, reduction="none")
+
+    def balance(self, targets: Tensor) -> Tensor:
+        """The mean number of tracks a genre over its own number."""
+        counts = targets.sum(0).clamp_min(1)
+        return counts.mean() / counts
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(..., genres) -> probabilities that add up to 1, (..., genres)."""
@@ -81,12 +98,19 @@ class Multilabel(Task):
     Args:
         threshold: a genre is predicted where its probability exceeds this (0.2 in the source document, which found
             that higher values mostly predict one genre).
+        thresholds: what is decided by in the end: 'fixed' is ``threshold``, 'shared' one that is tuned on validation,
+            'per_genre' one a genre.
+        class_weights: whether a rare genre's yes counts as much as all its noes.
     """
 
     threshold: float = 0.2
+    thresholds: str = "fixed"
+    class_weights: bool = False
     several = True
 
     def __post_init__(self) -> None:
+        if self.thresholds not in THRESHOLDS:
+            raise ValueError(f"task.thresholds={self.thresholds} is not one of {', '.join(THRESHOLDS)}")
         if not 0 < self.threshold < 1:
             raise ValueError(f"task.threshold={self.threshold} must lie between 0 and 1")
 
@@ -94,9 +118,15 @@ class Multilabel(Task):
         """All of them."""
         return genres
 
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """(batch, genres), (batch, genres) of 0 and 1 -> binary cross-entropy, mean over the genres, (batch,)."""
-        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(-1)
+        losses = F.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
+        return losses.mean(-1)
+
+    def balance(self, targets: Tensor) -> Tensor:
+        """How many tracks lack a genre for each that has it: the weight of a yes."""
+        counts = targets.sum(0).clamp_min(1)
+        return (len(targets) - counts).clamp_min(1) / counts
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(..., genres) -> independent probabilities, (..., genres)."""

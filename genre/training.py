@@ -32,7 +32,7 @@ from genre.splits import SUBSETS
 
 log = logging.getLogger(__name__)
 
-OWN_KEYS = ("monitor", "patience", "precision")  # the rest of the group trainer goes to Lightning
+OWN_KEYS = ("monitor", "patience", "limit_tracks")  # the rest of the group trainer goes to Lightning
 HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
@@ -91,9 +91,10 @@ def train(cfg: DictConfig) -> Result:
     config.check(values)
     folder = fresh_folder(Path(values["folder"]))
     device = config.device_of(values["trainer"]["accelerator"])
+    values["trainer"]["precision"] = precision_of(values["trainer"]["precision"], device)
     seed_everything(values["seed"], verbose=False)
     data = config.data_of(values, device)
-    network = config.network_of(values, len(data.genres))
+    data.backbone = network = config.network_of(values, len(data.genres))
     data.prepare_data()
     data.setup()
     write_division(folder, data)
@@ -101,11 +102,23 @@ def train(cfg: DictConfig) -> Result:
     classifier = Classifier(
         network, data.task, partial_of(values["optimizer"]), partial_of(values["scheduler"]), monitor,
         values["seed"], checkpoint.card(data.genres, values),
+        data.task.balance(data.targets[data.rows("train")]) if data.task.class_weights else None,
     )  # fmt: skip
-    trainer = trainer_of(values, folder, device, monitor)
+    trainer = trainer_of(values, folder, monitor)
     show_examples(trainer, data)
     trainer.fit(classifier, datamodule=data)
     return concluded(values, folder, classifier, data, trainer, time.monotonic() - begin)
+
+
+def precision_of(precision: str, device: torch.device) -> str:
+    """The precision of a run, in Lightning's words; 'auto' measures.
+
+    Raises:
+        Mistake: if there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise Mistake(f"trainer.precision={precision} is not one of {', '.join(PRECISIONS)}")
+    return faster_precision(device) if precision == "auto" else precision
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -151,14 +164,10 @@ def partial_of(node: Mapping[str, Any] | None) -> Any:
     return partial(get_class(str(node["_target_"])), **{str(k): v for k, v in node.items() if k != "_target_"})
 
 
-def trainer_of(values: Mapping[str, Any], folder: Path, device: torch.device, monitor: str) -> Trainer:
+def trainer_of(values: Mapping[str, Any], folder: Path, monitor: str) -> Trainer:
     """Lightning's trainer with the document's protocol around it."""
     settings = {key: value for key, value in values["trainer"].items() if key not in OWN_KEYS}
-    precision = values["trainer"]["precision"]
-    if precision not in PRECISIONS:
-        raise Mistake(f"trainer.precision={precision} is not one of {', '.join(PRECISIONS)}")
     quiet_lightning()
-    settings["precision"] = faster_precision(device) if precision == "auto" else precision
     try:
         return Trainer(
             **settings,
@@ -213,11 +222,12 @@ def show_examples(trainer: Trainer, data: MusicData) -> None:
     """Show TensorBoard some pictures as the network gets them in training."""
     if not trainer.is_global_zero:
         return
-    index = next(iter(data.train_dataloader()))
-    batch = data.fetch(index)
+    batch = data.fetch(next(iter(data.train_dataloader())))
+    if batch.inputs.ndim < 5:  # features of a frozen backbone: nothing to look at
+        return
     chosen = range(min(10, len(batch.rows)))
     titles = [data.names[int(batch.rows[place])] for place in chosen]
-    figure = figures.examples(batch.pictures[: len(chosen), 0, 0].cpu().numpy(), titles)
+    figure = figures.examples(batch.inputs[: len(chosen), 0, 0].cpu().numpy(), titles)
     board(trainer).add_figure("examples/training", figure)
 
 

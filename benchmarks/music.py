@@ -1,0 +1,25 @@
+"""What is measured on: real excerpts where GENRE_GTZAN or ../shared has them, else the synthetic set."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from genre.gtzan import genre_folder
+from genre.synthetic import make
+
+
+def wav_files(count: int) -> list[Path]:
+    """So many 30-s WAVs."""
+    for root in (os.environ.get("GENRE_GTZAN"), "../shared/data/gtzan_mini"):
+        folder = genre_folder(Path(root)) if root else None
+        if folder is not None and len(files := sorted(folder.rglob("*.wav"))) >= count:
+            return files[:: len(files) // count][:count]
+    return sorted(make(Path("outputs/benchmarks/music"), 10, 0, 30.0, 0).rglob("*.wav"))[:count]
+
+
+def pictures(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Random pictures and their genres, (count, 128, 128) and (count,): speed does not depend on what they show."""
+    random = np.random.default_rng(0)
+    return random.random((count, 128, 128), dtype=np.float32), random.integers(0, 10, count)

@@ -1,0 +1,141 @@
+"""Convolutions that sum up each moment, then a memory over time: for what the average of a still picture misses."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+HEADS = 2  # of self-attention; divides the width, which is twice the units
+
+
+class CRNN(nn.Module):
+    """Convolutions that pool frequency strongly and time little, recurrence or self-attention over time; logits.
+
+    What is left of frequency is kept in order, as features of each moment; the moments are weighed, not averaged.
+
+    Args:
+        genres: number of logits.
+        size: height (frequency) and width (time) of the pictures, in pixels.
+        filters: of each convolution; each divides frequency by 4, the first divides time by 2.
+        kernel_size: of every convolution, odd.
+        over_time: ``gru`` (bidirectional) or ``attention`` (one layer of self-attention).
+        units: of each direction of the GRU; self-attention is twice as wide.
+        dropout: probability after each convolution and before the logits.
+
+    Raises:
+        ValueError: naming the key whose value cannot be.
+    """
+
+    def __init__(
+        self,
+        genres: int,
+        size: int,
+        filters: Sequence[int] = (32, 64, 128),
+        kernel_size: int = 3,
+        over_time: str = "gru",
+        units: int = 64,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        check(size, filters, kernel_size, over_time, units, dropout)
+        channels, times = [1, *filters], [2] + [1] * (len(filters) - 1)
+        self.moments = nn.Sequential(
+            *(convolution(*shape, kernel_size, dropout) for shape in zip(channels, filters, times, strict=False))
+        )
+        self.over_time = OVER_TIME[over_time](filters[-1] * (size // 4 ** len(filters)), units)
+        self.pool = WeightedMean(2 * units)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * units, genres))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(batch, 1, size, size) in [0, 1], columns in order of time -> logits (batch, genres)."""
+        moments = self.moments(picture).permute(0, 3, 1, 2).flatten(2)
+        logits: Tensor = self.head(self.pool(self.over_time(moments)))
+        return logits
+
+
+class Recurrence(nn.Module):
+    """What came before and what follows, at each moment.
+
+    Args:
+        features: of a moment.
+        units: of each direction.
+    """
+
+    def __init__(self, features: int, units: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(features, units, batch_first=True, bidirectional=True)
+
+    def forward(self, moments: Tensor) -> Tensor:
+        """(batch, moments, features) -> (batch, moments, 2 * units)."""
+        states: Tensor = self.gru(moments)[0]
+        return states
+
+
+class SelfAttention(nn.Module):
+    """Each moment beside those that matter to it, however far away; the moments carry their place.
+
+    Args:
+        features: of a moment.
+        units: half the width.
+    """
+
+    def __init__(self, features: int, units: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(features, 2 * units)
+        self.layer = nn.TransformerEncoderLayer(
+            2 * units, HEADS, dim_feedforward=4 * units, dropout=0, batch_first=True, norm_first=True
+        )
+
+    def forward(self, moments: Tensor) -> Tensor:
+        """(batch, moments, features) -> (batch, moments, 2 * units)."""
+        wide = self.project(moments)
+        states: Tensor = self.layer(wide + places(*wide.shape[1:]).to(wide))
+        return states
+
+
+def places(moments: int, width: int) -> Tensor:
+    """Sines and cosines that tell each moment from the others: (moments, width), width even."""
+    rates = 10_000 ** -torch.linspace(0, 1, width // 2)
+    angles = torch.arange(moments)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class WeightedMean(nn.Module):
+    """The mean over time, in which the moments that tell most weigh most.
+
+    Args:
+        width: of a moment.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)
+
+    def forward(self, moments: Tensor) -> Tensor:
+        """(batch, moments, width) -> (batch, width)."""
+        return (self.score(moments).softmax(dim=1) * moments).sum(dim=1)
+
+
+OVER_TIME: dict[str, Callable[[int, int], nn.Module]] = {"gru": Recurrence, "attention": SelfAttention}
+
+
+def convolution(inputs: int, outputs: int, time: int, kernel_size: int, dropout: float) -> nn.Sequential:
+    """One stage: height shrinks to a quarter, width by ``time``; pooled first, as the rest then costs less."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size, padding="same", bias=False), nn.MaxPool2d((4, time)),
+        nn.BatchNorm2d(outputs), nn.ReLU(), nn.Dropout(dropout),
+    )  # fmt: skip
+
+
+def check(size: int, filters: Sequence[int], kernel_size: int, over_time: str, units: int, dropout: float) -> None:
+    """Raise a ValueError that names the key whose value cannot be."""
+    if not filters or min(filters) < 1 or size < 4 ** len(filters):
+        raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"model.kernel_size={kernel_size} must be odd")
+    if over_time not in OVER_TIME:
+        raise ValueError(f"model.over_time={over_time} is not one of {', '.join(OVER_TIME)}")
+    if units < 1:
+        raise ValueError(f"model.units={units} must be at least 1")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"model.dropout={dropout} must be at least 0 and below 1")

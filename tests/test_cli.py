@@ -1,0 +1,78 @@
+"""Paths are taken literally, and a mistake is one sentence with exit code 1."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import genre
+from genre.cli import literal, run_name
+
+ROOT = Path(__file__).parents[1]
+ODD = [
+    "AC-DC (Live), 1975 & more=é [x].mp3",
+    "it's",
+    "back\\slash",
+    "ends in \\",
+    "${HOME}",
+    "a\\'b",
+    "{x: 1}",
+    '"quoted"',
+    "# no comment",
+    "日本/語",
+]
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_hydra_gives_back_the_very_path(path):
+    assert genre.compose("data=folder", literal(f"data.root={path}")).data.root == path
+
+
+def test_other_keys_are_left_to_hydra():
+    assert literal("model.filters=[1,2],[3,4]") == "model.filters=[1,2],[3,4]"
+    assert literal("data.catalogue=null") == "data.catalogue=null"
+
+
+def test_a_run_is_called_after_its_folder():
+    assert run_name("outputs/train/cnn-multiclass/2026-11-22_09-00-00") == "cnn-multiclass"
+
+
+def command(tmp_path, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
+    return subprocess.run(
+        [sys.executable, ROOT / arguments[0], *arguments[1:]],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train.py", "data.root=nowhere"], "no GTZAN at nowhere"),
+        (["train.py", "model=alexnet"], "alexnet"),
+        (["train.py", "modle.filters=[1]"], "modle"),
+        (["train.py", "data=synthetic", "model.kernel_size=2"], "model.kernel_size=2 must be odd"),
+        (["evaluate.py", "run=nowhere"], "nowhere is not a finished run"),
+        (["evaluate.py"], "needs run=FOLDER"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_1(tmp_path, arguments, words):
+    done = command(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = command(tmp_path, "train.py", "data.root=nowhere", "debug=true")
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_help_shows_the_groups_and_a_worked_example(tmp_path, script):
+    done = command(tmp_path, script, "--help")
+    assert done.returncode == 0
+    assert f"python {script}" in done.stdout and "logmel" in done.stdout

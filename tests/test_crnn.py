@@ -1,0 +1,169 @@
+"""A network that hears the order of things, which an average over time cannot."""
+
+import inspect
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genre.config import compose, network_of, plain
+from genre.models.crnn import CRNN, WeightedMean
+
+both_ways = pytest.mark.parametrize("over_time", ["gru", "attention"])
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def pictures(batch: int, size: int = 64) -> Tensor:
+    """Coarse patterns: (batch, 1, size, size) in [0, 1]."""
+    return F.interpolate(torch.rand(batch, 1, 8, 8), size)
+
+
+def experienced(network: nn.Module, size: int = 64) -> nn.Module:
+    """In evaluation mode, with the statistics of a batch that it has seen."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None  # their plain average
+    network.train()(pictures(8, size))
+    return network.eval()
+
+
+def blind_to_neighbours(over_time: str) -> nn.Module:
+    """Its convolutions see pairs of columns one by one: only what follows them can know the order of the pairs."""
+    return experienced(CRNN(5, 64, kernel_size=1, over_time=over_time))
+
+
+def reordered(picture: Tensor, order: Tensor) -> Tensor:
+    """Pairs of columns in another order: (batch, 1, size, size), (size / 2,) -> (batch, 1, size, size)."""
+    return picture.unflatten(-1, (-1, 2))[..., order, :].flatten(-2)
+
+
+@both_ways
+@pytest.mark.parametrize("size", [64, 128])
+def test_pictures_become_one_logit_a_genre(size, over_time):
+    assert CRNN(7, size, over_time=over_time)(pictures(3, size)).shape == (3, 7)
+
+
+@both_ways
+@torch.inference_mode()
+def test_a_picture_is_judged_alike_alone_and_in_company(over_time):
+    network, batch = experienced(CRNN(5, 64, over_time=over_time)), pictures(4)
+    together = network(batch)
+    alone = torch.cat([network(picture[None]) for picture in batch])
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)
+    assert together.std(dim=0).min() > 1e-3  # the pictures do differ
+
+
+@both_ways
+def test_the_gradient_reaches_every_parameter(over_time):
+    network = CRNN(5, 64, over_time=over_time)
+    F.cross_entropy(network(pictures(4)), torch.tensor([0, 1, 2, 3])).backward()
+    untouched = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert untouched == []
+
+
+@both_ways
+@pytest.mark.parametrize("order", [torch.arange(31, -1, -1), torch.randperm(32, generator=torch.Generator())])
+def test_the_order_of_the_columns_counts(over_time, order):
+    network, batch = blind_to_neighbours(over_time), pictures(4)
+    change = (network(reordered(batch, order)) - network(batch)).abs().amax(dim=1)
+    assert change.min() > 1e-4  # rounding stays below 1e-6
+
+
+def test_without_its_memory_the_order_of_the_columns_would_not_count():
+    network, batch = blind_to_neighbours("gru"), pictures(4)
+    network.over_time = nn.Identity()
+    torch.testing.assert_close(network(reordered(batch, torch.arange(31, -1, -1))), network(batch))
+
+
+@both_ways
+def test_learns_whether_a_low_sound_comes_before_or_after_a_high_one(over_time):
+    low_first = torch.zeros(8, 1, 32, 32)
+    for place, picture in enumerate(low_first):
+        begin = 2 * place
+        picture[0, :16, begin : begin + 8] = 1
+        picture[0, 16:, begin + 8 : begin + 16] = 1
+    batch = torch.cat([low_first, low_first.flip(-1)])
+    truth = torch.tensor([0, 1]).repeat_interleave(8)
+    network = CRNN(2, 32, filters=(8, 8), kernel_size=1, over_time=over_time, units=16, dropout=0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(80):
+        loss = F.cross_entropy(network(batch), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.1  # ln 2 is the least that a network blind to order can reach: the columns are the same
+
+
+@both_ways
+@torch.inference_mode()
+def test_bfloat16_says_what_float32_says(over_time):
+    network, batch = experienced(CRNN(5, 64, over_time=over_time)), pictures(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(batch)
+    torch.testing.assert_close(half.float(), network(batch), atol=0.05, rtol=0.05)
+
+
+@both_ways
+def test_the_same_seed_trains_the_same_network(over_time):
+    def trained() -> Tensor:
+        torch.manual_seed(3)
+        network = CRNN(5, 64, over_time=over_time)
+        network(pictures(4)).square().mean().backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+    first = trained()
+    assert torch.equal(trained(), first)
+    assert first.abs().max() > 0
+
+
+def test_the_weighted_mean_weighs_moments_by_their_score():
+    pool = WeightedMean(2)
+    with torch.no_grad():
+        pool.score.weight.copy_(torch.tensor([[1.0, 0.0]]))
+    moments = torch.tensor([[[0.0, 1.0], [math.log(4), 6.0]]])  # weights 1 / (1 + 4) and 4 / (1 + 4)
+    expected = torch.tensor([[0.8 * math.log(4), 0.2 * 1 + 0.8 * 6]])
+    torch.testing.assert_close(pool(moments), expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"filters": []}, r"model.filters=\[\] does not fit pictures of 64 pixels"),
+        ({"filters": [8, 0]}, r"model.filters=\[8, 0\] does not fit"),
+        ({"filters": [8] * 4}, r"model.filters=\[8, 8, 8, 8\] does not fit pictures of 64 pixels"),
+        ({"kernel_size": 4}, "model.kernel_size=4 must be odd"),
+        ({"over_time": "lstm"}, "model.over_time=lstm is not one of gru, attention"),
+        ({"units": 0}, "model.units=0 must be at least 1"),
+        ({"dropout": 1.0}, "model.dropout=1.0 must be at least 0 and below 1"),
+        ({"dropout": -0.1}, "model.dropout=-0.1 must be at least 0"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(values, message):
+    with pytest.raises(ValueError, match=message):
+        CRNN(5, 64, **values)
+
+
+def test_the_configuration_repeats_the_defaults_of_the_code():
+    cfg = compose("model=crnn", "folder=x", "name=x", "data=logmel", "data.path=x")
+    parameters = inspect.signature(CRNN).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    configured = {key: value for key, value in plain(cfg)["model"].items() if key != "_target_"}
+    assert configured == defaults | {"filters": list(defaults["filters"])}
+
+
+def test_the_configured_network_is_built():
+    cfg = compose("model=crnn", "folder=x", "name=x", "data=logmel", "data.path=x")
+    network = network_of(plain(cfg), genres=10)
+    assert isinstance(network, CRNN)
+    assert network(pictures(2, 128)).shape == (2, 10)
+
+
+def test_attention_is_chosen_on_the_command_line():
+    cfg = compose("model=crnn", "model.over_time=attention", "folder=x", "name=x", "data=logmel", "data.path=x")
+    assert any(isinstance(part, nn.MultiheadAttention) for part in network_of(plain(cfg), genres=10).modules())

@@ -1,0 +1,108 @@
+"""A run's best checkpoint on a subset of its own, or on other music."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+import genre
+from genre.errors import Mistake
+
+RATE = 22_050
+
+
+def evaluated(run, folder, *overrides):
+    cfg = genre.compose(f"run={run}", f"folder={folder}", *overrides, config_name="evaluate")
+    return genre.evaluate(cfg)
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return {row["track"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture
+def run(configured):
+    return genre.train(configured())
+
+
+@pytest.mark.parametrize("subset", ["train", "val", "test"])
+def test_a_subset_gives_what_training_said_of_it(run, tmp_path, subset):
+    metrics = evaluated(run.folder, tmp_path / "again", f"subset={subset}").metrics
+    for name in ("loss", "accuracy", "macro_f1"):
+        assert metrics[f"{subset}/{name}"] == pytest.approx(run.metrics[f"{subset}/{name}"], abs=1e-6)
+    assert len(metrics[f"{subset}/accuracy_ci95"]) == 2
+
+
+def test_it_writes_the_same_files_into_a_folder_of_its_own(run, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    folder = evaluated(run.folder, tmp_path / "again").folder
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names >= {"metrics.json", "predictions.csv", "report.txt", "report.json", "splits.csv", "skipped.csv"}
+    assert names >= {"figures/confusion.png", "figures/curves.png"}
+    assert (folder / "predictions.csv").read_text() == (run.folder / "predictions.csv").read_text()
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+
+
+@pytest.fixture
+def other_music(tmp_path, music, cache):
+    """The blues of the training music once more, and two new tracks, one of a genre that nobody knows."""
+    root = tmp_path / "other"
+    for name in ("blues", "rock", "polka"):
+        (root / name).mkdir(parents=True)
+    for file in sorted((music / "blues").iterdir()):
+        (root / "blues" / file.name).write_bytes(file.read_bytes())
+    for name in ("rock", "polka"):
+        soundfile.write(root / name / "new.wav", np.random.default_rng(0).standard_normal(4 * RATE) * 0.1, RATE)
+    return ["data=folder", f"data.root={root}", f"data.cache={cache}"]
+
+
+def test_other_music_is_less_what_the_run_has_seen_and_does_not_know(run, tmp_path, other_music, caplog):
+    caplog.set_level("INFO")
+    folder = evaluated(run.folder, tmp_path / "again", *other_music).folder
+    tested = {name for name, row in rows(run.folder / "splits.csv").items() if row["subset"] == "test"}
+    expected = {name for name in tested if name.startswith("blues/")} | {"rock/new.wav"}
+    assert set(rows(folder / "predictions.csv")) == expected
+    assert "8 of 11 tracks were seen in training or validation" in caplog.text
+    assert "polka" in (folder / "skipped.csv").read_text()
+    assert json.loads((folder / "metrics.json").read_text())["tracks"] == {"all": 3}
+
+
+def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):
+    folder = evaluated(run.folder, tmp_path / "again", *other_music, "exclude_seen=false").folder
+    again, first = rows(folder / "predictions.csv"), rows(run.folder / "predictions.csv")
+    assert len(again) == 11
+    for name in again.keys() & first.keys():
+        assert again[name] == first[name]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"), [(["subset=tests"], "subset=tests is not one of"), (["run=nowhere"], "not a finished run")]
+)
+def test_mistakes_are_named(run, tmp_path, overrides, message):
+    with pytest.raises(Mistake, match=message):
+        evaluated(run.folder, tmp_path / "again", *overrides)
+
+
+def test_other_music_of_unknown_genres_only_is_a_mistake(run, tmp_path):
+    (tmp_path / "m" / "polka").mkdir(parents=True)
+    (tmp_path / "m" / "polka" / "a.wav").write_bytes(b"")
+    with pytest.raises(Mistake, match="the run knows blues, jazz, rock; the catalogue has polka"):
+        evaluated(run.folder, tmp_path / "again", "data=folder", f"data.root={tmp_path / 'm'}")
+
+
+@pytest.mark.slow
+def test_a_run_on_the_archive_says_the_same_of_the_real_wavs(shared, configured, tmp_path):
+    archive = f"data.path={shared / 'gtzan_logmel_dev.npz'}"
+    cfg = configured(archive, "trainer.max_epochs=3", "model.filters=[16,16,32]", data="logmel")
+    run = genre.train(cfg)
+    everything = rows(evaluated(run.folder, tmp_path / "all", "subset=all").folder / "predictions.csv")
+    wavs = ["data=gtzan", f"data.root={shared / 'gtzan_mini'}", f"data.cache={cfg.data.cache}", "exclude_seen=false"]
+    heard = rows(evaluated(run.folder, tmp_path / "wavs", *wavs).folder / "predictions.csv")
+    common = heard.keys() & everything.keys()
+    assert len(common) == 96
+    names = [name for name in everything["blues.00000"] if name not in ("track", "true", "predicted")]
+    difference = [abs(float(heard[t][name]) - float(everything[t][name])) for t in common for name in names]
+    assert max(difference) < 0.02

@@ -1,0 +1,49 @@
+"""One genre or several: losses, decisions and targets."""
+
+import math
+
+import pytest
+import torch
+
+from genre.tasks import Multiclass, Multilabel
+
+GENRES = ("jazz", "pop", "rock")
+TRACKS = [("pop", "rock"), ("jazz",)]
+
+
+def test_one_genre_counts_the_first_and_several_count_all():
+    assert Multiclass().targets(TRACKS, GENRES).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert Multilabel().targets(TRACKS, GENRES).tolist() == [[0, 1, 1], [1, 0, 0]]
+
+
+def test_the_losses_are_the_formulas():
+    logits = torch.tensor([[2.0, 0.0, 0.0]])
+    assert Multiclass().losses(logits, torch.tensor([[1.0, 0, 0]])).item() == pytest.approx(
+        -math.log(math.exp(2) / (math.exp(2) + 2)), rel=1e-5
+    )
+    expected = (math.log(1 + math.exp(-2)) + 2 * math.log(2)) / 3
+    assert Multilabel().losses(logits, torch.tensor([[1.0, 0, 1]])).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_several_genres_exceed_the_threshold_strictly():
+    assert Multilabel(0.2).decide(torch.tensor([0.19, 0.2, 0.21])).tolist() == [False, False, True]
+
+
+def test_a_track_is_a_hit_where_all_its_genres_are_right():
+    probabilities = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
+    target = torch.tensor([[0.0, 1, 1], [1, 0, 0]])
+    assert Multilabel(0.2).hits(probabilities, target).tolist() == [True, False]
+    assert Multiclass().hits(probabilities, Multiclass().targets(TRACKS, GENRES)).tolist() == [True, True]
+
+
+def test_a_mixture_has_shares_of_one_genre_or_both_of_several():
+    one, other = torch.tensor([[1.0, 0, 0]] * 2), torch.tensor([[0.0, 0, 1]] * 2)
+    share = torch.tensor([0.7, 1.0])
+    torch.testing.assert_close(Multiclass().mixed(one, other, share), torch.tensor([[0.7, 0, 0.3], [1, 0, 0]]))
+    assert Multilabel().mixed(one, other, share).tolist() == [[1, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.2])
+def test_a_threshold_outside_0_and_1_is_refused_by_name(threshold):
+    with pytest.raises(ValueError, match=r"task\.threshold="):
+        Multilabel(threshold)

@@ -1,0 +1,165 @@
+"""A run writes its whole folder, is the same under the same seed, and says what is missing."""
+
+import csv
+import json
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import genre
+from genre.errors import Mistake
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def run(configured):
+    return genre.train(configured("trainer.max_epochs=2"))
+
+
+def test_the_run_folder_is_whole(run):
+    files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
+    assert files >= {
+        "metrics.json",
+        "history.csv",
+        "splits.csv",
+        "predictions.csv",
+        "report.txt",
+        "report.json",
+        "figures/confusion.png",
+        "figures/curves.png",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "skipped.csv",
+    }
+    assert any(name.startswith("events.out.tfevents.") for name in files)
+    assert not any("=" in name for name in files)
+
+
+def test_the_metrics_are_those_of_the_written_predictions(run):
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    predictions = rows(run.folder / "predictions.csv")
+    tested = {row["track"] for row in rows(run.folder / "splits.csv") if row["subset"] == "test"}
+    assert {row["track"] for row in predictions} == tested
+    right = sum(row["true"] == row["predicted"] for row in predictions) / len(predictions)
+    assert metrics["test/accuracy"] == pytest.approx(right)
+    for row in predictions:
+        probabilities = {name: float(row[name]) for name in ("blues", "jazz", "rock")}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert max(probabilities, key=lambda name: probabilities[name]) == row["predicted"]
+    assert metrics["tracks"] == {"train": 21, "val": 3, "test": 6}
+    low, high = metrics["test/accuracy_ci95"]
+    assert low <= metrics["test/accuracy"] <= high
+    assert (metrics["split"], metrics["split_seed"], metrics["seed"]) == ("random", 0, 0)
+    assert metrics["missing"] == [] and metrics["seconds"] > 0 and metrics["parameters"] > 1000
+
+
+def test_the_history_has_a_row_an_epoch(run):
+    history = rows(run.folder / "history.csv")
+    assert [row["epoch"] for row in history] == ["0", "1"]
+    assert list(history[0]) == ["epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+    assert all(float(row["learning_rate"]) == 1e-3 and float(row["val_loss"]) > 0 for row in history)
+
+
+def test_the_figures_of_the_run_are_those_of_the_epoch_with_the_lowest_validation_loss(run):
+    lowest = min(float(row["val_loss"]) for row in rows(run.folder / "history.csv"))
+    assert run.metrics["val/loss"] == pytest.approx(lowest, rel=1e-4)
+    assert run.objective == run.metrics["val/accuracy"]
+
+
+def test_best_loads_with_weights_only_and_carries_what_it_needs(run):
+    content = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert content["genre"]["genres"] == ["blues", "jazz", "rock"]
+    assert set(content["genre"]["config"]) >= {"spectrogram", "view", "task", "model"}
+    assert "optimizer_states" not in content
+    assert "optimizer_states" in torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def test_tensorboard_has_scalars_and_figures(run):
+    events = EventAccumulator(str(run.folder)).Reload()
+    assert set(events.Tags()["scalars"]) >= {"train/loss", "train/accuracy", "val/loss", "val/accuracy"}
+    assert set(events.Tags()["images"]) >= {"examples/training", "confusion/val", "confusion/test", "curves"}
+    assert len(events.Scalars("val/loss")) == 2
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(configured, tmp_path):
+    same = [genre.train(configured("seed=1", f"folder={tmp_path / name}")) for name in "ab"]
+    other = genre.train(configured("seed=2", f"folder={tmp_path / 'c'}"))
+    histories = [(result.folder / "history.csv").read_text() for result in (*same, other)]
+    assert histories[0] == histories[1] != histories[2]
+    assert (same[0].folder / "splits.csv").read_text() == (other.folder / "splits.csv").read_text()
+
+
+@pytest.mark.parametrize("overrides", [("task=multilabel",), ("view=segments", "view.seconds=1", "augment=strong")])
+def test_every_kind_of_run_works(configured, overrides):
+    result = genre.train(configured(*overrides))
+    assert 0 <= result.objective <= 1
+
+
+def test_several_genres_have_their_metrics(configured):
+    metrics = genre.train(configured("task=multilabel")).metrics
+    for name in ("exact", "jaccard", "micro_f1", "macro_f1", "map", "roc_auc", "lrap"):
+        assert 0 <= metrics[f"test/{name}"] <= 1 and len(metrics[f"test/{name}_ci95"]) == 2
+    assert metrics["test/accuracy"] == metrics["test/exact"]
+
+
+def column_split(music, path, words):
+    lines = [f"{file},{file.parent.name},{words[n % len(words)]}" for n, file in enumerate(sorted(music.rglob("*.wav")))]
+    path.write_text("\n".join(["path,genres,split", *lines]) + "\n")
+    return [f"data.path={path}", "split=column", "view.seconds=4"]
+
+
+@pytest.mark.parametrize("missing", ["test", "val"])
+def test_an_empty_subset_is_named_and_its_keys_are_absent(configured, music, tmp_path, missing):
+    words = ["train", "train", "val" if missing == "test" else "test"]
+    result = genre.train(configured(*column_split(music, tmp_path / "songs.csv", words), data="csv"))
+    metrics = json.loads((result.folder / "metrics.json").read_text())
+    assert metrics["missing"] == [missing]
+    assert not any(key.startswith(f"{missing}/") for key in metrics)
+    assert (result.folder / "figures" / "confusion.png").exists() == (missing != "test")
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(configured):
+    genre.train(configured())
+    with pytest.raises(Mistake, match="holds a run already"):
+        genre.train(configured())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.monitor=val/f1", "trainer.monitor=val/f1 is not one of"),
+        ("trainer.precision=8", "trainer.precision=8 is not one of"),
+        ("+trainer.epochs=3", "does not know"),
+    ],
+)
+def test_a_wrong_trainer_key_is_a_mistake(configured, override, message):
+    with pytest.raises(Mistake, match=message):
+        genre.train(configured(override))
+
+
+def test_early_stopping_and_the_plateau_follow_the_document(configured):
+    result = genre.train(configured("trainer.max_epochs=30", "optimizer.lr=0", "trainer.patience=3", "scheduler.patience=1"))
+    assert result.metrics["epochs"] == 4
+
+
+@pytest.mark.slow
+def test_the_cnn_learns_the_synthetic_set_to_90_percent(tmp_path):
+    """The command of the README's demonstration."""
+    cfg = genre.compose(
+        "data=synthetic", f"data.cache={tmp_path}", f"folder={tmp_path / 'run'}", "name=demo", "trainer.max_epochs=30"
+    )
+    torch.set_num_threads(2)
+    assert genre.train(cfg).metrics["val/accuracy"] >= 0.9
+
+
+@pytest.mark.slow
+def test_a_hundred_real_tracks_train(shared, configured, tmp_path):
+    result = genre.train(
+        configured(f"data.root={shared / 'gtzan_mini'}", "trainer.max_epochs=5", "model=cnn", data="gtzan")
+    )
+    assert result.metrics["tracks"] == {"train": 70, "val": 10, "test": 20}

@@ -1,0 +1,147 @@
+"""VGG16 is the original network, frozen; its weights come from a name, a file or nowhere."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import VGG16_Weights, vgg16
+
+from genre.errors import Mistake
+from genre.models.vgg16 import PRETRAINED, VGG16, downloaded
+
+FILE = "vgg16_features_imagenet_rgb_fp16.safetensors"
+
+
+def network(**values) -> VGG16:
+    return VGG16(10, 64, **{"weights": "random"} | values)
+
+
+@pytest.fixture
+def real(shared):
+    weights = shared.parent / "weights"
+    with np.load(weights / "vgg16_reference_activations.npz") as arrays:
+        reference = dict(arrays)
+    return weights / FILE, reference
+
+
+def disagreement(model: VGG16, picture: torch.Tensor, reference: dict[str, np.ndarray]) -> float:
+    """The largest difference to the reference, as a share of its largest value; its maps are (width, channels, height)."""
+    with torch.inference_mode():
+        maps = model.eval().block_maps(picture, (3, 5))
+    return max(
+        float(np.abs(ours[0].permute(2, 0, 1).numpy() - theirs).max() / theirs.max())
+        for ours, theirs in zip(maps, (reference["pool3"], reference["pool5"]), strict=True)
+    )
+
+
+def test_the_features_of_a_coloured_picture_are_the_original_networks(real):
+    path, reference = real
+    picture = torch.from_numpy(reference["image"]).permute(2, 0, 1)[None] / 255
+    assert disagreement(VGG16(10, 128, str(path)), picture, reference) < 0.01
+
+
+@pytest.mark.parametrize("wrong", ["channels", "transform"])
+def test_and_would_not_be_with_channels_or_transform_confused(real, wrong):
+    path, reference = real
+    picture = torch.from_numpy(reference["image"]).permute(2, 0, 1)[None] / 255
+    if wrong == "channels":
+        model, picture = VGG16(10, 128, str(path)), picture.flip(1)
+    else:
+        model = VGG16(10, 128, str(path), transform="IMAGENET1K_V1")
+    assert disagreement(model, picture, reference) > 0.05
+
+
+@pytest.mark.parametrize("name", list(PRETRAINED))
+def test_what_is_known_of_the_weights_is_torchvisions(name):
+    known, theirs = PRETRAINED[name], VGG16_Weights[name]
+    assert known.file in theirs.url
+    assert known.mean == pytest.approx(theirs.transforms().mean)
+    assert known.std == pytest.approx(theirs.transforms().std)
+
+
+def test_the_real_file_is_known_by_its_content_under_any_name(real, tmp_path, caplog):
+    (tmp_path / "mine.safetensors").write_bytes(real[0].read_bytes())
+    assert network(weights=str(tmp_path / "mine.safetensors")).fingerprint == (
+        PRETRAINED["IMAGENET1K_FEATURES"].fingerprint
+    )
+    assert not caplog.records
+
+
+def test_the_convolutions_are_torchvisions():
+    ours, theirs = network().features, vgg16(weights=None).features
+    assert str(ours) == str(theirs)
+
+
+def test_only_the_head_learns_and_the_rest_stays_in_evaluation_mode():
+    model = network().train()
+    assert not any(p.requires_grad for p in model.features.parameters())
+    assert not any(layer.training for layer in model.features.modules())
+    (group,) = model.parameter_groups()
+    assert sum(p.numel() for p in group["params"]) == 512 * 2 * 2 * 128 + 128 + 128 * 10 + 10
+
+
+def test_unfrozen_blocks_learn_at_their_own_rate():
+    model = network(unfreeze=1, unfreeze_lr=1e-5)
+    head, blocks = model.parameter_groups()
+    assert "lr" not in head and blocks["lr"] == 1e-5
+    assert sum(p.numel() for p in blocks["params"]) == 3 * (512 * 512 * 9 + 512)
+    assert model.frozen_as is None
+
+
+def test_the_grey_picture_is_shown_three_times():
+    model, picture = network().eval(), torch.rand(1, 1, 64, 64)
+    torch.testing.assert_close(model.embed(picture), model.embed_rgb(torch.cat([picture] * 3, dim=1)))
+
+
+@pytest.mark.parametrize("features", ["flattened", "pooled"])
+def test_features_kept_and_pictures_give_the_same_logits(features):
+    model, pictures = network(features=features).eval(), torch.rand(3, 1, 64, 64)
+    torch.testing.assert_close(model(model.embed(pictures)), model(pictures))
+
+
+def test_pooled_features_are_mean_maximum_and_deviation_of_each_channel():
+    model, picture = network(features="pooled", blocks=[2, 5]).eval(), torch.rand(1, 1, 64, 64)
+    embedded = model.embed(picture)[0].numpy()
+    maps = [m[0].flatten(1).numpy() for m in model.block_maps(picture.expand(-1, 3, -1, -1), (2, 5))]
+    expected = np.concatenate([part for m in maps for part in (m.mean(1), m.max(1), m.std(1))])
+    assert embedded.shape == (3 * (128 + 512),)
+    np.testing.assert_allclose(embedded, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_file_in_either_format_and_precision(tmp_path, suffix, dtype):
+    original = network()
+    state = {f"features.{name}": value.to(dtype) for name, value in original.features.state_dict().items()}
+    path = tmp_path / f"weights{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state | {"classifier.0.bias": torch.ones(1)}, path)
+    assert network(weights=str(path)).fingerprint == original.fingerprint
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize(("kind", "message"), [("other", "another network"), ("cut", "truncated"), ("gone", "no weights")])
+def test_a_file_that_is_something_else_is_one_sentence(tmp_path, suffix, kind, message):
+    path = tmp_path / f"weights{suffix}"
+    state = {"layer.weight": torch.rand(10, 10)}
+    if kind != "gone":
+        save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(Mistake, match=message):
+        network(weights=str(path))
+
+
+def test_no_network_is_one_sentence_with_the_ways_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(Mistake, match="cannot download model.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
+        downloaded("IMAGENET1K_V1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("features", "mean"), ("blocks", [0]), ("blocks", []), ("unfreeze", 6), ("cached_views", -1), ("transform", "x")],
+)
+def test_wrong_values_are_refused_by_name(key, value):
+    with pytest.raises(ValueError, match=rf"model\.{key}="):
+        network(**{key: value})
