@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,11 +77,12 @@ class Clock(Callback):
 class Pictured(MusicData):
     """A data module over pictures that are there already."""
 
-    def open_stores(self) -> tuple[Store, Store, Store]:
+    def prepare_data(self) -> None:
         shown, _ = pictures(PICTURES)
         names = [track.name for track in self.catalogue.tracks]
-        store = Store(Key("picture", {}, None), names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(shown))
-        return store, store, store
+        self.first = Store(Key("picture", {}, None), names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(shown))
+        self.divide()
+        self.train_store = self.eval_store = self.first
 
 
 def our_epochs() -> Callable[[], list[float]]:
@@ -95,11 +97,13 @@ def our_epochs() -> Callable[[], list[float]]:
     data.setup()
     classifier = Classifier(config.network_of(cfg, 10), data.task, torch.optim.Adam, None, "train/loss", 0, {})
 
+    precision: Any = faster_precision(torch.device("cpu"))
+
     def run() -> list[float]:
         clock = Clock()
         with TemporaryDirectory() as folder:
             Trainer(
-                max_epochs=EPOCHS, precision=faster_precision(torch.device("cpu")), accelerator="cpu", logger=False,
+                max_epochs=EPOCHS, precision=precision, accelerator="cpu", logger=False,
                 enable_checkpointing=False, callbacks=[clock], default_root_dir=folder, enable_progress_bar=False,
                 enable_model_summary=False, use_distributed_sampler=False,
             ).fit(classifier, datamodule=data)  # fmt: skip

@@ -29,7 +29,8 @@ def document_picture(path: Path) -> npt.NDArray[np.float32]:
     librosa.display.specshow(level, sr=rate, fmax=8000, ax=axes)
     png = io.BytesIO()
     figure.savefig(png, format="png")
-    return np.asarray(Image.open(png).convert("L").resize((128, 128)), np.float32) / 255
+    grey = np.asarray(Image.open(png).convert("L").resize((128, 128)), np.float32)
+    return grey / np.float32(255)
 
 
 def measure() -> Measurement:

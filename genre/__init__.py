@@ -14,6 +14,7 @@ _HOMES = {
     "compose": "config",
     "evaluate": "evaluation",
     "load": "prediction",
+    "predict": "prediction",
     "train": "training",
     "Mistake": "errors",
 }

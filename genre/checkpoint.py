@@ -1,10 +1,13 @@
 """Checkpoints that carry all they need: weights, genre names, and the configuration they were trained with."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,12 +25,16 @@ class Checkpoint:
         genres: the order of the logits.
         config: the run's configuration, resolved, as plain values.
         weights: of the network.
+        thresholds: (genres,) tuned on validation; None for one genre a track.
+        commonest: (genres,) the commonest set of genres in training; None for one genre a track.
     """
 
     folder: Path
     genres: tuple[str, ...]
     config: dict[str, Any]
     weights: dict[str, Tensor]
+    thresholds: npt.NDArray[np.float64] | None = None
+    commonest: npt.NDArray[np.bool_] | None = None
 
 
 def card(genres: tuple[str, ...], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,4 +64,19 @@ def read(run: str | Path) -> Checkpoint:
     except Exception as error:  # a foreign file makes the unpickler raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Mistake(f"{path} is not a checkpoint of this program ({reason})") from None
-    return Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights)
+    found = Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights)
+    if "thresholds" not in about:
+        return found
+    return replace(found, thresholds=np.array(about["thresholds"]), commonest=np.array(about["commonest"], bool))
+
+
+def amend(path: Path, more: Mapping[str, Any]) -> None:
+    """Add plain values to what a checkpoint carries, atomically."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    content["genre"] |= more
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(content, scratch)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)

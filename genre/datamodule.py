@@ -218,6 +218,14 @@ class MusicData(LightningDataModule):
         width = picked.shape[1] - len(self.genres)
         return picked[:, None, :width], picked[:, width:]
 
+    def mixtures(self, subset: str) -> Iterator[Batch]:
+        """The tracks of a subset mixed with each other in pairs; rows are those of the first of each pair."""
+        order = np.random.default_rng(self.seed).permutation(len(rows := self.rows(subset)))
+        for draw, batch in enumerate(rows[order].split(self.batch_size)):
+            inputs, targets = self.pipeline.mixtures(self.first, batch, self.targets[batch], self.task, draw)
+            if len(inputs):
+                yield Batch(inputs, targets, batch[: len(inputs)])
+
     def counts(self) -> dict[str, int]:
         """Tracks a subset."""
         return {subset: len(self.members(subset)) for subset in SUBSETS}

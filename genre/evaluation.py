@@ -3,8 +3,8 @@
 import csv
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import track as progress
 
-from genre import checkpoint, config, figures
+from genre import checkpoint, config, figures, thresholds
 from genre.catalogue import Catalogue
 from genre.classifier import Classifier, outcome
-from genre.datamodule import MusicData
+from genre.datamodule import Batch, MusicData
 from genre.errors import Mistake
 from genre.files import write_csv, write_json, write_text
-from genre.metrics import Judged, counted
+from genre.metrics import Bools, Floats, Judged, counted
 from genre.splits import SUBSETS
+from genre.tasks import Multilabel, Task
 
 log = logging.getLogger(__name__)
+
+DECIDED = ("exact", "jaccard", "micro_f1", "macro_f1")  # the metrics of several genres that need no probabilities
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,19 @@ class Evaluation:
     metrics: dict[str, Any]
 
 
-@torch.inference_mode()
 def predict(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
     """Run a model over a subset in evaluation mode, in float32, without augmentation."""
-    classifier.eval().to(data.place)
+    batches = data.batches(subset)
+    shown = progress(batches, f"evaluating {subset}", transient=True, total=len(batches))
+    return judged(classifier, (data.fetch(index) for index in shown), data.members(subset), data.genres)
+
+
+@torch.inference_mode()
+def judged(classifier: Classifier, batches: Iterable[Batch], names: list[str], genres: tuple[str, ...]) -> Outcome:
+    """What a model says of batches of inputs."""
     parts = []
-    for index in progress(data.batches(subset), f"evaluating {subset}", transient=True):
-        batch = data.fetch(index)
+    for batch in batches:
+        classifier.eval().to(batch.inputs.device)
         losses, probabilities = outcome(classifier.task, classifier(batch.inputs), batch.targets)
         parts.append((batch.targets.cpu(), probabilities.cpu(), losses.cpu()))
     targets, probabilities, losses = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -62,25 +71,56 @@ def predict(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
         probabilities=probabilities.double().numpy(),
         losses=losses.double().numpy(),
         several=classifier.task.several,
-        names=data.members(subset),
-        genres=data.genres,
+        names=names,
+        genres=genres,
     )
 
 
-def metrics_of(judged: Judged, subset: str, intervals: bool) -> dict[str, Any]:
+def tuned_thresholds(classifier: Classifier, data: MusicData, validation: Outcome) -> Floats:
+    """Thresholds tuned on validation, (genres,); with mixtures of validation tracks where training had mixtures."""
+    truth, probabilities = validation.truth, validation.probabilities
+    if data.pipeline.augment.mix:
+        mixed = judged(classifier, data.mixtures("val"), [], data.genres)
+        truth = np.concatenate([truth, mixed.truth])
+        probabilities = np.concatenate([probabilities, mixed.probabilities])
+    assert isinstance(data.task, Multilabel)
+    return thresholds.tune(truth, probabilities, data.task.thresholds == "per_genre", data.task.threshold)
+
+
+def metrics_of_several(
+    judged: Judged, subset: str, intervals: bool, tuned: Floats | None, commonest: Bools | None
+) -> dict[str, Any]:
+    """The metrics of a subset; for several genres also those at tuned thresholds and of the baselines."""
+    values = metrics_of(judged, subset, intervals)
+    if tuned is not None:
+        values |= metrics_of(replace(judged, predicted=judged.probabilities > tuned), subset, intervals, "_tuned")
+    if commonest is not None:
+        for name, guess in thresholds.baselines(judged, commonest.tolist()).items():
+            values |= metrics_of(guess, subset, False, f"_{name}", DECIDED)
+    return values
+
+
+def metrics_of(
+    judged: Judged, subset: str, intervals: bool, suffix: str = "", only: tuple[str, ...] | None = None
+) -> dict[str, Any]:
     """A subset's metrics under their names in metrics.json, each with its 95 % interval where asked for.
 
     What is undefined for these tracks (a ranking metric without any positive or negative) is left out.
     """
-    scores = {name: float(value[0]) for name, value in judged.scores().items()}
-    values: dict[str, Any] = {f"{subset}/{name}": value for name, value in scores.items() if not math.isnan(value)}
+    scores = {name: float(value[0]) for name, value in judged.scores().items() if only is None or name in only}
+    known = {name: value for name, value in scores.items() if not math.isnan(value)}
+    values: dict[str, Any] = {f"{subset}/{name}{suffix}": value for name, value in known.items()}
     if intervals:
-        values |= {f"{subset}/{name}_ci95": edges for name, edges in judged.intervals().items()}
+        values |= {f"{subset}/{name}{suffix}_ci95": edges for name, edges in judged.intervals().items()}
     return values
 
 
-def write_outcome(folder: Path, outcome: Outcome, title: str) -> None:
-    """Write predictions.csv, report.txt, report.json and the confusion matrix of a subset."""
+def write_outcome(folder: Path, outcome: Outcome, title: str, tuned: Floats | None = None) -> None:
+    """Write predictions.csv, report.txt, report.json and the figures of a subset.
+
+    Args:
+        tuned: (genres,) the tuned thresholds, marked in the threshold curve.
+    """
     said = zip(outcome.names, outcome.truth, outcome.predicted, outcome.probabilities, strict=True)
     rows = (
         (name, joined(true, outcome.genres), joined(predicted, outcome.genres), *(f"{p:.6f}" for p in probabilities))
@@ -94,6 +134,16 @@ def write_outcome(folder: Path, outcome: Outcome, title: str) -> None:
     figures.save(
         figures.confusion(counts, outcome.genres, title, outcome.several), folder / "figures" / "confusion.png"
     )
+    if outcome.several:
+        figure = figures.threshold_curves(thresholds.CANDIDATES, thresholds.curve(outcome), tuned, title)
+        figures.save(figure, folder / "figures" / "thresholds.png")
+
+
+def decided(outcome: Outcome, task: Task, tuned: Floats | None) -> Outcome:
+    """What is predicted in the end: at the tuned thresholds where the task asks for those."""
+    if tuned is None or not isinstance(task, Multilabel) or task.thresholds == "fixed":
+        return outcome
+    return replace(outcome, predicted=outcome.probabilities > tuned)
 
 
 def joined(which: np.ndarray, genres: tuple[str, ...]) -> str:
@@ -156,10 +206,11 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if not data.members(subset):
         raise Mistake(f"there is no track in subset={subset}; the run has {data.counts()}")
     outcome = predict(classifier, data, subset)
-    title = f"{title_of(saved.config, subset, len(outcome.names))}"
-    write_outcome(folder, outcome, title)
+    outcome = decided(outcome, data.task, saved.thresholds)
+    write_outcome(folder, outcome, title_of(saved.config, subset, len(outcome.names)), saved.thresholds)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
-    metrics = metrics_of(outcome, subset, intervals=True) | {
+    fixed = replace(outcome, predicted=data.task.decide(torch.from_numpy(outcome.probabilities)).numpy())
+    metrics = metrics_of_several(fixed, subset, True, saved.thresholds, saved.commonest) | {
         "run": str(saved.folder), "subset": subset, "split": saved.config["split"]["kind"],
         "split_seed": saved.config["split"]["seed"], "seed": saved.config["seed"],
         "tracks": {subset: len(outcome.names)},

@@ -1,6 +1,6 @@
 """Pictures of results, one style: readable in print, safe for the colour-blind, drawn without any global state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,4 +98,34 @@ def examples(pictures: npt.NDArray[np.float32], titles: Sequence[str]) -> Figure
             axes.imshow(picture, origin="lower", cmap="magma", vmin=0, vmax=1)
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
+    return figure
+
+
+def threshold_curves(
+    thresholds: npt.NDArray[np.float64],
+    values: Mapping[str, npt.NDArray[np.float64]],
+    tuned: npt.NDArray[np.float64] | None,
+    title: str,
+) -> Figure:
+    """What a shared threshold gives: exact matches, F1, tracks with just one genre, and genres a track.
+
+    Args:
+        thresholds: (thresholds,).
+        values: name -> (thresholds,).
+        tuned: (genres,) tuned thresholds, marked.
+    """
+    with rc_context(STYLE):
+        figure = new_figure(9, 3.6)
+        shares, number = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+        named = (("exact", "exact match", "#0072B2", "-"), ("micro_f1", "micro F1", "#D55E00", "-"))
+        for name, label, colour, line in (*named, ("exactly_one", "exactly one genre", "#666666", "--")):
+            shares.plot(thresholds, values[name], line, color=colour, label=label)
+        shares.set(xlabel="threshold", ylabel="share of tracks, F1", ylim=(0, 1), title=title)
+        number.plot(thresholds, values["genres"], color="#009E73", label="genres predicted a track")
+        number.set(xlabel="threshold", ylabel="genres predicted a track", ylim=(0, None))
+        for axes in (shares, number):
+            axes.axvline(0.2, color="grey", linewidth=0.8, linestyle=":", label="0.2 (source document)")
+            for place, threshold in enumerate(np.unique([] if tuned is None else tuned)):
+                axes.axvline(threshold, color="#CC79A7", linewidth=0.8, label="tuned" if place == 0 else None)
+        shares.legend(fontsize=8)
     return figure

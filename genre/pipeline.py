@@ -1,7 +1,7 @@
 """The one way from a store to pictures: view, log-mel, augmentation, picture; and the stores kept along it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,27 @@ class Pipeline:
                 log_mel, targets = self.varied(log_mel, targets, task, generator)
             picture = self.spectrogram.picture(log_mel)
         return self.augment.picture(picture, generator)[:, None], targets
+
+    def mixtures(self, store: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> tuple[Tensor, Tensor]:
+        """Tracks mixed in pairs of other genres, otherwise as at evaluation: pictures of those that found a partner.
+
+        Args:
+            store: of waveforms or log-mels.
+            rows: (batch,) of the store; the partners come from these alone.
+            targets: (batch, genres).
+
+        Returns:
+            pictures (mixtures, crops, 1, size, size) and targets (mixtures, genres).
+        """
+        generator = torch.Generator(self.device).manual_seed(draw)
+        targets = targets.to(self.device)
+        partner, share = replace(self.augment, mix=1.0).partners(targets, generator)
+        power = to_power(self.log_mels(store, rows))
+        weight = share[:, None, None, None]
+        level = decibels(weight * power + (1 - weight) * power[partner]).flatten(0, 1)
+        pictures = self.spectrogram.picture(self.spectrogram.rescaled(level)).unflatten(0, power.shape[:2])
+        mixed = share < 1
+        return pictures[mixed], task.mixed(targets, targets[partner], share)[mixed]
 
     def varied(self, log_mel: Tensor, targets: Tensor, task: Task, generator: Generator) -> tuple[Tensor, Tensor]:
         """Mix, equalise and add noise in mel power, and measure the result against its own maximum again."""

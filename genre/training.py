@@ -19,16 +19,28 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from genre import checkpoint, config, figures
 from genre.classifier import Classifier
 from genre.datamodule import MusicData
 from genre.errors import Mistake
-from genre.evaluation import metrics_of, predict, title_of, write_outcome, write_skipped
+from genre.evaluation import (
+    Outcome,
+    decided,
+    metrics_of_several,
+    predict,
+    title_of,
+    tuned_thresholds,
+    write_outcome,
+    write_skipped,
+)
 from genre.files import write_csv, write_json
+from genre.metrics import Bools, Floats
 from genre.precision import PRECISIONS, faster_precision
 from genre.splits import SUBSETS
+from genre.thresholds import commonest_set
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +107,8 @@ def train(cfg: DictConfig) -> Result:
     seed_everything(values["seed"], verbose=False)
     data = config.data_of(values, device)
     data.backbone = network = config.network_of(values, len(data.genres))
+    if values["init_from"]:
+        start_from(values["init_from"], network, data.genres)
     data.prepare_data()
     data.setup()
     write_division(folder, data)
@@ -108,6 +122,22 @@ def train(cfg: DictConfig) -> Result:
     show_examples(trainer, data)
     trainer.fit(classifier, datamodule=data)
     return concluded(values, folder, classifier, data, trainer, time.monotonic() - begin)
+
+
+def start_from(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
+    """Fill a network with the weights of a trained run, whatever its task was.
+
+    Raises:
+        Mistake: if the run has other genres or another network.
+    """
+    saved = checkpoint.read(run)
+    if saved.genres != genres:
+        raise Mistake(f"init_from={run} knows {', '.join(saved.genres)}; the data has {', '.join(genres)}")
+    try:
+        network.load_state_dict(saved.weights)
+    except RuntimeError:
+        kind = saved.config["model"]["_target_"].rsplit(".", 1)[-1]
+        raise Mistake(f"init_from={run} is another network ({kind}); use the same model and the same values") from None
 
 
 def precision_of(precision: str, device: torch.device) -> str:
@@ -235,16 +265,16 @@ def concluded(
     values: Mapping[str, Any], folder: Path, classifier: Classifier, data: MusicData, trainer: Trainer, seconds: float
 ) -> Result:
     """Evaluate the best checkpoint on every subset and write all results."""
-    saved = checkpoint.read(folder)
-    classifier.network.load_state_dict(saved.weights)
+    classifier.network.load_state_dict(checkpoint.read(folder).weights)
     counts = data.counts()
+    outcomes = {subset: predict(classifier, data, subset) for subset in SUBSETS if counts[subset]}
+    tuned, commonest = learnt_decision(folder, classifier, data, outcomes)
     metrics: dict[str, Any] = {}
-    for subset in (name for name in SUBSETS if counts[name]):
-        outcome = predict(classifier, data, subset)
-        metrics |= metrics_of(outcome, subset, intervals=subset == "test")
+    for subset, outcome in outcomes.items():
+        metrics |= metrics_of_several(outcome, subset, subset == "test", tuned, commonest)
         title = title_of(values, subset, counts[subset])
         if subset == "test":
-            write_outcome(folder, outcome, title)
+            write_outcome(folder, decided(outcome, data.task, tuned), title, tuned)
         if subset != "train":
             counted = outcome.truth.astype(int).T @ outcome.predicted.astype(int)
             figure = figures.confusion(counted, outcome.genres, title, outcome.several)
@@ -262,6 +292,19 @@ def concluded(
     summarize(metrics, values["name"])
     objective = metrics.get("val/accuracy", metrics["train/accuracy"])
     return Result(folder, float(objective) if math.isfinite(objective) else 0.0, metrics)
+
+
+def learnt_decision(
+    folder: Path, classifier: Classifier, data: MusicData, outcomes: Mapping[str, Outcome]
+) -> tuple[Floats | None, Bools | None]:
+    """For several genres: thresholds tuned on validation and the commonest set in training, added to best.ckpt."""
+    if not data.task.several or "val" not in outcomes:
+        return None, None
+    tuned = tuned_thresholds(classifier, data, outcomes["val"])
+    commonest = commonest_set(outcomes["train"].truth)
+    learnt = {"thresholds": tuned.tolist(), "commonest": commonest.tolist()}
+    checkpoint.amend(folder / "checkpoints" / "best.ckpt", learnt)
+    return tuned, commonest
 
 
 def draw_curves(folder: Path, history: list[dict[str, float]], monitor: str, trainer: Trainer) -> None:

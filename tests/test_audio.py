@@ -60,7 +60,7 @@ def test_very_quiet_music_keeps_its_detail():
 
 def bad_files(folder):
     loud = np.random.default_rng(0).standard_normal(2 * RATE) * 0.1
-    soundfile.write(folder / "short.wav", loud[:RATE // 2], RATE)
+    soundfile.write(folder / "short.wav", loud[: RATE // 2], RATE)
     soundfile.write(folder / "silent.wav", loud * 1e-5, RATE)
     soundfile.write(folder / "whole.wav", loud, RATE)
     whole = (folder / "whole.wav").read_bytes()

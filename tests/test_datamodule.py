@@ -47,7 +47,7 @@ def test_pictures_belong_to_their_targets(data):
     for subset in ("train", "val", "test"):
         for index in data.batches(subset):
             batch = data.fetch(index)
-            loudest = batch.pictures[:, 0, 0].mean(-1).argmax(-1)  # the tones lie two octaves apart
+            loudest = batch.inputs[:, 0, 0].mean(-1).argmax(-1)  # the tones lie two octaves apart
             genre = torch.bucketize(loudest, torch.tensor([20, 60]))
             assert torch.equal(genre, batch.targets.argmax(1))
 
@@ -64,5 +64,5 @@ def test_live_and_kept_batches_are_equal(configured):
         data = config.data_of(values, torch.device("cpu"))
         data.prepare_data()
         data.setup()
-        pictures.append(data.fetch(next(iter(data.train_dataloader()))).pictures)
+        pictures.append(data.fetch(next(iter(data.train_dataloader()))).inputs)
     torch.testing.assert_close(*pictures)

@@ -79,7 +79,8 @@ def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"), [(["subset=tests"], "subset=tests is not one of"), (["run=nowhere"], "not a finished run")]
+    ("overrides", "message"),
+    [(["subset=tests"], "subset=tests is not one of"), (["run=nowhere"], "not a finished run")],
 )
 def test_mistakes_are_named(run, tmp_path, overrides, message):
     with pytest.raises(Mistake, match=message):

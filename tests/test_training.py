@@ -108,7 +108,9 @@ def test_several_genres_have_their_metrics(configured):
 
 
 def column_split(music, path, words):
-    lines = [f"{file},{file.parent.name},{words[n % len(words)]}" for n, file in enumerate(sorted(music.rglob("*.wav")))]
+    lines = [
+        f"{file},{file.parent.name},{words[n % len(words)]}" for n, file in enumerate(sorted(music.rglob("*.wav")))
+    ]
     path.write_text("\n".join(["path,genres,split", *lines]) + "\n")
     return [f"data.path={path}", "split=column", "view.seconds=4"]
 
@@ -143,7 +145,9 @@ def test_a_wrong_trainer_key_is_a_mistake(configured, override, message):
 
 
 def test_early_stopping_and_the_plateau_follow_the_document(configured):
-    result = genre.train(configured("trainer.max_epochs=30", "optimizer.lr=0", "trainer.patience=3", "scheduler.patience=1"))
+    result = genre.train(
+        configured("trainer.max_epochs=30", "optimizer.lr=0", "trainer.patience=3", "scheduler.patience=1")
+    )
     assert result.metrics["epochs"] == 4
 
 

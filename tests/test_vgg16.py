@@ -114,12 +114,16 @@ def test_a_file_in_either_format_and_precision(tmp_path, suffix, dtype):
     original = network()
     state = {f"features.{name}": value.to(dtype) for name, value in original.features.state_dict().items()}
     path = tmp_path / f"weights{suffix}"
-    save_file(state, path) if suffix == ".safetensors" else torch.save(state | {"classifier.0.bias": torch.ones(1)}, path)
+    save_file(state, path) if suffix == ".safetensors" else torch.save(
+        state | {"classifier.0.bias": torch.ones(1)}, path
+    )
     assert network(weights=str(path)).fingerprint == original.fingerprint
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize(("kind", "message"), [("other", "another network"), ("cut", "truncated"), ("gone", "no weights")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [("other", "another network"), ("cut", "truncated"), ("gone", "no weights")]
+)
 def test_a_file_that_is_something_else_is_one_sentence(tmp_path, suffix, kind, message):
     path = tmp_path / f"weights{suffix}"
     state = {"layer.weight": torch.rand(10, 10)}

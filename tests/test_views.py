@@ -10,9 +10,7 @@ RATE = 100
 
 def spans(view, *lengths: int, slack: int = 0) -> list[list[tuple[int, int]]]:
     begin, length = view.spans(torch.tensor(lengths), round(view.seconds * RATE), slack)
-    return [
-        list(zip(*pair, strict=True)) for pair in zip(begin.tolist(), length.tolist(), strict=True)
-    ]
+    return [list(zip(*pair, strict=True)) for pair in zip(begin.tolist(), length.tolist(), strict=True)]
 
 
 def test_longer_tracks_give_their_middle_and_shorter_ones_are_padded():
