@@ -26,9 +26,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## against librosa, matplotlib and Keras; installs tensorflow-cpu
-	$(BIN)/python -m pip install --quiet --editable ".[dev,bench]"
-	$(BIN)/python -m benchmarks
+# TensorFlow gets an environment of its own over .venv: TensorBoard would load it at every start.
+bench: $(READY)  ## against librosa, matplotlib and Keras
+	$(PYTHON) -m venv .venv-bench
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" > \
+		$$(.venv-bench/bin/python -c "import site; print(site.getsitepackages()[0])")/over.pth
+	.venv-bench/bin/python -m pip install --quiet --editable ".[bench]"
+	.venv-bench/bin/python -m benchmarks
 
 clean-cache:  ## decoded music, pictures and features; they are made again when needed
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/genre"

@@ -46,7 +46,7 @@ def keras_epochs() -> Callable[[], list[float]]:
     ]
     head = [layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")]
     model = keras.Sequential([keras.Input((128, 128, 1)), *stages, *head])
-    model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
     generator = ImageDataGenerator(width_shift_range=0.1, zoom_range=0.1)
     batches = generator.flow(shown[..., None], np.eye(10)[genres], batch_size=32)
 

@@ -1,16 +1,18 @@
 """The one way from a store to pictures: view, log-mel, augmentation, picture; and the stores kept along it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
 from genre.augment import Augment
 from genre.spectrogram import Document, decibels, from_kept, to_kept, to_power
-from genre.store import Item, Key, Store, build
+from genre.store import Item, Key, Store, build, in_parallel
 from genre.tasks import Task
 from genre.views import View
 
@@ -135,12 +137,30 @@ class Pipeline:
         return self.keep(first, cache, "logmel", rate, lambda rows: to_kept(self.log_mels(first, rows)[:, 0], dtype))
 
     def keep(self, first: Store, cache: Path, stage: str, rate: float, compute: Callable[[Tensor], Tensor]) -> Store:
-        """Compute a stage for every track of a store, a few at a time."""
+        """Compute a stage for every track of a store: a track a core, or a few at a time on a GPU."""
         key = Key(stage, self.settings, first.key.name)
+        rows = torch.arange(len(first.names))
+
+        @torch.inference_mode()
+        def computed(some: Tensor) -> npt.NDArray[Any]:
+            return compute(some).cpu().numpy()
 
         def items() -> Iterator[Item]:
-            for rows in torch.arange(len(first.names)).split(KEEPING_BATCH):
-                yield from compute(rows).cpu().numpy()
+            if self.device.type != "cpu":
+                yield from (item for some in rows.split(KEEPING_BATCH) for item in computed(some))
+                return
+            with one_thread_each():
+                yield from (item[0] for item in in_parallel(computed, rows.split(1)))
 
-        with torch.inference_mode():
-            return build(cache, key, rate, first.names, items(), f"{stage}s")
+        return build(cache, key, rate, first.names, items(), f"{stage}s")
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """PyTorch works on one thread inside, so that as many clips as there are cores can be worked on at once."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

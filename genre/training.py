@@ -244,6 +244,7 @@ def board(trainer: Trainer) -> SummaryWriter:
 def quiet_lightning() -> None:
     """Only warnings: what Lightning says of devices at every start is in the run's own record."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode.*")  # a frozen backbone is meant to be
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

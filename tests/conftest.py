@@ -64,12 +64,12 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def configured(tmp_path: Path, music: Path, cache: Path) -> Callable[..., DictConfig]:
     """Compose a configuration for the small music, for one quick epoch, with any overrides."""
 
-    def compose(*overrides: str, data: str = "folder") -> DictConfig:
+    def compose(*overrides: str, data: str = "folder", network: str = "cnn") -> DictConfig:
         own = [f"data={data}", f"data.cache={cache}", f"folder={tmp_path / 'run'}", "name=test"]
         if data == "folder":
             own += [f"data.root={music}", "view.seconds=4"]
         quick = ["trainer.max_epochs=1", "trainer.precision=32-true", "trainer.enable_progress_bar=false"]
-        small = ["model.filters=[4,4,8]", "model.dense_units=8"]
+        small = ["model.filters=[4,4,8]", "model.dense_units=8"] if network == "cnn" else []
         return genre.compose(*own, *quick, *small, *overrides)
 
     return compose

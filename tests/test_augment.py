@@ -43,7 +43,7 @@ def test_a_zoom_stays_within_its_share(edge):
     broad[..., 16:48] = 1
     widths = (Augment(zoom=0.1).picture(broad, generator())[:, 0, 32] > 0.5).sum(-1)
     assert len(widths.unique()) > 2
-    assert 28 <= widths.min() and widths.max() <= 36
+    assert widths.min() >= 28 and widths.max() <= 36
 
 
 def test_masks_differ_between_examples_and_keep_their_width():
@@ -76,7 +76,7 @@ def test_partners_have_other_genres_and_shares_keep_both_audible():
     mixed = share < 1
     assert 15 < mixed.sum() < 45
     assert (targets[mixed] != targets[partner[mixed]]).any(-1).all()
-    assert 0.3 <= share[mixed].min() and share[mixed].max() <= 0.7
+    assert share[mixed].min() >= 0.3 and share[mixed].max() <= 0.7
 
 
 def test_where_all_have_the_same_genre_nothing_is_mixed():

@@ -74,5 +74,5 @@ def test_keys_that_do_not_go_together_are_named_before_any_data_is_read(override
 
 
 def test_a_class_of_another_kind_is_not_called():
-    with pytest.raises(Mistake, match="_target_=subprocess.Popen is not a Task"):
+    with pytest.raises(Mistake, match=r"_target_=subprocess\.Popen is not a Task"):
         config.task_of({"task": {"_target_": "subprocess.Popen", "args": "true"}})

@@ -1,12 +1,14 @@
 """A run is one module from waveform to probabilities."""
 
 import csv
+from pathlib import Path
 
 import pytest
 import soundfile
 import torch
 
 import genre
+from genre.cli import literal
 from genre.errors import Mistake
 
 
@@ -46,3 +48,42 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     torch.save({"genre": Trap()}, path)
     with pytest.raises(Mistake, match="not a checkpoint"):
         genre.load(tmp_path)
+
+
+def predicted(run, folder, path):
+    return genre.predict(
+        genre.compose(f"run={run}", literal(f"input={path}"), f"folder={folder}", config_name="predict")
+    )
+
+
+def test_ones_own_music_is_named_and_bad_files_are_reported(configured, music, tmp_path):
+    run = genre.train(configured())
+    mine = tmp_path / "mine, (live) & more=é"
+    (mine / "deep").mkdir(parents=True)
+    song = mine / "deep" / "AC-DC (Live), 1975 & more=é [x].wav"
+    song.write_bytes((music / "rock" / "rock.00003.wav").read_bytes())
+    (mine / "text.mp3").write_text("no music")
+    (mine / "cover.jpg").write_bytes(b"")
+    said = predicted(run.folder, tmp_path / "said", mine)
+    assert list(said.probabilities) == [str(song)]
+    with (said.folder / "predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    clip = torch.from_numpy(soundfile.read(song, dtype="float32")[0])
+    assert [float(row[name]) for name in said.genres] == pytest.approx(
+        genre.load(run.folder)(clip[None])[0].tolist(), abs=1e-5
+    )
+    with (said.folder / "skipped.csv").open(newline="") as file:
+        skipped = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert skipped["text.mp3"].startswith("unreadable")
+    assert skipped["cover.jpg"] == "not audio by its name (.jpg)"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("nowhere", "no file or folder"), ("empty", "no audio"), ("a.wav", "can be used")]
+)
+def test_nothing_to_listen_to_is_a_mistake(configured, tmp_path, name, message):
+    run = genre.train(configured())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.wav").write_bytes(b"")
+    with pytest.raises(Mistake, match=message):
+        predicted(run.folder, tmp_path / "said", tmp_path / name)

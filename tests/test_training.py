@@ -10,6 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import genre
 from genre.errors import Mistake
 
+GENRES = ("blues", "jazz", "rock")
+
 
 def rows(path):
     with path.open(newline="") as file:
@@ -149,6 +151,47 @@ def test_early_stopping_and_the_plateau_follow_the_document(configured):
         configured("trainer.max_epochs=30", "optimizer.lr=0", "trainer.patience=3", "scheduler.patience=1")
     )
     assert result.metrics["epochs"] == 4
+
+
+def test_thresholds_are_tuned_and_travel_with_the_checkpoint(configured):
+    run = genre.train(configured("task=multilabel", "task.thresholds=per_genre", "augment.mix=0.5"))
+    about = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)["genre"]
+    assert len(about["thresholds"]) == 3 and sum(about["commonest"]) == 1
+    assert {"test/exact", "test/exact_tuned", "test/exact_tuned_ci95", "test/lrap_tuned"} <= run.metrics.keys()
+    assert {f"test/jaccard_{name}" for name in ("commonest_set", "top_1", "top_2")} <= run.metrics.keys()
+    assert (run.folder / "figures" / "thresholds.png").exists()
+    for row in rows(run.folder / "predictions.csv"):
+        said = [name for name, t in zip(GENRES, about["thresholds"], strict=True) if float(row[name]) > t]
+        assert row["predicted"] == ";".join(said)
+
+
+def test_a_run_starts_from_another_tasks_network(configured, tmp_path):
+    first = genre.train(configured(f"folder={tmp_path / 'first'}"))
+    started = genre.train(configured("task=multilabel", f"init_from={first.folder}", "optimizer.lr=0"))
+    weights = [
+        torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+        for run in (first, started)
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_another_network_cannot_be_started_from(configured, tmp_path):
+    first = genre.train(configured(f"folder={tmp_path / 'first'}"))
+    with pytest.raises(Mistake, match=r"is another network \(CNN\)"):
+        genre.train(configured(f"init_from={first.folder}", "model.dense_units=9"))
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+@pytest.mark.parametrize("model", ["cnn", "vgg16", "resnet", "crnn"])
+def test_every_pair_of_model_and_task_trains_a_step(configured, model, task):
+    weights = ["model.weights=random"] if model == "vgg16" else []
+    cfg = configured(f"model={model}", f"task={task}", "+trainer.limit_train_batches=1", *weights, network=model)
+    assert genre.train(cfg).metrics["parameters"] > 0
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_class_weights_are_an_option(configured, task):
+    assert genre.train(configured(f"task={task}", "task.class_weights=true")).objective >= 0
 
 
 @pytest.mark.slow

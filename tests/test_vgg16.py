@@ -25,7 +25,7 @@ def real(shared):
 
 
 def disagreement(model: VGG16, picture: torch.Tensor, reference: dict[str, np.ndarray]) -> float:
-    """The largest difference to the reference, as a share of its largest value; its maps are (width, channels, height)."""
+    """The largest difference to the reference's maps (width, channels, height), as a share of their largest value."""
     with torch.inference_mode():
         maps = model.eval().block_maps(picture, (3, 5))
     return max(
@@ -138,7 +138,7 @@ def test_a_file_that_is_something_else_is_one_sentence(tmp_path, suffix, kind, m
 def test_no_network_is_one_sentence_with_the_ways_on(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(Mistake, match="cannot download model.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
+    with pytest.raises(Mistake, match=r"cannot download model\.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
         downloaded("IMAGENET1K_V1")
 
 

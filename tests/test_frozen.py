@@ -1,0 +1,89 @@
+"""A frozen backbone is asked once, and says the same as when it is asked live."""
+
+import pytest
+import torch
+
+import genre
+from genre import config
+from genre.models.vgg16 import VGG16
+
+SMALL = ["model=vgg16", "model.weights=random", "model.dense_units=8", "spectrogram.size=32"]
+
+
+@pytest.fixture
+def vgg(configured, monkeypatch):
+    """Compose for VGG16 on small pictures; the backbone's random weights are the same each time."""
+    load = VGG16.__init__
+
+    def seeded(self, *arguments, **values):
+        torch.manual_seed(5)
+        load(self, *arguments, **values)
+
+    monkeypatch.setattr(VGG16, "__init__", seeded)
+
+    def compose(*overrides):
+        return configured(*SMALL, *overrides, network="vgg16")
+
+    return compose
+
+
+def data_of(cfg):
+    values = config.plain(cfg)
+    data = config.data_of(values, torch.device("cpu"))
+    data.backbone = config.network_of(values, 3)
+    data.prepare_data()
+    return data
+
+
+@pytest.mark.parametrize("features", ["flattened", "pooled"])
+@pytest.mark.parametrize("view", ["whole", "segments"])
+def test_kept_and_live_evaluation_give_the_same_logits(vgg, features, view):
+    options = [f"view={view}", "view.seconds=2", "augment=none", f"model.features={features}"]
+    kept, live = data_of(vgg(*options)), data_of(vgg(*options, "model.cached_views=0"))
+    assert (kept.eval_store.stage, live.eval_store.stage) == ("features", "picture")
+    for index in kept.batches("test"):
+        inputs = [data.fetch(index).inputs.flatten(0, 1) for data in (kept, live)]
+        with torch.inference_mode():
+            torch.testing.assert_close(*(kept.backbone(each) for each in inputs), atol=1e-4, rtol=1e-4)
+
+
+def test_without_augmentation_training_reads_the_features_of_evaluation(vgg):
+    data = data_of(vgg("augment=none"))
+    assert data.train_store is data.eval_store
+
+
+def test_with_augmentation_a_number_of_views_of_the_training_tracks_is_kept(vgg):
+    data = data_of(vgg("augment=document", "model.cached_views=3"))
+    assert data.train_store.stage == "views"
+    assert sorted(data.train_store.names) == sorted(data.members("train"))
+    views = data.train_store.take(torch.tensor([0]))[0]
+    assert views.shape == (3, 512 + 3)
+    assert not torch.equal(views[0], views[1])
+
+
+def test_a_kept_view_has_the_targets_of_its_track(vgg):
+    data = data_of(vgg("augment=document", "model.cached_views=2"))
+    for index in data.train_dataloader():
+        batch = data.fetch(index)
+        assert torch.equal(batch.targets, data.targets[batch.rows])
+        assert batch.inputs.shape[1:] == (1, 512)
+
+
+def test_mixed_views_have_the_targets_of_both(vgg):
+    data = data_of(vgg("augment.mix=1", "task=multilabel", "model.cached_views=2"))
+    targets = torch.cat([data.fetch(index).targets for index in data.train_dataloader()])
+    assert (targets.sum(1) == 2).float().mean() > 0.8
+
+
+def test_unfrozen_blocks_are_computed_live(vgg):
+    assert data_of(vgg("model.unfreeze=1")).train_store.stage == "picture"
+
+
+@pytest.mark.parametrize("overrides", [["augment=none"], ["augment=document", "model.cached_views=2"]])
+def test_a_run_on_kept_features_writes_a_whole_checkpoint(vgg, overrides):
+    run = genre.train(vgg(*overrides))
+    model = genre.load(run.folder)
+    assert model(torch.rand(1, 4 * 22_050) - 0.5).shape == (1, 3)
+    last = torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert not any(name.startswith("network.features") for name in last["state_dict"])
+    assert last["genre"]["frozen"] == model.network.fingerprint
