@@ -1,16 +1,19 @@
 """Run all benchmarks, or those named: python -m benchmarks prepare cnn_epoch"""
 
+import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cnn_epoch, prepare
+from benchmarks import cnn_epoch, prepare, vgg16
 from benchmarks.timing import Measurement
 from genre.files import write_csv
 
-BENCHMARKS = {"prepare": prepare.measure, "cnn_epoch": cnn_epoch.measure}
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+BENCHMARKS = {"prepare": prepare.measure, "cnn_epoch": cnn_epoch.measure, "vgg16": vgg16.measure}
 RESULTS = Path("outputs/benchmarks/results.csv")
 HEADER = ("benchmark", "baseline", "baseline_seconds", "seconds", "ratio")
 
@@ -21,8 +24,9 @@ def main(names: list[str]) -> None:
         sys.exit(f"error: no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
     measured: list[Measurement] = []
     for name in names or BENCHMARKS:
-        measured.append(BENCHMARKS[name]())
-        print(f"{name}: {measured[-1].ratio:.1f} times as fast as {measured[-1].baseline}", flush=True)
+        for measurement in BENCHMARKS[name]():
+            measured.append(measurement)
+            print(f"{name}: {measurement.ratio:.1f} times as fast as {measurement.baseline}", flush=True)
     rows = [
         (m.benchmark, m.baseline, f"{m.baseline_seconds:.4g}", f"{m.seconds:.4g}", f"{m.ratio:.2f}") for m in measured
     ]

@@ -43,10 +43,10 @@ def our_pictures(files: list[Path]) -> None:
         line.keep_pictures(first_store(catalogue, line.spectrogram.sample_rate, Path(folder)), Path(folder))
 
 
-def measure() -> Measurement:
+def measure() -> list[Measurement]:
     """Seconds a track."""
     files = wav_files(FILES)
     baseline, seconds = alternate(
         lambda: [document_picture(path) for path in files], lambda: our_pictures(files), ROUNDS
     )
-    return Measurement("prepare", "librosa + matplotlib + PIL", baseline / len(files), seconds / len(files))
+    return [Measurement("prepare", "librosa + matplotlib + PIL", baseline / len(files), seconds / len(files))]

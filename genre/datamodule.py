@@ -117,7 +117,7 @@ class MusicData(LightningDataModule):
         if self.subsets:
             return
         self.pipeline.spectrogram.to(self.place)
-        self.first = first_store(self.catalogue, self.pipeline.spectrogram.sample_rate, self.cache)
+        self.first = self.decode()
         self.divide()
         train, evaluation = self.open_stores()
         self.train_store, self.eval_store = train.resident(self.place), evaluation.resident(self.place)
@@ -126,6 +126,10 @@ class MusicData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """The same on every process: whatever is there already is only opened."""
         self.prepare_data()
+
+    def decode(self) -> Store:
+        """The first stage of every track."""
+        return first_store(self.catalogue, self.pipeline.spectrogram.sample_rate, self.cache)
 
     def divide(self) -> None:
         """Leave out what could not be used, and assign the rest to subsets."""

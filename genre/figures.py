@@ -83,7 +83,7 @@ def curves(history: Sequence[dict[str, float]], best_epoch: int | None) -> Figur
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if name == "accuracy":
                 axes.set_ylim(0, 1)
-                axes.legend(loc="lower right", fontsize=8)
+                axes.legend(loc="lower right", fontsize=8, frameon=True, edgecolor="none", framealpha=0.9)
     return figure
 
 

@@ -126,6 +126,8 @@ class Pipeline:
 
     def keep_pictures(self, first: Store, cache: Path) -> Store:
         """The store of every track's pictures at evaluation, which are also those of training without random crops."""
+        if first.stage == "picture":
+            return first
         return self.keep(first, cache, "picture", 0.0, lambda rows: self.pictures(first, rows)[:, :, 0])
 
     def keep_log_mels(self, first: Store, cache: Path) -> Store:

@@ -1,0 +1,67 @@
+"""Training runs over pictures that are there already, through the same rooms as a real run, with the epochs timed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from benchmarks.music import pictures
+from genre import config
+from genre.catalogue import Catalogue, Track
+from genre.classifier import Classifier
+from genre.datamodule import MusicData
+from genre.precision import faster_precision
+from genre.splits import Split
+from genre.store import Key, Store
+
+PICTURES = 699
+
+
+class Clock(Callback):
+    """Seconds of each training epoch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds.append(time.perf_counter() - self.begin)
+
+
+class Pictured(MusicData):
+    """A data module whose music is pictures already."""
+
+    def decode(self) -> Store:
+        shown, _ = pictures(PICTURES)
+        names = [track.name for track in self.catalogue.tracks]
+        key = Key("picture", {"benchmark": PICTURES}, None)
+        return Store(key, names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(shown))
+
+
+def fitting(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
+    """Prepare a run of a configuration; each call trains so many epochs and gives the seconds of each."""
+    cfg = config.plain(config.compose("data=synthetic", "name=bench", "folder=unused", *overrides))
+    _, genres = pictures(PICTURES)
+    tracks = tuple(Track(f"{n:05d}", (f"genre {genre}",), split="train") for n, genre in enumerate(genres))
+    precision: Any = faster_precision(torch.device("cpu"))
+    data = Pictured(
+        Catalogue(tracks), Split("column"), config.pipeline_of(cfg), config.task_of(cfg),
+        batch_size=cfg["batch_size"], seed=0, cache=cache, precision=precision,
+    )  # fmt: skip
+    data.backbone = network = config.network_of(cfg, 10)
+    classifier = Classifier(network, data.task, torch.optim.Adam, None, "train/loss", 0, {})
+
+    def run(epochs: int) -> list[float]:
+        clock = Clock()
+        Trainer(
+            max_epochs=epochs, precision=precision, accelerator="cpu", logger=False, enable_checkpointing=False,
+            callbacks=[clock], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        ).fit(classifier, datamodule=data)  # fmt: skip
+        return clock.seconds
+
+    return run
