@@ -61,7 +61,7 @@ def fitting(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
         Trainer(
             max_epochs=epochs, precision=precision, accelerator="cpu", logger=False, enable_checkpointing=False,
             callbacks=[clock], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
-        ).fit(classifier, datamodule=data)  # fmt: skip
+        ).fit(classifier.train(), datamodule=data)  # fmt: skip
         return clock.seconds
 
     return run

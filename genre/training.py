@@ -120,7 +120,7 @@ def train(cfg: DictConfig) -> Result:
     )  # fmt: skip
     trainer = trainer_of(values, folder, monitor)
     show_examples(trainer, data)
-    trainer.fit(classifier, datamodule=data)
+    trainer.fit(classifier.train(), datamodule=data)  # Lightning keeps the mode that it finds
     return concluded(values, folder, classifier, data, trainer, time.monotonic() - begin)
 
 

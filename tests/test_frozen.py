@@ -79,6 +79,20 @@ def test_unfrozen_blocks_are_computed_live(vgg):
     assert data_of(vgg("model.unfreeze=1")).train_store.stage == "picture"
 
 
+def test_the_head_learns_in_training_mode_on_kept_features(vgg, monkeypatch):
+    seen = []
+    forward = VGG16.forward
+
+    def watched(self, inputs):
+        seen.append((self.head.training, self.features.training, torch.is_grad_enabled()))
+        return forward(self, inputs)
+
+    monkeypatch.setattr(VGG16, "forward", watched)
+    genre.train(vgg("augment=none"))
+    assert (True, False, True) in seen and (False, False, False) in seen
+    assert not any(head and not grad for head, _, grad in seen)
+
+
 @pytest.mark.parametrize("overrides", [["augment=none"], ["augment=document", "model.cached_views=2"]])
 def test_a_run_on_kept_features_writes_a_whole_checkpoint(vgg, overrides):
     run = genre.train(vgg(*overrides))
