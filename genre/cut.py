@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 22_050  # Hz (source document)
 SECONDS = 30.0  # source document
-LATEST = 1e6  # seconds; a later start or end is a slip of the pen
 ROUNDING = 3  # samples by which resampling from 8 kHz may miss a length
 STEM_BYTES = 180  # of a file name's 255, for what is added to it
 OUR_COLUMNS = frozenset("track path genres start duration".split())
@@ -98,7 +97,7 @@ def cut(table: Path, out: Path, root: Path | None = None) -> Catalogue:
         Mistake: if the table or a folder cannot be read or written, or no row can be used.
     """
     base = existing_folder(root, "root") if root else table.parent
-    rows = rows_of(table)
+    rows = read_table(table, ("file", "genres"))
     refuse_overwriting(table, out)
     segments, unusable = segments_of(rows, base, table.name)
     try:
@@ -110,18 +109,6 @@ def cut(table: Path, out: Path, root: Path | None = None) -> Catalogue:
     if not kept:
         raise Mistake(f"none of the {len(rows)} rows of {table} can be cut: {reasons(skipped)}; see {out}/skipped.csv")
     return replace(read_csv(out / "catalogue.csv"), skipped=tuple(skipped))
-
-
-def rows_of(table: Path) -> list[dict[str, str]]:
-    """The rows of a table of segments.
-
-    Raises:
-        Mistake: if it cannot be read, or lacks a column.
-    """
-    try:
-        return read_table(table, ("file", "genres"))
-    except OSError as error:
-        raise Mistake(f"cannot read table={table} ({error.strerror}); set table to a CSV file") from None
 
 
 def refuse_overwriting(table: Path, out: Path) -> None:
@@ -155,8 +142,6 @@ def segment_of(row: Mapping[str, str], base: Path) -> Segment:
         raise ValueError("no file")
     genres, start, asked = genres_of(row["genres"]), seconds(row, "start") or 0.0, seconds(row, "duration")
     duration = SECONDS if asked is None else asked
-    if start + duration > LATEST:
-        raise ValueError(f"ends at {start + duration:g} s, beyond any file")
     source = base / os.path.expanduser(file)
     if not os.path.isfile(source):  # unlike Path.is_file, no error for a name too long
         raise ValueError(f"no such file ({source})")

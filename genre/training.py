@@ -289,7 +289,8 @@ def concluded(
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()), "commit": commit(),
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
-    final = {name: value for name, value in metrics.items() if name.endswith(("/loss", "/accuracy", "/macro_f1"))}
+    shown = ("/loss", "/accuracy", "/macro_f1")
+    final = {f"final/{name}": value for name, value in metrics.items() if name.endswith(shown)}
     assert isinstance(trainer.logger, TensorBoardLogger)
     trainer.logger.log_hyperparams(dict(values), final)
     board(trainer).flush()

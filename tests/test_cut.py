@@ -224,7 +224,7 @@ def bad_files(song, tmp_path) -> Path:
         ("good.wav,jazz,1:30,2", "good.wav", "start '1:30' is not a number of seconds"),
         ("good.wav,jazz,-1,2", "good.wav", "start '-1' is not a time in the track"),
         ("good.wav,jazz,nan,2", "good.wav", "start 'nan' is not a time in the track"),
-        ("good.wav,jazz,,1e306", "good.wav", "ends at 1e+306 s, beyond any file"),
+        ("good.wav,jazz,,1e306", "good.wav", "duration '1e306' is not a time in the track"),
     ],
 )
 def test_a_bad_row_is_told_with_its_reason_and_stops_nothing(table, bad_files, out, caplog, row, path, reason):
@@ -254,7 +254,7 @@ def test_a_table_or_folder_that_cannot_be_used_is_a_mistake(table, song, out, tm
     rows = table("song.wav,jazz,,2")
     with pytest.raises(Mistake, match=r"gone.csv"):
         cut(tmp_path / "gone.csv", out)
-    with pytest.raises(Mistake, match=r"cannot read table=.* \(Is a directory\)"):
+    with pytest.raises(Mistake, match=r"cannot read .* \(Is a directory\)"):
         cut(tmp_path, out)
     with pytest.raises(Mistake, match=r"root=.*nowhere is not a folder"):
         cut(rows, out, tmp_path / "nowhere")
