@@ -230,6 +230,12 @@ class MusicData(LightningDataModule):
             if len(inputs):
                 yield Batch(inputs, targets, batch[: len(inputs)])
 
+    @property
+    def cached_views(self) -> int:
+        """How many features of each training track are kept; 0 where the network sees pictures."""
+        kept = self.train_store.stage in ("features", "views")
+        return int(self.train_store.offsets[1]) if kept else 0
+
     def counts(self) -> dict[str, int]:
         """Tracks a subset."""
         return {subset: len(self.members(subset)) for subset in SUBSETS}

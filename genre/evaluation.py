@@ -176,7 +176,8 @@ def table(report: Mapping[str, Mapping[str, float]]) -> str:
 
 def title_of(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:
     """What a figure or report is about: 'test, split random (seed 0), 200 tracks'."""
-    return f"{subset}, split {cfg['split']['kind']} (seed {cfg['split']['seed']}), {tracks} tracks"
+    held = ", held out" if subset == "test" and cfg["split"]["hold_out"] else ""
+    return f"{subset}{held}, split {cfg['split']['kind']} (seed {cfg['split']['seed']}), {tracks} tracks"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:
