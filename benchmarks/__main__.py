@@ -1,6 +1,5 @@
 """Run all benchmarks, or those named: python -m benchmarks prepare cnn_epoch"""
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,8 +9,6 @@ from rich.table import Table
 from benchmarks import cnn_epoch, prepare, vgg16
 from benchmarks.timing import Measurement
 from genre.files import write_csv
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 BENCHMARKS = {"prepare": prepare.measure, "cnn_epoch": cnn_epoch.measure, "vgg16": vgg16.measure}
 RESULTS = Path("outputs/benchmarks/results.csv")

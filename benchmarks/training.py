@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from benchmarks.keras_runs import PICTURES
 from benchmarks.music import pictures
 from genre import config
 from genre.catalogue import Catalogue, Track
@@ -16,8 +17,7 @@ from genre.datamodule import MusicData
 from genre.precision import faster_precision
 from genre.splits import Split
 from genre.store import Key, Store
-
-PICTURES = 699
+from genre.training import quiet_lightning
 
 
 class Clock(Callback):
@@ -57,6 +57,7 @@ def fitting(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
     classifier = Classifier(network, data.task, torch.optim.Adam, None, "train/loss", 0, {})
 
     def run(epochs: int) -> list[float]:
+        quiet_lightning()
         clock = Clock()
         Trainer(
             max_epochs=epochs, precision=precision, accelerator="cpu", logger=False, enable_checkpointing=False,

@@ -33,10 +33,11 @@ def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | Non
         raise BadAudio(f"unreadable: {str(error).rsplit(': ', 1)[-1].strip()}") from None
     if len(samples) < SHORTEST * rate:
         raise BadAudio(f"shorter than {SHORTEST:g} s ({len(samples) / rate:.2f} s)")
-    mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
+    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    loudest = peak(mono)
+    if not np.isfinite(loudest):
         raise BadAudio("has samples that are not numbers")
-    if np.abs(mono).max() < SILENT_PEAK:
+    if loudest < SILENT_PEAK:
         raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
 
@@ -73,7 +74,13 @@ def to_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     16-bit music keeps its very values. Music quieter or louder than 16 bits hold well is scaled to full scale; nothing
     that follows depends on the gain, since every clip is measured against its own maximum.
     """
-    peak = float(np.abs(samples).max())
-    if not KEPT_PEAKS[0] <= peak <= KEPT_PEAKS[1]:
-        return np.round(samples / peak * FULL_SCALE).astype(np.int16)
-    return np.round(samples * 32768.0).clip(-32768, 32767).astype(np.int16)
+    loudest = peak(samples)
+    kept = KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]
+    scaled = samples * np.float32(32768.0 if kept else FULL_SCALE / loudest)
+    np.rint(scaled, out=scaled)
+    return scaled.clip(-32768, 32767, out=scaled).astype(np.int16)
+
+
+def peak(samples: npt.NDArray[np.float32]) -> float:
+    """The largest absolute value; nan where one is."""
+    return float(np.maximum(samples.max(), -samples.min()))

@@ -10,6 +10,7 @@ from torchaudio.transforms import MelSpectrogram
 
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
+FRAMES_AT_ONCE = 64  # on the CPU
 
 
 class LogMel(nn.Module):
@@ -33,10 +34,10 @@ class LogMel(nn.Module):
         super().__init__()
         if f_max > sample_rate / 2:
             raise ValueError(f"f_max={f_max:g} Hz is above half the sample rate ({sample_rate / 2:g} Hz)")
-        self.hop_length = hop_length
+        self.n_fft, self.hop_length = n_fft, hop_length
         self.mel = MelSpectrogram(
             sample_rate, n_fft, hop_length=hop_length, n_mels=n_mels, f_max=f_max,
-            norm="slaney", mel_scale="slaney", pad_mode="constant",
+            norm="slaney", mel_scale="slaney", center=False,
         )  # fmt: skip
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -46,10 +47,18 @@ class LogMel(nn.Module):
 
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> mel power, (batch, n_mels, frames)."""
-        if waveform.device.type == "cpu":  # a big batch spills the cache: clip by clip is three times as fast
-            return torch.cat([self.mel(clip) for clip in waveform.split(1)])
-        power: Tensor = self.mel(waveform)
+        padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
+        if waveform.device.type == "cpu":
+            return torch.cat([self.clip_power(clip) for clip in padded.split(1)])
+        power: Tensor = self.mel(padded)
         return power
+
+    def clip_power(self, padded: Tensor) -> Tensor:
+        """(1, samples) -> (1, n_mels, frames), a few frames at a time: a whole clip's spectrum spills the cache."""
+        frames = 1 + (padded.shape[1] - self.n_fft) // self.hop_length
+        length = (FRAMES_AT_ONCE - 1) * self.hop_length + self.n_fft
+        starts = range(0, frames * self.hop_length, FRAMES_AT_ONCE * self.hop_length)
+        return torch.cat([self.mel(padded[:, start : start + length]) for start in starts], dim=-1)
 
 
 def decibels(power: Tensor) -> Tensor:

@@ -285,7 +285,8 @@ def concluded(
     metrics |= {
         "missing": [name for name in SUBSETS if not counts[name]],
         "split": values["split"]["kind"], "split_seed": values["split"]["seed"], "seed": values["seed"],
-        "tracks": counts, "training_reads": data.train_store.stage, "cached_views": data.cached_views, "seconds": round(seconds, 1), "epochs": len(history), "precision": trainer.precision,
+        "tracks": counts, "training_reads": data.train_store.stage, "cached_views": data.cached_views,
+        "seconds": round(seconds, 1), "epochs": len(history), "precision": trainer.precision,
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()), "commit": commit(),
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
