@@ -6,18 +6,19 @@ A log-mel is kept and passed on in units of its own range: 1 is the clip's loude
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchaudio.transforms import MelSpectrogram
+from torchaudio.transforms import MelScale
 
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
-FRAMES_AT_ONCE = 64  # on the CPU
+FRAMES_AT_ONCE = 64  # on the CPU: a whole clip's spectrum spills the cache and faults its pages in anew each time
 
 
 class LogMel(nn.Module):
     """Mel spectrogram in decibels below each clip's own maximum.
 
     Equals ``librosa.power_to_db(librosa.feature.melspectrogram(...), ref=np.max)`` within 0.01 dB: Slaney bands,
-    power spectrum, frames centred with zero padding (torchaudio's default reflection is 5 to 16 dB off at the edges).
+    power spectrum, frames centred with zero padding (reflection, torchaudio's default, is 5 to 16 dB off at the edges).
+    The mel bands are torchaudio's, the transform torch's own: less than half the time of torchaudio's on a CPU.
 
     Args:
         sample_rate: of the waveforms, in Hz.
@@ -35,10 +36,12 @@ class LogMel(nn.Module):
         if f_max > sample_rate / 2:
             raise ValueError(f"f_max={f_max:g} Hz is above half the sample rate ({sample_rate / 2:g} Hz)")
         self.n_fft, self.hop_length = n_fft, hop_length
-        self.mel = MelSpectrogram(
-            sample_rate, n_fft, hop_length=hop_length, n_mels=n_mels, f_max=f_max,
-            norm="slaney", mel_scale="slaney", center=False,
-        )  # fmt: skip
+        self.window: Tensor
+        self.bank: Tensor
+        bank = MelScale(n_mels, sample_rate, 0.0, f_max, n_fft // 2 + 1, norm="slaney", mel_scale="slaney").fb
+        used = int(bank.any(dim=1).nonzero().max()) + 1  # the bins below f_max
+        self.register_buffer("bank", bank[:used], persistent=False)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB; silence is -80 throughout."""
@@ -48,17 +51,16 @@ class LogMel(nn.Module):
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> mel power, (batch, n_mels, frames)."""
         padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
-        if waveform.device.type == "cpu":
-            return torch.cat([self.clip_power(clip) for clip in padded.split(1)])
-        power: Tensor = self.mel(padded)
-        return power
+        frames = padded.unfold(-1, self.n_fft, self.hop_length)
+        if waveform.device.type != "cpu":
+            return self.frame_power(frames).transpose(-2, -1)
+        pieces = [torch.cat([self.frame_power(few) for few in clip.split(FRAMES_AT_ONCE)]) for clip in frames]
+        return torch.stack(pieces).transpose(-2, -1)
 
-    def clip_power(self, padded: Tensor) -> Tensor:
-        """(1, samples) -> (1, n_mels, frames), a few frames at a time: a whole clip's spectrum spills the cache."""
-        frames = 1 + (padded.shape[1] - self.n_fft) // self.hop_length
-        length = (FRAMES_AT_ONCE - 1) * self.hop_length + self.n_fft
-        starts = range(0, frames * self.hop_length, FRAMES_AT_ONCE * self.hop_length)
-        return torch.cat([self.mel(padded[:, start : start + length]) for start in starts], dim=-1)
+    def frame_power(self, frames: Tensor) -> Tensor:
+        """(..., n_fft) samples -> (..., n_mels); squares of the parts are four times as fast as of the magnitude."""
+        spectrum = torch.fft.rfft(frames * self.window)[..., : len(self.bank)]
+        return (spectrum.real.square() + spectrum.imag.square()) @ self.bank
 
 
 def decibels(power: Tensor) -> Tensor:
