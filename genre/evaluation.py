@@ -218,6 +218,9 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     copy_curves(saved.folder, folder)
+    low, high = metrics[f"{subset}/accuracy_ci95"]
+    print((folder / "report.txt").read_text(encoding="utf-8"))
+    print(f"accuracy {metrics[f'{subset}/accuracy']:.1%}, 95 % interval {low:.1%} to {high:.1%}")
     return Evaluation(folder, metrics)
 
 
