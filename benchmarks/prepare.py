@@ -21,7 +21,7 @@ ROUNDS = 3
 
 
 def document_picture(path: Path, folder: Path) -> npt.NDArray[np.float32]:
-    """As the document tells it: librosa, a PNG by matplotlib without axes, 128x128 grey by PIL; the figure size is ours."""
+    """As the document tells it: librosa, matplotlib without axes, 128x128 grey by PIL; the figure size is ours."""
     samples, rate = librosa.load(path)
     level = librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=rate, n_mels=128, fmax=8000), ref=np.max)
     figure = plt.figure(figsize=(10, 4))
