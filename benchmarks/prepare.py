@@ -14,7 +14,7 @@ from benchmarks.music import wav_files
 from benchmarks.timing import Measurement, alternate
 from genre import config
 from genre.catalogue import Track, catalogue_of
-from genre.store import first_store
+from genre.sources import first_store
 
 FILES = 40
 ROUNDS = 3

@@ -200,7 +200,7 @@ def origin_of(path: Path) -> str | None:
 
 def cut_all(segments: Iterable[Segment], out: Path) -> tuple[dict[str, Segment], list[Skipped]]:
     """Cut in parallel, with a progress bar: those that are there afterwards by their names, and the others."""
-    from genre.store import in_parallel  # loads PyTorch, which --help and a mistake should not wait for
+    from genre.building import in_parallel  # loads PyTorch, which --help and a mistake should not wait for
 
     out.mkdir(parents=True, exist_ok=True)
     names = named(segments, out)

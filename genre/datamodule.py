@@ -13,8 +13,9 @@ from torch import Tensor
 from genre.catalogue import Catalogue
 from genre.frozen import Backbone, Keeper
 from genre.pipeline import Pipeline
+from genre.sources import first_store
 from genre.splits import SUBSETS, Split
-from genre.store import Store, counted, first_store
+from genre.store import Store, counted
 from genre.tasks import Task
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genre.building import Item, build
 from genre.pipeline import KEEPING_BATCH, Pipeline
-from genre.store import Item, Key, Store, build
+from genre.store import Key, Store
 from genre.tasks import Task
 
 
@@ -61,12 +62,12 @@ class Keeper:
         """The features of every track's pictures at evaluation: (crops, width) a track."""
         key = Key("features", self.settings({}), pictures.key.name)
 
-        def items() -> Iterator[Item]:
-            for rows in torch.arange(len(pictures.names)).split(KEEPING_BATCH):
+        def items(begin: int) -> Iterator[Item]:
+            for rows in torch.arange(begin, len(pictures.names)).split(KEEPING_BATCH):
                 yield from self.embed(self.pipeline.pictures(pictures, rows)).cpu().numpy()
 
         with torch.inference_mode():
-            return build(self.cache, key, 0.0, pictures.names, items(), "features")
+            return build(self.cache, key, 0.0, pictures.names, items, "features", KEEPING_BATCH)
 
     def keep_views(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
         """The features of random views of training tracks: (views, width + genres) a track, its targets behind.
@@ -84,14 +85,14 @@ class Keeper:
         varied = {"augment": vars(self.pipeline.augment), "views": views, "seed": seed, "task": type(task).__name__}
         key = Key("views", self.settings(varied), [source.key.name, names, targets.tolist()])
 
-        def items() -> Iterator[Item]:
-            for number, batch in enumerate(torch.arange(len(rows)).split(KEEPING_BATCH)):
+        def items(begin: int) -> Iterator[Item]:
+            for number, batch in enumerate(torch.arange(begin, len(rows)).split(KEEPING_BATCH), begin // KEEPING_BATCH):
                 draws = np.random.SeedSequence([seed, number]).generate_state(views).tolist()
                 kept = [self.view(source, rows[batch], targets[batch], task, draw) for draw in draws]
                 yield from torch.stack(kept, dim=1).cpu().numpy()
 
         with torch.inference_mode():
-            return build(self.cache, key, 0.0, names, items(), "views")
+            return build(self.cache, key, 0.0, names, items, "views", KEEPING_BATCH)
 
     def view(self, source: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> Tensor:
         """One random view of each track, its features and targets: (batch,) -> (batch, width + genres)."""

@@ -11,8 +11,9 @@ import torch
 from torch import Generator, Tensor
 
 from genre.augment import Augment
+from genre.building import Item, build, in_parallel
 from genre.spectrogram import Document, decibels, from_kept, to_kept, to_power
-from genre.store import Item, Key, Store, build, in_parallel
+from genre.store import Key, Store
 from genre.tasks import Task
 from genre.views import View
 
@@ -147,14 +148,14 @@ class Pipeline:
         def computed(some: Tensor) -> npt.NDArray[Any]:
             return compute(some).cpu().numpy()
 
-        def items() -> Iterator[Item]:
+        def items(begin: int) -> Iterator[Item]:
             if self.device.type != "cpu":
-                yield from (item for some in rows.split(KEEPING_BATCH) for item in computed(some))
+                yield from (item for some in rows[begin:].split(KEEPING_BATCH) for item in computed(some))
                 return
             with one_thread_each():
-                yield from (item[0] for item in in_parallel(computed, rows.split(1)))
+                yield from (item[0] for item in in_parallel(computed, rows[begin:].split(1)))
 
-        return build(cache, key, rate, first.names, items(), f"{stage}s")
+        return build(cache, key, rate, first.names, items, f"{stage}s", KEEPING_BATCH)
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from genre import checkpoint, config
+from genre.building import in_parallel
 from genre.catalogue import Skipped, Track, files_below, unusable
 from genre.errors import Mistake
 from genre.files import write_csv
-from genre.store import Key, Store, counted, decoded, in_parallel
+from genre.sources import decoded
+from genre.store import Key, Store, counted
 from genre.tasks import Multilabel
 
 

@@ -7,7 +7,7 @@ import torch
 
 from genre import config
 from genre.catalogue import read_folder
-from genre.store import first_store
+from genre.sources import first_store
 from genre.tasks import Multiclass, Multilabel
 
 ROWS = torch.tensor([0, 7, 29])
