@@ -1,6 +1,6 @@
 """Checkpoints that carry all they need: weights, genre names, and the configuration they were trained with."""
 
-import os
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from genre.errors import Mistake
+from genre.files import write_bytes
 
 VERSION = 1
 
@@ -52,31 +54,50 @@ def read(run: str | Path) -> Checkpoint:
     path = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "best.ckpt"
     if not path.is_file():
         raise Mistake(f"{run} is not a finished run: {path} is missing; give the folder that train.py printed")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        about = content["genre"]
-        if about["version"] != VERSION:
-            raise Mistake(f"{path} is of version {about['version']}, this program reads version {VERSION}; train again")
-        prefix = "network."
-        weights = {name.removeprefix(prefix): value for name, value in content["state_dict"].items()}
-    except Mistake:
-        raise
-    except Exception as error:  # a foreign file makes the unpickler raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Mistake(f"{path} is not a checkpoint of this program ({reason})") from None
+    content = content_of(path)
+    about = content["genre"]
+    weights = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
     found = Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights)
     if "thresholds" not in about:
         return found
     return replace(found, thresholds=np.array(about["thresholds"]), commonest=np.array(about["commonest"], bool))
 
 
+def content_of(path: Path) -> dict[str, Any]:
+    """All that a checkpoint file holds; nothing in it is ever executed.
+
+    Raises:
+        Mistake: if it is something else, or of another version.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        version = content["genre"]["version"]
+        content["state_dict"].items()
+    except Exception as error:  # a foreign file makes the unpickler raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Mistake(f"{path} is not a checkpoint of this program ({reason}); give a run of this program") from None
+    if version != VERSION:
+        raise Mistake(f"{path} is of version {version}, this program reads version {VERSION}; train again")
+    return content
+
+
 def amend(path: Path, more: Mapping[str, Any]) -> None:
     """Add plain values to what a checkpoint carries, atomically."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = content_of(path)
     content["genre"] |= more
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(content, scratch)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    save(content, path)
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint that is whole or not there: on a full disk the one before it stays."""
+    memory = io.BytesIO()  # torch.save to a full disk raises an error of its own kind
+    torch.save(content, memory)
+    write_bytes(path, memory.getbuffer())
+
+
+class AtomicIO(TorchCheckpointIO):
+    """Lightning's checkpoint files, renamed into place: its own go through the folder of temporary files, and from
+    there by copying where that is another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        save(checkpoint, Path(path))

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from genre.datamodule import Batch
+from genre.errors import Mistake
 from genre.tasks import Task
 
 SUBSETS, VALUES = ("train", "val"), ("loss", "accuracy")
@@ -104,7 +105,16 @@ class Classifier(LightningModule):
             checkpoint["genre"] = self.card | {"frozen": self.network.fingerprint}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Fill in the frozen weights that a checkpoint for resuming leaves out."""
+        """Fill in the frozen weights that a checkpoint for resuming leaves out.
+
+        Raises:
+            Mistake: if they are not those that it was trained on.
+        """
+        before = checkpoint["genre"].get("frozen")
+        if before is not None and before != self.network.fingerprint:
+            raise Mistake(
+                f"model.weights are not those of the run ({before}, now {self.network.fingerprint}); restore them"
+            )
         checkpoint["state_dict"] = self.frozen() | checkpoint["state_dict"]
 
     def frozen(self) -> dict[str, Tensor]:

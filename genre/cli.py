@@ -12,23 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genre.errors import Mistake
-
-PATH_KEYS = frozenset(
-    "data.root data.path data.catalogue data.cache split.hold_out run runs resume init_from model.weights input "
-    "output features folder".split()
-)
-
-
-def literal(argument: str) -> str:
-    """An argument whose value is a path, quoted so that Hydra's grammar takes every character as it is."""
-    key, equals, value = argument.partition("=")
-    if not equals or key.lstrip("+") not in PATH_KEYS or value in ("", "null", "none"):
-        return argument
-    escaped = value.replace("${", "\\${")
-    quoted = escaped.replace("\\'", "\\\\'").replace("'", "\\'")
-    if quoted.endswith("\\"):
-        quoted += "\\" * (len(quoted) - len(quoted.rstrip("\\")))
-    return f"{key}='{quoted}'"
+from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 
 def run_name(run: str | None) -> str:
@@ -54,9 +38,9 @@ class Stderr:
 
 def command(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, ``debug=true`` shows it whole."""
-    sys.argv[1:] = [literal(argument) for argument in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     try:
+        sys.argv[1:] = prepared(sys.argv[1:])
         with contextlib.redirect_stderr(Stderr(sys.stderr)):
             main()
     except (Mistake, HydraException, OmegaConfBaseException) as error:
@@ -65,6 +49,19 @@ def command(main: Callable[[], Any]) -> None:
         sys.exit(f"error: {sentence(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def prepared(arguments: list[str]) -> list[str]:
+    """Arguments as Hydra should see them: paths quoted; to resume a run, its own configuration instead of ``conf/``."""
+    if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments):
+        return arguments  # Lightning repeats them to the other processes of a run
+    literally = [literal(argument) for argument in arguments]
+    runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    if not runs or runs[-1] in ("", "null"):
+        return literally
+    folder = folder_to_resume(runs[-1])
+    place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
+    return [*literally, *place, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=.hydra/resumed"]
 
 
 def sentence(error: Exception) -> str:

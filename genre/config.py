@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from genre.augment import Augment
 from genre.catalogue import Catalogue
 from genre.datamodule import MusicData
 from genre.errors import Mistake
+from genre.paths import RECORD, folder_to_resume, literal
 from genre.pipeline import Pipeline
 from genre.spectrogram import Document
 from genre.splits import Split
@@ -137,11 +139,13 @@ def data_on(
     )  # fmt: skip
 
 
-def device_of(accelerator: str) -> torch.device:
-    """The first device of a Lightning accelerator's kind."""
-    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available()):
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
+def device_of(trainer: Mapping[str, Any]) -> torch.device:
+    """The device on which Lightning will train with these settings, in this process."""
+    accelerator, devices = trainer["accelerator"], trainer.get("devices", 1)
+    if accelerator not in ("gpu", "cuda") and not (accelerator == "auto" and torch.cuda.is_available()):
+        return torch.device("cpu")
+    place = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))  # of several on one machine
+    return torch.device("cuda", devices[place] if isinstance(devices, list) else place)
 
 
 def compose(*overrides: str, config_name: str = "config") -> DictConfig:
@@ -150,6 +154,8 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
     Example:
         >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
     """
-    conf = Path(__file__).parents[1] / "conf"
-    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        return hydra.compose(config_name, list(overrides))
+    place = Path(__file__).parents[1] / "conf"
+    for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
+        place, config_name = folder_to_resume(run), Path(RECORD).stem
+    with hydra.initialize_config_dir(str(place), version_base="1.3"):
+        return hydra.compose(config_name, [literal(override) for override in overrides])

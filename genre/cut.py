@@ -21,7 +21,7 @@ from genre import audio
 from genre.catalogue import Catalogue, Skipped, existing_folder, genres_of, read_csv, read_table, seconds
 from genre.cli import command
 from genre.errors import BadAudio, Mistake
-from genre.files import write_csv
+from genre.files import write_bytes, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -244,12 +244,7 @@ def write_wav(path: Path, samples: npt.NDArray[np.int16], comment: str) -> None:
     with soundfile.SoundFile(memory, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
         file.comment = comment
         file.write(samples)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(memory.getvalue())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_bytes(path, memory.getbuffer())
 
 
 def write_tables(out: Path, kept: Mapping[str, Segment], skipped: Iterable[Skipped]) -> None:

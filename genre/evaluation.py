@@ -227,7 +227,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 def opened(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str) -> MusicData:
     """The run's own data, or another catalogue less the tracks that the run has seen; nothing is decoded yet."""
     cfg = saved.config
-    device = config.device_of(values["accelerator"])
+    device = config.device_of(values)
     if not values["data"]:
         data = config.data_of(cfg, device, saved.genres)
     else:

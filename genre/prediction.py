@@ -104,7 +104,7 @@ def predict(cfg: DictConfig) -> Prediction:
         raise Mistake("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
     model, folder = load(values["run"]), Path(values["folder"])
     files, skipped = listed(Path(values["input"]).expanduser())
-    model.to(config.device_of(values["accelerator"]))
+    model.to(config.device_of(values))
     probabilities: dict[str, list[float]] = {}
     heard = in_parallel(lambda file: decoded(Track(str(file), (), file), model.sample_rate), files)
     for file, samples in progress(zip(files, heard, strict=True), "listening", total=len(files), transient=True):

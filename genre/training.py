@@ -1,20 +1,22 @@
 """One training run, from a configuration to its folder of results."""
 
+import errno
 import logging
 import math
 import subprocess
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import get_class
-from lightning import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 from rich.console import Console
@@ -22,7 +24,9 @@ from rich.table import Table
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from genre import checkpoint, config, figures
+from genre import checkpoint, config, figures, runs
+from genre.callbacks import History, callbacks_of
+from genre.checkpoint import AtomicIO
 from genre.classifier import Classifier
 from genre.datamodule import MusicData
 from genre.errors import Mistake
@@ -36,7 +40,7 @@ from genre.evaluation import (
     write_outcome,
     write_skipped,
 )
-from genre.files import write_csv, write_json
+from genre.files import read_rows, write_csv, write_json
 from genre.metrics import Bools, Floats
 from genre.precision import PRECISIONS, faster_precision
 from genre.splits import SUBSETS
@@ -45,7 +49,6 @@ from genre.thresholds import commonest_set
 log = logging.getLogger(__name__)
 
 OWN_KEYS = ("monitor", "patience", "limit_tracks")  # the rest of the group trainer goes to Lightning
-HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -63,35 +66,6 @@ class Result:
     metrics: dict[str, Any]
 
 
-class History(Callback):
-    """Writes history.csv after each epoch; travels in checkpoints, so that a resumed run goes on with it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        row = {"epoch": float(trainer.current_epoch), "learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
-        for subset in ("train", "val"):
-            for name in ("loss", "accuracy"):
-                if (value := trainer.callback_metrics.get(f"{subset}/{name}")) is not None:
-                    row[f"{subset}_{name}"] = float(value)
-        self.rows.append(row)
-        if trainer.is_global_zero:
-            write_csv(self.path, HISTORY, ([shown(row.get(name)) for name in HISTORY] for row in self.rows))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
-
-
-def shown(value: float | None) -> str:
-    """A number of history.csv: whole numbers plain, the rest to the last digit, what is missing empty."""
-    return "" if value is None else f"{value:.0f}" if float(value).is_integer() and value >= 0 else repr(float(value))
-
-
 def train(cfg: DictConfig) -> Result:
     """Train one model and write its run folder.
 
@@ -100,28 +74,52 @@ def train(cfg: DictConfig) -> Result:
     """
     begin = time.monotonic()
     values = config.plain(cfg)
+    folder = runs.folder_of(values)
     config.check(values)
-    folder = fresh_folder(Path(values["folder"]))
-    device = config.device_of(values["trainer"]["accelerator"])
+    last, step = runs.last_checkpoint(folder)
+    device = config.device_of(values["trainer"])
     values["trainer"]["precision"] = precision_of(values["trainer"]["precision"], device)
+    runs.begin(folder, values)
     seed_everything(values["seed"], verbose=False)
     data = config.data_of(values, device)
     data.backbone = network = config.network_of(values, len(data.genres))
-    if values["init_from"]:
+    if values["init_from"] and not last:
         start_from(values["init_from"], network, data.genres)
     data.prepare_data()
     data.setup()
-    write_division(folder, data)
+    divided(folder, data, resumed=last is not None)
     monitor = monitored(values, data)
     classifier = Classifier(
         network, data.task, partial_of(values["optimizer"]), partial_of(values["scheduler"]), monitor,
         values["seed"], checkpoint.card(data.genres, values),
         data.task.balance(data.targets[data.rows("train")]) if data.task.class_weights else None,
     )  # fmt: skip
-    trainer = trainer_of(values, folder, monitor)
-    show_examples(trainer, data)
-    trainer.fit(classifier.train(), datamodule=data)  # Lightning keeps the mode that it finds
-    return concluded(values, folder, classifier, data, trainer, time.monotonic() - begin)
+    trainer = trainer_of(values, folder, monitor, step)
+    if not last:
+        show_examples(trainer, data)
+    with resumable(folder):
+        # train(): Lightning keeps the mode that it finds
+        trainer.fit(classifier.train(), datamodule=data, ckpt_path=last, weights_only=True)
+        return concluded(values, folder, classifier, data, trainer, time.monotonic() - begin)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Tell how to go on with what breaks off inside.
+
+    Raises:
+        Mistake: if the disk is full.
+    """
+    way_on = f"go on with: python train.py resume={folder}"
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        log.warning("interrupted; %s", way_on)
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Mistake(f"no room is left on the disk of {folder}; make some and {way_on}") from error
 
 
 def start_from(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
@@ -151,22 +149,19 @@ def precision_of(precision: str, device: torch.device) -> str:
     return faster_precision(device) if precision == "auto" else precision
 
 
-def fresh_folder(folder: Path) -> Path:
-    """The run's folder, made where needed.
+def divided(folder: Path, data: MusicData, resumed: bool) -> None:
+    """Write which tracks are where, and say which subset is empty.
 
     Raises:
-        Mistake: if it holds a run already.
+        Mistake: if a run is resumed with other tracks.
     """
-    if (folder / "checkpoints").exists():
-        raise Mistake(f"{folder} holds a run already; choose another hydra.run.dir")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def write_division(folder: Path, data: MusicData) -> None:
-    """Write which tracks are where, and say which subset is empty."""
-    write_csv(folder / "splits.csv", ("track", "subset"), sorted(data.subsets.items()))
-    write_skipped(folder, data.catalogue)
+    rows = [("track", "subset"), *sorted(data.subsets.items())]
+    if resumed and rows != (before := read_rows(folder / "splits.csv")):
+        other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
+        raise Mistake(f"resume={folder}: the music is not what it was (first difference: {other}); restore it")
+    if runs.is_first():
+        write_csv(folder / "splits.csv", rows[0], rows[1:])
+        write_skipped(folder, data.catalogue)
     counts = data.counts()
     log.info("%s tracks of %d genres: %s", sum(counts.values()), len(data.genres), counts)
     for subset, count in counts.items():
@@ -194,16 +189,17 @@ def partial_of(node: Mapping[str, Any] | None) -> Any:
     return partial(get_class(str(node["_target_"])), **{str(k): v for k, v in node.items() if k != "_target_"})
 
 
-def trainer_of(values: Mapping[str, Any], folder: Path, monitor: str) -> Trainer:
-    """Lightning's trainer with the document's protocol around it."""
+def trainer_of(values: Mapping[str, Any], folder: Path, monitor: str, step: int) -> Trainer:
+    """Lightning's trainer with the document's protocol around it; TensorBoard forgets what lay beyond ``step``."""
     settings = {key: value for key, value in values["trainer"].items() if key not in OWN_KEYS}
     quiet_lightning()
     try:
         return Trainer(
             **settings,
             default_root_dir=folder,
-            logger=TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
+            logger=TensorBoardLogger(folder, name="", version="", default_hp_metric=False, purge_step=step or None),
             callbacks=callbacks_of(values, folder, monitor),
+            plugins=AtomicIO(),
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             enable_model_summary=False,
@@ -211,27 +207,6 @@ def trainer_of(values: Mapping[str, Any], folder: Path, monitor: str) -> Trainer
         )
     except TypeError as error:
         raise Mistake(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
-
-
-def callbacks_of(values: Mapping[str, Any], folder: Path, monitor: str) -> list[Callback]:
-    """History, learning rate, early stopping, the two checkpoints and the progress bar."""
-    mode = "min" if monitor.endswith("loss") else "max"
-    to: dict[str, Any] = {
-        "dirpath": folder / "checkpoints",
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    callbacks: list[Callback] = [
-        History(folder / "history.csv"),
-        LearningRateMonitor(logging_interval="epoch"),
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **to),
-        ModelCheckpoint(filename="last", **to),
-    ]
-    if values["trainer"]["patience"] is not None:
-        callbacks.insert(2, EarlyStopping(monitor, patience=values["trainer"]["patience"], mode=mode))
-    if values["trainer"].get("enable_progress_bar", True):
-        callbacks.append(RichProgressBar(leave=True))
-    return callbacks
 
 
 def board(trainer: Trainer) -> SummaryWriter:
@@ -245,6 +220,7 @@ def quiet_lightning() -> None:
     """Only warnings: what Lightning says of devices at every start is in the run's own record."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode.*")  # a frozen backbone is meant to be
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -280,13 +256,13 @@ def concluded(
             counted = outcome.truth.astype(int).T @ outcome.predicted.astype(int)
             figure = figures.confusion(counted, outcome.genres, title, outcome.several)
             board(trainer).add_figure(f"confusion/{subset}", figure)
-    history = next(part.rows for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
-    draw_curves(folder, history, classifier.monitor, trainer)
+    history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
+    draw_curves(folder, history.rows, classifier.monitor, trainer)
     metrics |= {
         "missing": [name for name in SUBSETS if not counts[name]],
         "split": values["split"]["kind"], "split_seed": values["split"]["seed"], "seed": values["seed"],
         "tracks": counts, "training_reads": data.train_store.stage, "cached_views": data.cached_views,
-        "seconds": round(seconds, 1), "epochs": len(history), "precision": trainer.precision,
+        "seconds": round(history.seconds + seconds, 1), "epochs": len(history.rows), "precision": trainer.precision,
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()), "commit": commit(),
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import genre
-from genre.cli import literal, run_name
+from genre.cli import run_name
+from genre.paths import literal
 
 ROOT = Path(__file__).parents[1]
 ODD = [
@@ -27,7 +28,7 @@ ODD = [
 
 @pytest.mark.parametrize("path", ODD)
 def test_hydra_gives_back_the_very_path(path):
-    assert genre.compose("data=folder", literal(f"data.root={path}")).data.root == path
+    assert genre.compose("data=folder", f"data.root={path}").data.root == path
 
 
 def test_other_keys_are_left_to_hydra():

@@ -8,7 +8,6 @@ import soundfile
 import torch
 
 import genre
-from genre.cli import literal
 from genre.errors import Mistake
 
 
@@ -51,9 +50,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 
 
 def predicted(run, folder, path):
-    return genre.predict(
-        genre.compose(f"run={run}", literal(f"input={path}"), f"folder={folder}", config_name="predict")
-    )
+    return genre.predict(genre.compose(f"run={run}", f"input={path}", f"folder={folder}", config_name="predict"))
 
 
 def test_ones_own_music_is_named_and_bad_files_are_reported(configured, music, tmp_path):

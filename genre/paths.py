@@ -1,0 +1,39 @@
+"""Paths of the configuration are taken literally: every character of a file name passes Hydra's grammar untouched."""
+
+from pathlib import Path
+
+from genre.errors import Mistake
+
+PATH_KEYS = frozenset(
+    "data.root data.path data.catalogue data.cache split.hold_out run runs resume init_from model.weights input "
+    "output features folder".split()
+)
+RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning's name for it
+
+
+def literal(argument: str) -> str:
+    """An argument whose value is a path, quoted so that Hydra's grammar takes every character as it is."""
+    key, equals, value = argument.partition("=")
+    if not equals or key.lstrip("+") not in PATH_KEYS or value in ("", "null", "none"):
+        return argument
+    return f"{key}={quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """A value that Hydra's grammar gives back as it is."""
+    escaped = value.replace("${", "\\${").replace("\\'", "\\\\'").replace("'", "\\'")
+    if escaped.endswith("\\"):
+        escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f"'{escaped}'"
+
+
+def folder_to_resume(run: str) -> Path:
+    """The folder of a run that ``resume=RUN`` names.
+
+    Raises:
+        Mistake: if there is no run in it.
+    """
+    folder = Path(run).expanduser().absolute()
+    if not (folder / RECORD).is_file():
+        raise Mistake(f"resume={run} is not a run: {folder / RECORD} is missing; give the folder that train.py printed")
+    return folder
