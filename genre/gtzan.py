@@ -1,17 +1,28 @@
 """What is known of GTZAN (Tzanetakis & Cook 2002): its genres, the layouts that circulate, its fault-filtered lists."""
 
 import csv
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from genre.catalogue import Catalogue, Skipped, Track, annotated, catalogue_of, files_below, unusable
+from genre.download import Archive, fetch
 from genre.errors import Mistake
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 LAYOUTS = (".", "genres", "genres_original", "Data/genres_original", "gtzan/genres")
 
 
-def read_gtzan(root: str | Path, catalogue: str | Path | None = None) -> Catalogue:
+def read_gtzan(
+    root: str | Path,
+    catalogue: str | Path | None = None,
+    download: bool = False,
+    urls: str | Sequence[str] = (),
+    archive_bytes: int = 0,
+    sha256: str | None = None,
+    unpacked_bytes: int = 0,
+    timeout: float = 30.0,
+) -> Catalogue:
     """GTZAN in any layout that circulates, .wav or .au; a track is named like 'blues.00000'.
 
     jazz.00054 is truncated in most copies: like every unreadable file it is left out, with the reason, when the music
@@ -20,11 +31,19 @@ def read_gtzan(root: str | Path, catalogue: str | Path | None = None) -> Catalog
     Args:
         root: the folder with the genre folders, or one of those above it.
         catalogue: a CSV (``track``, ``artist``, …) that selects and annotates the tracks.
+        download: whether to fetch GTZAN where it is not there yet, to ``root/genres``.
+        urls, archive_bytes, sha256, unpacked_bytes, timeout: what is fetched, as ``genre.download.Archive`` has it.
 
     Raises:
         Mistake: if there is no GTZAN, with the ways on.
     """
-    folder = genre_folder(Path(root).expanduser())
+    place = Path(root).expanduser()
+    if not isinstance(download, bool):
+        raise Mistake(f"data.download={download} must be true or false")
+    if download and genre_folder(place) is None:
+        addresses = (urls,) if isinstance(urls, str) else tuple(urls or ())
+        fetch(Archive(addresses, archive_bytes, sha256, unpacked_bytes, timeout), place / "genres", genre_folder)
+    folder = genre_folder(place)
     if folder is None:
         raise Mistake(missing(root))
     tracks, skipped = [], []
@@ -52,7 +71,8 @@ def missing(root: str | Path) -> str:
     """What to do where GTZAN is not."""
     return (
         f"no GTZAN at {root} (looked for its genre folders there and in {', '.join(LAYOUTS[1:])}): set data.root or "
-        "GENRE_GTZAN to its folder, use data=folder data.root=… for music of your own, or data=synthetic to try without"
+        "GENRE_GTZAN to its folder, data.download=true to fetch it (1.2 GB), data=folder data.root=… for music of your "
+        "own, or data=synthetic to try without"
     )
 
 
