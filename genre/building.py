@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TextIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 from rich.progress import track as progress
 
 from genre.errors import Mistake
+from genre.files import alone
 from genre.store import Key, Store, counted, open_store
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def build(
         return store
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with waiting(FileLock(cache / f"{key.name}.lock"), what):
+        with alone(cache / f"{key.name}.lock", what):
             if (store := open_store(cache, key)) is None:
                 fill(cache / f"{key.name}.partial", rate, names, items, what, group)
                 publish(cache / f"{key.name}.partial", cache / key.name)
@@ -77,15 +77,6 @@ def build(
     made = store or open_store(cache, key)
     assert made is not None, f"{key.name} was published and is gone"
     return made
-
-
-def waiting(lock: FileLock, what: str) -> Any:
-    """Acquire a lock, and say so where another process holds it."""
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        log.info("waiting for another process (%s)", what)
-        return lock.acquire()
 
 
 def fill(

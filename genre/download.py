@@ -6,7 +6,6 @@ filled the disk goes on where it stopped. One process at a time fetches; whoever
 
 import hashlib
 import logging
-import os
 import re
 import shutil
 import time
@@ -23,6 +22,7 @@ from urllib.request import Request, urlopen
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from genre.errors import Mistake
+from genre.files import alone
 from genre.unpacking import BadArchive, extract
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def fetch(archive: Archive, folder: Path, find: Callable[[Path], Path | None]) -
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with alone(folder.with_name(f"{folder.name}.lock")):
+        with alone(folder.with_name(f".{folder.name}.lock"), "fetching GTZAN"):
             if find(folder) is None:
                 from_any(archive, folder, find)
     except OSError as error:
@@ -99,29 +99,6 @@ def fetch(archive: Archive, folder: Path, find: Callable[[Path], Path | None]) -
             f"cannot write to {folder.parent} ({error.strerror}): set data.root to a folder with room; what was "
             "fetched so far is kept"
         ) from error
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is here. One that is killed leaves no lock behind, only an empty file."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where nobody waits
-        yield
-        return
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("waiting for another process that fetches GTZAN")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                try:
-                    yield
-                finally:
-                    path.unlink()
-                return  # else whoever had it before has removed it
 
 
 def from_any(archive: Archive, folder: Path, find: Callable[[Path], Path | None]) -> None:

@@ -229,13 +229,19 @@ def opened(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str)
     cfg = saved.config
     device = config.device_of(values)
     if not values["data"]:
-        data = config.data_of(cfg, device, saved.genres)
+        data = config.data_of(offline(cfg), device, saved.genres)
     else:
         found = known_only(config.catalogue_of(values["data"]), saved.genres, config.task_of(cfg).several)
         if values["exclude_seen"]:
             found = less_seen(found, saved.folder)
         data = config.data_on(found, None, {**cfg, "data": values["data"]}, device, saved.genres)
     return data
+
+
+def offline(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's configuration that fetches nothing from the addresses in it."""
+    data = {key: False if key == "download" else value for key, value in cfg["data"].items()}
+    return {**cfg, "data": data}
 
 
 def known_only(found: Catalogue, genres: tuple[str, ...], several: bool) -> Catalogue:

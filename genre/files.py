@@ -3,10 +3,29 @@
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
+
+
+def alone(lock: Path, what: str) -> AbstractContextManager[object]:
+    """A context in which no other process is that asks for the same lock; a killed one gives it back.
+
+    Args:
+        what: is waited for, in the line that says so.
+    """
+    try:
+        return FileLock(lock).acquire(timeout=0)
+    except Timeout:
+        log.info("waiting for another process (%s)", what)
+        return FileLock(lock).acquire()
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

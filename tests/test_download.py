@@ -178,7 +178,7 @@ def get(root: Path, *urls: str, content: bytes = GTZAN, **keys: object) -> dict[
 
 
 def left(root: Path) -> set[str]:
-    return {path.name for path in root.iterdir()}
+    return {path.name for path in root.iterdir() if path.name != ".genres.lock"}
 
 
 def test_gtzan_is_fetched_checked_and_unpacked_and_nothing_else_stays(server, root):
@@ -420,7 +420,7 @@ def test_a_malicious_archive_is_deleted_and_nothing_of_it_is_written_anywhere(se
     root = tmp_path / "music" / "gtzan"
     with pytest.raises(Mistake, match=f"{reason}.*; it is deleted"):
         get(root, server.url, content=content)
-    assert list(tmp_path.rglob("*")) == [root.parent, root]
+    assert {path for path in tmp_path.rglob("*") if path.name != ".genres.lock"} == {root.parent, root}
     assert not Path("/tmp/escape").exists()
 
 
