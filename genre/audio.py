@@ -1,5 +1,6 @@
-"""From one audio file, or a slice of it, to mono samples at one rate."""
+"""From one audio file, or a slice of it, to mono samples at one rate, in bounded memory whatever its header says."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,18 @@ from genre.errors import BadAudio
 
 SHORTEST = 1.0  # seconds
 SILENT_PEAK = 1e-4
+RATES = (1_000, 768_000)  # Hz; whatever a header says beyond that is not music's
 FULL_SCALE = 32767.0
+UNIT = 32768.0
 KEPT_PEAKS = (0.1, 1.0)
+BLOCK = 1 << 21  # samples, over all channels, that are decoded at once
 
 
-def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | None = None) -> npt.NDArray[np.float32]:
-    """Decode mono audio by libsndfile, resampled by soxr (as librosa does): (samples,) float32.
+def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | None = None) -> npt.NDArray[np.int16]:
+    """Decode mono audio by libsndfile, resampled by soxr (as librosa does): (samples,) int16.
+
+    16-bit music keeps its very values. Music quieter or louder than 16 bits hold well is scaled to full scale; nothing
+    that follows depends on the gain, since every clip is measured against its own maximum.
 
     Args:
         path: wav, mp3, flac, ogg, opus, au, aiff, … of any rate and any number of channels, which are averaged.
@@ -28,59 +35,108 @@ def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | Non
         BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent, or holds NaN.
     """
     try:
-        samples, rate = decode(path, start, duration)
-    except (soundfile.SoundFileError, OSError) as error:
+        samples, loudest = scaled(path, sample_rate, start, duration, UNIT)
+        if loudest < SILENT_PEAK:
+            raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
+        if not KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]:
+            samples, _ = scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
+    except OSError as error:
+        raise BadAudio(f"unreadable: {error.strerror}") from None
+    except soundfile.SoundFileError as error:
         raise BadAudio(f"unreadable: {str(error).rsplit(': ', 1)[-1].strip()}") from None
-    if len(samples) < SHORTEST * rate:
-        raise BadAudio(f"shorter than {SHORTEST:g} s ({len(samples) / rate:.2f} s)")
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    loudest = peak(mono)
-    if not np.isfinite(loudest):
-        raise BadAudio("has samples that are not numbers")
-    if loudest < SILENT_PEAK:
-        raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
-    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
+    return samples
 
 
-def decode(path: Path, start: float, duration: float | None) -> tuple[npt.NDArray[np.float32], int]:
-    """A slice of a file -> (samples, channels) float32, and its rate in Hz."""
+def scaled(
+    path: Path, sample_rate: int, start: float, duration: float | None, gain: float
+) -> tuple[npt.NDArray[np.int16], float]:
+    """A slice of a file, times a gain: (samples,) int16; and its peak before that."""
+    pieces, loudest = [], 0.0
+    for block in resampled(path, sample_rate, start, duration):
+        pieces.append(to_int16(block, gain))
+        loudest = max(loudest, peak(block))
+    return np.concatenate(pieces), loudest
+
+
+def resampled(path: Path, sample_rate: int, start: float, duration: float | None) -> Iterator[npt.NDArray[np.float32]]:
+    """A slice of a file in mono at one rate, block by block: (samples,) each."""
+    path.open("rb").close()  # what hinders us is clearer from the system than from libsndfile
     with soundfile.SoundFile(path) as file:
-        begin = round(start * file.samplerate)
-        if begin >= file.frames:
-            raise BadAudio(f"starts at {start:g} s, beyond its end ({file.frames / file.samplerate:.2f} s)")
-        wanted = file.frames - begin
-        if duration is not None:
-            wanted = min(wanted, round(duration * file.samplerate))
-        if begin:
-            file.seek(begin)
-        samples = file.read(wanted, dtype="float32", always_2d=True)
-        if len(samples) < wanted or cut_short(path):
-            raise BadAudio("truncated")
-        return samples, file.samplerate
+        rate = file.samplerate
+        if not RATES[0] <= rate <= RATES[1]:
+            raise BadAudio(f"has a sample rate of {rate} Hz")
+        stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
+        for block in decoded(path, file, start, duration):
+            mono = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+            if not np.isfinite(peak(mono)):
+                raise BadAudio("has samples that are not numbers")
+            yield stream.resample_chunk(mono) if stream else mono
+        if stream:
+            yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def decoded(
+    path: Path, file: soundfile.SoundFile, start: float, duration: float | None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """A slice of an open file, block by block: (samples, channels) each.
+
+    Raises:
+        BadAudio: once all of it is read, if it was not all there, or too short.
+    """
+    rate, begin = file.samplerate, round(start * file.samplerate)
+    if begin >= file.frames:
+        raise BadAudio(f"starts at {start:g} s, beyond its end ({file.frames / rate:.2f} s)")
+    wanted = file.frames - begin if duration is None else min(file.frames - begin, round(duration * rate))
+    if wanted < SHORTEST * rate:
+        raise BadAudio(f"shorter than {SHORTEST:g} s ({wanted / rate:.2f} s)")
+    if begin:
+        file.seek(begin)
+    left = wanted
+    while left and len(block := file.read(min(left, BLOCK // file.channels), dtype="float32", always_2d=True)):
+        left -= len(block)
+        yield block
+    if (left and lengths_are_known(path, file)) or cut_short(path):
+        raise BadAudio("truncated")
+    if wanted - left < SHORTEST * rate:
+        raise BadAudio(f"shorter than {SHORTEST:g} s ({(wanted - left) / rate:.2f} s)")
+
+
+def lengths_are_known(path: Path, file: soundfile.SoundFile) -> bool:
+    """Whether a file's length stands in its header; that of an MP3 without such a header is only estimated."""
+    if file.format != "MPEG" and file.format != "MP3":
+        return True
+    with path.open("rb") as raw:
+        tag = raw.read(10)
+        if tag[:3] == b"ID3":
+            raw.seek(10 + sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True)))
+        else:
+            raw.seek(0)
+        first = raw.read(4096)
+    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 def cut_short(path: Path) -> bool:
-    """Whether a RIFF file ends before its header says so, which libsndfile does not tell."""
+    """Whether a RIFF, AIFF or AU file ends before its header says so, which libsndfile does not tell."""
     with path.open("rb") as file:
-        header = file.read(12)
-        announced = int.from_bytes(header[4:8], "little") + 8
-        streamed = announced - 8 in (0, 0x7FFFFFFF - 8, 0xFFFFFFFF)  # written by programs that never went back
-        return header[:4] == b"RIFF" and not streamed and announced > file.seek(0, 2) + 1
+        header, size = file.read(12), file.seek(0, 2)
+    kind = header[:4]
+    if kind == b".snd":
+        offset, data = (int.from_bytes(header[at : at + 4], "big") for at in (4, 8))
+        return data != 0xFFFFFFFF and offset + data > size + 1
+    if kind not in (b"RIFF", b"FORM"):
+        return False
+    announced = int.from_bytes(header[4:8], "little" if kind == b"RIFF" else "big")
+    streamed = announced in (0, 0x7FFFFFFF - 8, 0xFFFFFFFF)  # written by programs that never went back
+    return not streamed and announced + 8 > size + 1
 
 
-def to_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Samples as they are kept: (samples,) int16.
-
-    16-bit music keeps its very values. Music quieter or louder than 16 bits hold well is scaled to full scale; nothing
-    that follows depends on the gain, since every clip is measured against its own maximum.
-    """
-    loudest = peak(samples)
-    kept = KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]
-    scaled = samples * np.float32(32768.0 if kept else FULL_SCALE / loudest)
+def to_int16(samples: npt.NDArray[np.float32], gain: float) -> npt.NDArray[np.int16]:
+    """Samples times a gain, rounded: (samples,) int16."""
+    scaled = samples * np.float32(gain)
     np.rint(scaled, out=scaled)
     return scaled.clip(-32768, 32767, out=scaled).astype(np.int16)
 
 
 def peak(samples: npt.NDArray[np.float32]) -> float:
-    """The largest absolute value; nan where one is."""
-    return float(np.maximum(samples.max(), -samples.min()))
+    """The largest absolute value; nan where one is, 0 of nothing."""
+    return float(np.maximum(samples.max(), -samples.min())) if len(samples) else 0.0

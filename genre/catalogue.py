@@ -41,7 +41,7 @@ class Track:
     split: str = ""
     start: float = 0.0
     duration: float | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Catalogue:
 
 def shown(track: Track) -> str:
     """How a track appears in skipped.csv: its file, or its name where it has none."""
-    return str(track.path) if track.path else track.name
+    return written(str(track.path)) if track.path else track.name
 
 
 def catalogue_of(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), archive: Path | None = None) -> Catalogue:
@@ -117,21 +117,32 @@ def read_folder(root: str | Path) -> Catalogue:
             if reason := unusable(file):
                 skipped.append(Skipped(str(file), reason))
             else:
-                tracks.append(Track(file.relative_to(root).as_posix(), (folder.name,), file))
+                tracks.append(Track(written(file.relative_to(root).as_posix()), (written(folder.name),), file))
     if not tracks:
         raise Mistake(f"no audio in the folders of {root}; data.root must hold one folder of audio files a genre")
     return catalogue_of(tracks, skipped)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in a fixed order."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+    """Every file below a folder, links that lead nowhere and folders that may not be entered, in a fixed order."""
+    closed: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names))
+    yield from closed
+
+
+def written(name: str) -> str:
+    """A file's name as it can be written down: bytes that are no UTF-8 become \\udcxx."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def unusable(file: Path) -> str:
-    """Why a file's name alone rules it out; empty if it does not."""
+    """Why a file is ruled out before it is read; empty if it is not."""
     if file.name.startswith("."):
         return "hidden file (macOS resource fork)" if file.name.startswith("._") else "hidden file"
+    if not os.path.isfile(file):  # unlike Path.is_file, no error where its folder may not be entered
+        return "a folder that may not be entered" if os.path.isdir(file) else "not a file (a link that leads nowhere?)"
     return "" if file.suffix.lower() in AUDIO_SUFFIXES else f"not audio by its name ({file.suffix or 'no ending'})"
 
 
@@ -146,15 +157,19 @@ def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
     """
     path = Path(path).expanduser()
     base = existing_folder(root, "data.root") if root else path.parent
-    tracks, skipped = [], []
+    lines: dict[Track, int] = {}
+    skipped = []
     for number, row in enumerate(read_table(path, ("path", "genres")), start=2):
         try:
-            tracks.append(track_of(row, base))
+            track = track_of(row, base)
+            if track in lines:
+                raise ValueError(f"the same as row {lines[track]}")
+            lines[track] = number
         except ValueError as error:
             skipped.append(Skipped(f"{path.name}:{number}", str(error)))
-    if not tracks:
+    if not lines:
         raise Mistake(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
-    return catalogue_of(tracks, skipped)
+    return catalogue_of(lines, skipped)
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -188,6 +203,8 @@ def track_of(row: Mapping[str, str], base: Path) -> Track:
     genres = genres_of(row["genres"])
     if not row["path"]:
         raise ValueError("no path")
+    if "\0" in row["path"]:
+        raise ValueError("the path holds a zero byte")
     start, duration = seconds(row, "start") or 0.0, seconds(row, "duration")
     name = row.get("track") or row["path"] + (f"@{start:g}" if start else "")
     extra = {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
@@ -234,12 +251,14 @@ def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalo
     path = Path(path).expanduser()
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names, genres = arrays["track"].tolist(), arrays["genre"].tolist()
+            names, genres = arrays["track"].ravel().tolist(), arrays["genre"].ravel().tolist()
     except FileNotFoundError:
         raise Mistake(f"there is no log-mel archive at {path}; set data.path to the .npz file") from None
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise Mistake(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
-    whole = catalogue_of((Track(name, (genre,)) for name, genre in zip(names, genres, strict=True)), (), path)
+    if len(names) != len(genres):
+        raise Mistake(f"{path} names {len(names)} tracks and {len(genres)} genres; it needs one of each for a track")
+    whole = catalogue_of((Track(str(name), (str(genre),)) for name, genre in zip(names, genres, strict=True)), (), path)
     return annotated(whole, catalogue) if catalogue else whole
 
 

@@ -235,7 +235,7 @@ def samples_of(segment: Segment) -> npt.NDArray[np.int16]:
     if len(samples) < wanted - ROUNDING:
         length = len(samples) / SAMPLE_RATE
         raise BadAudio(f"shorter than asked (from {segment.start:g} s on {length:.2f} s of {segment.duration:g} s)")
-    return np.pad(audio.to_int16(samples[:wanted]), (0, max(wanted - len(samples), 0)))
+    return np.pad(samples[:wanted], (0, max(wanted - len(samples), 0)))
 
 
 def write_wav(path: Path, samples: npt.NDArray[np.int16], comment: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from genre.catalogue import Catalogue, Skipped, Track, annotated, catalogue_of, files_below, unusable
+from genre.catalogue import Catalogue, Skipped, Track, annotated, catalogue_of, files_below, unusable, written
 from genre.download import Archive, fetch
 from genre.errors import Mistake
 
@@ -52,7 +52,7 @@ def read_gtzan(
             if reason := unusable(file):
                 skipped.append(Skipped(str(file), reason))
             else:
-                tracks.append(Track(file.stem, (genre,), file))
+                tracks.append(Track(written(file.stem), (genre,), file))
     found = catalogue_of(tracks, skipped)
     return annotated(found, catalogue) if catalogue else found
 

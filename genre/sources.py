@@ -46,7 +46,7 @@ def decoded(track: Track, sample_rate: int) -> Item:
     """A track's samples as they are kept, or why there are none."""
     assert track.path is not None, f"{track.name} has no file"
     try:
-        return audio.to_int16(audio.read(track.path, sample_rate, track.start, track.duration))
+        return audio.read(track.path, sample_rate, track.start, track.duration)
     except BadAudio as bad:
         log.warning("%s is left out: %s", shown(track), bad)
         return str(bad)
@@ -66,7 +66,7 @@ def imported(catalogue: Catalogue, archive: Path, cache: Path) -> Store:
         return store
     with np.load(archive, allow_pickle=False) as arrays:
         mel, tracks = arrays["mel_u8"], arrays["track"].tolist()
-    if mel.ndim != 3 or mel.dtype != np.uint8 or len(mel) != len(tracks):
+    if mel.ndim != 3 or mel.dtype != np.uint8 or len(mel) != len(tracks) or not mel.size:
         raise Mistake(f"{archive} holds mel_u8 of {mel.dtype}{mel.shape}; uint8 (tracks, bands, columns) is needed")
     places = {name: place for place, name in enumerate(tracks)}
     return build(

@@ -1,11 +1,17 @@
 """Any file becomes mono samples at one rate, or a reason why it cannot."""
 
+import os
+import random
+import resource
+import shutil
+import time
+
 import librosa
 import numpy as np
 import pytest
 import soundfile
 
-from genre.audio import read, to_int16
+from genre.audio import read
 from genre.errors import BadAudio
 
 RATE = 22_050
@@ -19,13 +25,13 @@ def noise() -> np.ndarray:
 def test_16_bit_music_keeps_its_very_values(tmp_path):
     values = np.random.default_rng(0).integers(-20_000, 20_000, 2 * RATE).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", values, RATE)
-    np.testing.assert_array_equal(to_int16(read(tmp_path / "a.wav", RATE)), values)
+    np.testing.assert_array_equal(read(tmp_path / "a.wav", RATE), values)
 
 
 def test_another_rate_and_channels_are_librosas(tmp_path, noise):
     soundfile.write(tmp_path / "a.flac", noise, 44_100)
     expected, _ = librosa.load(tmp_path / "a.flac", sr=RATE)
-    np.testing.assert_allclose(read(tmp_path / "a.flac", RATE), expected, atol=1e-5)
+    np.testing.assert_allclose(read(tmp_path / "a.flac", RATE) / 32768, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("rate", [8_000, 48_000, 192_000])
@@ -53,45 +59,149 @@ def test_a_slice_is_that_part_of_the_file(tmp_path, suffix):
     assert spectrum.argmax() * 5 == pytest.approx(200 + 200 * 3.1, abs=30)
 
 
-def test_very_quiet_music_keeps_its_detail():
-    tone = np.sin(np.arange(RATE)).astype(np.float32)
-    np.testing.assert_allclose(to_int16(tone * 1e-3) / 32767, to_int16(tone) / 32768, atol=1e-4)
+def test_very_quiet_and_very_loud_music_keep_their_detail(tmp_path):
+    tone = np.sin(np.arange(2 * RATE))
+    for name, gain in (("loud.wav", 1.0), ("quiet.wav", 1e-3), ("louder.wav", 30.0)):
+        soundfile.write(tmp_path / name, tone * gain, RATE, subtype="FLOAT")
+    loud, quiet, louder = (read(tmp_path / name, RATE) for name in ("loud.wav", "quiet.wav", "louder.wav"))
+    np.testing.assert_allclose(quiet, loud, atol=2)
+    np.testing.assert_allclose(louder, loud, atol=2)
 
 
-def bad_files(folder):
+@pytest.fixture
+def bad(tmp_path):
+    """A folder with a file of every bad kind."""
     loud = np.random.default_rng(0).standard_normal(2 * RATE) * 0.1
-    soundfile.write(folder / "short.wav", loud[: RATE // 2], RATE)
-    soundfile.write(folder / "silent.wav", loud * 1e-5, RATE)
-    soundfile.write(folder / "whole.wav", loud, RATE)
-    whole = (folder / "whole.wav").read_bytes()
-    (folder / "cut.wav").write_bytes(whole[: len(whole) - 30_000])
-    (folder / "text.mp3").write_text("no music")
-    (folder / "empty.wav").write_bytes(b"")
-    (folder / "zeros.wav").write_bytes(bytes(100_000))
+    soundfile.write(tmp_path / "short.wav", loud[: RATE // 2], RATE)
+    soundfile.write(tmp_path / "silent.wav", loud * 1e-5, RATE)
+    soundfile.write(tmp_path / "nan.wav", np.where(np.arange(2 * RATE) == 9, np.nan, loud), RATE, subtype="FLOAT")
+    for suffix in ("wav", "au", "aiff", "flac", "mp3"):
+        whole = tmp_path / f"whole.{suffix}"
+        soundfile.write(whole, loud, RATE)
+        (tmp_path / f"cut.{suffix}").write_bytes(whole.read_bytes()[: -whole.stat().st_size // 4])
+        (tmp_path / f"headed.{suffix}").write_bytes(whole.read_bytes()[:20])
+    header = bytearray((tmp_path / "whole.wav").read_bytes())
+    for name, rate in (("fast.wav", 3_000_000), ("faster.wav", 4 * 10**9)):
+        (tmp_path / name).write_bytes(header[:24] + rate.to_bytes(4, "little") + header[28:])
+    (tmp_path / "channels.wav").write_bytes(header[:22] + bytes(2) + header[24:])
+    (tmp_path / "text.mp3").write_text("no music")
+    (tmp_path / "random.mp3").write_bytes(np.random.default_rng(0).bytes(100_000))
+    (tmp_path / "random.wav").write_bytes(np.random.default_rng(0).bytes(100_000))
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "zeros.wav").write_bytes(bytes(100_000))
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    return tmp_path
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("short.wav", r"shorter than 1 s \(0.50 s\)"),
-        ("silent.wav", "silent"),
+        ("silent.wav", r"silent \(peak under 0.0001\)"),
+        ("nan.wav", "has samples that are not numbers"),
         ("cut.wav", "truncated"),
+        ("cut.au", "truncated"),
+        ("cut.aiff", "truncated"),
+        ("cut.flac", "truncated|unreadable"),
+        ("cut.mp3", "truncated"),
+        *(
+            (f"headed.{suffix}", "unreadable|truncated|shorter|beyond")
+            for suffix in ("wav", "au", "aiff", "flac", "mp3")
+        ),
+        ("fast.wav", "has a sample rate of 3000000 Hz"),
+        ("faster.wav", "unreadable"),
+        ("channels.wav", "unreadable"),
         ("text.mp3", "unreadable"),
+        ("random.mp3", "unreadable"),
+        ("random.wav", "unreadable"),
         ("empty.wav", "unreadable"),
         ("zeros.wav", "unreadable"),
-        ("absent.wav", "unreadable"),
+        ("folder.wav", "unreadable: Is a directory"),
+        ("loop.wav", "unreadable: Too many levels of symbolic links"),
+        ("absent.wav", "unreadable: No such file or directory"),
     ],
 )
-def test_a_bad_file_has_a_reason(tmp_path, name, reason):
-    bad_files(tmp_path)
+def test_a_bad_file_has_a_reason(bad, name, reason):
     with pytest.raises(BadAudio, match=reason):
-        read(tmp_path / name, RATE)
+        read(bad / name, RATE)
 
 
-def test_a_start_beyond_the_end_is_a_reason(tmp_path):
-    bad_files(tmp_path)
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_has_a_reason(bad):
+    (bad / "whole.wav").chmod(0)
+    with pytest.raises(BadAudio, match="unreadable: Permission denied"):
+        read(bad / "whole.wav", RATE)
+
+
+def test_another_ending_does_not_matter(bad):
+    expected = read(bad / "whole.wav", RATE)
+    for name in ("wrong.mp3", "wrong.flac", "wrong"):
+        shutil.copy(bad / "whole.wav", bad / name)
+        np.testing.assert_array_equal(read(bad / name, RATE), expected)
+
+
+def test_an_mp3_without_a_header_for_its_length_is_not_taken_for_truncated(bad):
+    frames = (bad / "whole.mp3").read_bytes()
+    tagged = frames.index(b"Info" if b"Info" in frames else b"Xing")
+    bare = frames[frames.index(frames[:2], tagged) :]  # from the second frame on
+    (bad / "bare.mp3").write_bytes(bare)
+    assert len(read(bad / "bare.mp3", RATE)) > 1.8 * RATE
+
+
+def test_a_three_hour_file_is_read_in_bounded_memory(tmp_path):
+    """Its samples in 16 bits take 476 MB, as a float in stereo at 44.1 kHz 3.8 GB."""
+    second = (0.3 * np.sin(np.arange(8_000))).astype(np.float32)
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", 8_000, 1) as file:
+        for _ in range(3 * 3600 // 60):
+            file.write(np.tile(second, 60))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(read(tmp_path / "long.flac", RATE)) == 3 * 3600 * RATE
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 1.2e9
+
+
+def mutated(draw, whole):
+    """A file with some bytes of its header changed, cut or doubled."""
+    content = bytearray(whole)
+    for _ in range(draw.randint(1, 8)):
+        place = int(draw.random() ** 3 * min(len(content), 400))
+        content[place] = draw.choice([0, 1, 127, 128, 255, draw.randrange(256)])
+    if draw.random() < 0.2:
+        place = draw.randrange(60)
+        content[place:place] = content[: draw.randrange(100)]
+    return bytes(content[: draw.randrange(len(content))] if draw.random() < 0.2 else content)
+
+
+def test_no_file_crashes_hangs_or_fills_the_memory(tmp_path):
+    """1,000 mutated headers of ten kinds of file, and 1,000 random byte strings."""
+    draw, noise = random.Random(0), np.random.default_rng(0).standard_normal((16_000, 2)) * 0.1
+    kinds = {"wav": "PCM_16", "flac": None, "ogg": "VORBIS", "opus": "OPUS", "mp3": None, "au": None, "aiff": None,
+             "caf": None, "w64": None, "rf64": None}  # fmt: skip
+    wholes = {}
+    for kind, subtype in kinds.items():
+        container = {"opus": "OGG"}.get(kind, kind.upper())
+        soundfile.write(tmp_path / f"a.{kind}", noise, 16_000, format=container, subtype=subtype)
+        wholes[kind] = (tmp_path / f"a.{kind}").read_bytes()
+    before, slowest, refused = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0, 0
+    for number in range(2_000):
+        kind = list(kinds)[number % len(kinds)]
+        content = mutated(draw, wholes[kind]) if number < 1_000 else draw.randbytes(draw.randrange(5_000))
+        path = tmp_path / f"b.{kind}"
+        path.write_bytes(content)
+        begin = time.monotonic()
+        try:
+            assert read(path, RATE).dtype == np.int16
+        except BadAudio:
+            refused += 1
+        slowest = max(slowest, time.monotonic() - begin)
+    assert slowest < 2
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 1e9
+    assert refused >= 1_000
+
+
+def test_a_start_beyond_the_end_is_a_reason(bad):
     with pytest.raises(BadAudio, match=r"starts at 60 s, beyond its end \(2.00 s\)"):
-        read(tmp_path / "whole.wav", RATE, start=60)
+        read(bad / "whole.wav", RATE, start=60)
 
 
 def test_no_real_excerpt_is_taken_for_a_bad_one(shared):

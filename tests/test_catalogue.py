@@ -1,5 +1,6 @@
 """Folders, tables and archives all become one table of tracks."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from genre.catalogue import read_csv, read_folder, read_logmel
 from genre.errors import Mistake
+from genre.files import read_rows, write_csv
 
 
 def touch(*files: Path) -> None:
@@ -80,12 +82,52 @@ def test_bad_rows_are_listed_by_line_and_do_not_stop_the_rest(tmp_path):
     [
         ("path,artist\na.mp3,me\n", "no column 'genres'"),
         ("path,genres\n", "has no rows"),
-        ("path,genres\na.mp3,rock\na.mp3,rock\n", "two tracks are called a.mp3"),
+        ("path,genres\na.mp3,rock\na.mp3,pop\n", "two tracks are called a.mp3"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_a_mistake(tmp_path, text, message):
     with pytest.raises(Mistake, match=message):
         read_csv(write(tmp_path / "songs.csv", text))
+
+
+def test_a_row_that_comes_twice_counts_once(tmp_path):
+    found = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb.mp3,pop\na.mp3,rock\n"))
+    assert [track.name for track in found.tracks] == ["a.mp3", "b.mp3"]
+    assert [(item.path, item.reason) for item in found.skipped] == [("songs.csv:4", "the same as row 2")]
+
+
+def test_a_path_that_no_system_has_is_a_bad_row(tmp_path):
+    found = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb\0.mp3,pop\n"))
+    assert [item.reason for item in found.skipped] == ["the path holds a zero byte"]
+
+
+@pytest.mark.parametrize("name", ["new\nline.wav", "return\rline.wav", "日本 'é\", .wav", os.fsdecode(b"\xff\xfe.wav")])
+def test_a_name_of_any_characters_stays_one_cell(tmp_path, name):
+    touch(tmp_path / "dub" / name)
+    (track,) = read_folder(tmp_path).tracks
+    assert track.path.exists()
+    write_csv(tmp_path / "table.csv", ("track", "genre"), [(track.name, "dub"), ("b", "c")])
+    assert read_rows(tmp_path / "table.csv") == [("track", "genre"), (track.name, "dub"), ("b", "c")]
+
+
+def test_a_link_to_itself_and_a_folder_named_as_a_file(tmp_path):
+    touch(tmp_path / "dub" / "a.wav", tmp_path / "dub" / "x.wav" / "b.wav")
+    (tmp_path / "dub" / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "dub" / "again").symlink_to(".")
+    found = read_folder(tmp_path)
+    assert [track.name for track in found.tracks] == ["dub/a.wav", "dub/x.wav/b.wav"]
+    assert [(Path(item.path).name, item.reason) for item in found.skipped] == [
+        ("loop.wav", "not a file (a link that leads nowhere?)")
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_may_not_be_entered_is_listed(tmp_path):
+    touch(tmp_path / "dub" / "a.wav", tmp_path / "dub" / "shut" / "b.wav")
+    (tmp_path / "dub" / "shut").chmod(0)
+    found = read_folder(tmp_path)
+    (tmp_path / "dub" / "shut").chmod(0o700)
+    assert [item.reason for item in found.skipped] == ["a folder that may not be entered"]
 
 
 def test_a_table_in_another_encoding_is_a_mistake(tmp_path):
@@ -119,3 +161,17 @@ def test_an_empty_intersection_is_a_mistake(tmp_path):
 def test_another_file_is_no_archive(tmp_path):
     with pytest.raises(Mistake, match="not a log-mel archive"):
         read_logmel(write(tmp_path / "mel.npz", "text"))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"track": np.array(["a", "b"]), "genre": np.array(["c"])}, "names 2 tracks and 1 genres"),
+        ({"track": np.array(["a"])}, "genre is not a file in the archive"),
+        ({"track": np.array([{"a": 1}]), "genre": np.array(["c"])}, "not a log-mel archive"),
+    ],
+)
+def test_an_archive_of_other_names_is_a_mistake(tmp_path, arrays, message):
+    np.savez(tmp_path / "mel.npz", mel_u8=np.zeros((2, 4, 5), np.uint8), **arrays)
+    with pytest.raises(Mistake, match=message):
+        read_logmel(tmp_path / "mel.npz")

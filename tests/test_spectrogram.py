@@ -20,7 +20,7 @@ def librosa_log_mel(waveform: np.ndarray) -> np.ndarray:
 
 
 def real(path: Path) -> torch.Tensor:
-    return torch.from_numpy(audio.to_int16(audio.read(path, 22_050)) / np.float32(32768))
+    return torch.from_numpy(audio.read(path, 22_050) / np.float32(32768))
 
 
 @pytest.fixture
