@@ -29,6 +29,7 @@ BLOCK = 8_000_000  # numbers held at once for the correlations of some tracks wi
 READ_AT_ONCE = 64  # tracks
 LEAST = 3.0  # seconds that even short tracks must share
 CONTAINED = 0.9  # of a short track must lie in the other, where that is less than the overlap asked for
+EDGE = 2  # columns beside silence and at the ends, which are alike in all music: they show where the window was cut
 QUIET = 0.1  # an overlap that varies less than this share of its track's average counts as if it varied so much
 MEL = {"n_fft": 2048, "hop_length": 1024, "n_mels": BANDS, "f_max": 8000.0}  # of music that is not a log-mel yet
 
@@ -121,7 +122,8 @@ def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
         fewer = F.adaptive_avg_pool2d(log_mel, (BANDS, longest))
         parts.append(F.avg_pool1d(fewer, pool))
     level = torch.cat(parts)
-    sounding = (level.amax(1) > 0).float()
+    silent = F.pad((level.amax(1) == 0).float(), (EDGE, EDGE), value=1)
+    sounding = 1 - F.max_pool1d(silent[:, None], 2 * EDGE + 1, 1)[:, 0]
     weight = sounding[:, None]
     level -= (level * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp_min(1)
     level -= level.mean(1, keepdim=True)

@@ -41,9 +41,13 @@ def available() -> list[str]:
     """The functions of librosa.feature that turn a waveform into real numbers a frame."""
     import librosa
 
-    functions = inspect.getmembers(librosa.feature, inspect.isfunction)
-    of_waveforms = [name for name, function in functions if "y" in inspect.signature(function).parameters]
-    return [name for name in of_waveforms if name != "fourier_tempogram"]  # complex numbers
+    names = []
+    for name, function in inspect.getmembers(librosa.feature, inspect.isfunction):
+        parameters = inspect.signature(function).parameters
+        needed = [each for each, parameter in parameters.items() if parameter.default is parameter.empty]
+        if "y" in parameters and not needed and name != "fourier_tempogram":  # which is complex
+            names.append(name)
+    return names
 
 
 def table(tracks: Sequence[Track], also: Sequence[str], folder: Path) -> tuple[dict[str, Values], dict[str, str]]:
