@@ -31,7 +31,7 @@ LEAST = 3.0  # seconds that even short tracks must share
 CONTAINED = 0.9  # of a short track must lie in the other, where that is less than the overlap asked for
 EDGE = 2  # columns beside silence and at the ends, which are alike in all music: they show where the window was cut
 QUIET = 0.1  # an overlap that varies less than this share of its track's average counts as if it varied so much
-MEL = {"n_fft": 2048, "hop_length": 1024, "n_mels": BANDS, "f_max": 8000.0}  # of music that is not a log-mel yet
+N_FFT, HOP, TOP = 2048, 1024, 8000.0  # samples, samples, Hz: of music that is not a log-mel yet
 
 
 @dataclass(frozen=True)
@@ -57,28 +57,32 @@ def find(
     """Every pair of tracks with the same recording, the surest first.
 
     Args:
-        first: waveforms or log-mels.
+        first: waveforms or log-mels, not on a GPU.
         cache: where the log-mels of waveforms are kept.
         correlation: at which two tracks count as the same recording.
         overlap: the least that the two must share, in seconds; of shorter tracks, nine tenths of the shorter one.
         seconds: of each track's middle are compared; log-mels are compared whole.
     """
-    starts = torch.zeros(len(first.names))
-    log_mels = first
-    if first.stage == "waveform":
-        view, rate = Whole(seconds), int(first.rate)
-        lengths = first.lengths(torch.arange(len(first.names)))
-        starts = view.spans(lengths, round(seconds * rate), 0)[0][:, 0] / rate
-        settings = {"seconds": seconds, "sample_rate": rate, **MEL}
-        spectrogram = Document(rate, 2048, 1024, BANDS, min(8000.0, rate / 2))
-        log_mels = Pipeline(view, spectrogram, Augment(), settings).keep_log_mels(first, cache)
-    begins = dict(zip(first.names, starts.tolist(), strict=True))
+    log_mels, starts = compared(first, cache, seconds)
     pairs = {
-        (pair.one, pair.other): replace(pair, shift=pair.shift + begins[pair.other] - begins[pair.one])
+        (pair.one, pair.other): replace(pair, shift=pair.shift + starts[pair.other] - starts[pair.one])
         for pair in near(log_mels, correlation, overlap)
     }
     pairs |= {(one, other): Pair(one, other, 1.0, 0.0, True) for one, other in identical(first)}
     return sorted(pairs.values(), key=lambda pair: (not pair.exact, -pair.correlation, pair.one, pair.other))
+
+
+def compared(first: Store, cache: Path, seconds: float) -> tuple[Store, dict[str, float]]:
+    """The log-mels that are compared, and where in its track each begins, in seconds."""
+    if first.stage != "waveform":
+        return first, dict.fromkeys(first.names, 0.0)
+    view, rate = Whole(seconds), int(first.rate)
+    settings = {"seconds": seconds, "mel": [rate, N_FFT, HOP, BANDS, TOP]}
+    spectrogram = Document(rate, N_FFT, HOP, BANDS, min(TOP, rate / 2))
+    store = Pipeline(view, spectrogram, Augment(), settings).keep_log_mels(first, cache)
+    lengths = first.lengths(torch.arange(len(first.names)))
+    begins, _ = view.spans(lengths, round(seconds * rate), 0)
+    return store, dict(zip(first.names, (begins[:, 0] / rate).tolist(), strict=True))
 
 
 def identical(store: Store) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from genre.catalogue import Catalogue, Track, read_logmel
+from genre.catalogue import Track, catalogue_of, read_logmel
 from genre.duplicates import Pair, correlated, find, groups
 from genre.store import first_store
 
@@ -33,8 +33,8 @@ def found(tmp_path):
     def stored(recordings):
         for name, samples in recordings.items():
             soundfile.write(tmp_path / name, samples, RATE)
-        tracks = tuple(Track(name, ("rock",), tmp_path / name) for name in sorted(recordings))
-        return first_store(Catalogue(tracks), RATE, tmp_path / "cache")
+        tracks = [Track(name, ("rock",), tmp_path / name) for name in recordings]
+        return first_store(catalogue_of(tracks), RATE, tmp_path / "cache")
 
     return write
 
@@ -124,3 +124,15 @@ def test_the_known_replicas_of_gtzan_are_found_and_hardly_anything_else(shared, 
         if (tracks[one].artist, tracks[one].extra["title"]) != (tracks[other].artist, tracks[other].extra["title"])
     ]
     assert len(differing) <= 3
+
+
+def test_real_excerpts_are_found_in_altered_copies_and_nowhere_else(shared, tmp_path):
+    tracks = []
+    for place, path in enumerate(sorted((shared / "gtzan_mini").rglob("*.wav"))[::5]):
+        samples, rate = soundfile.read(path)
+        late, quiet = tmp_path / f"{path.stem}.mp3", tmp_path / f"{path.stem}.flac"
+        soundfile.write(late, samples[5 * rate :], rate) if place % 2 else soundfile.write(quiet, samples / 3, rate)
+        tracks += [Track(path.stem, ("x",), path), Track(f"{path.stem} copy", ("x",), late if place % 2 else quiet)]
+    pairs = find(first_store(catalogue_of(tracks), RATE, tmp_path / "cache"), tmp_path / "cache")
+    assert {(pair.one, pair.other) for pair in pairs} == {(t.name, f"{t.name} copy") for t in tracks[::2]}
+    assert sorted({round(pair.shift) for pair in pairs}) == [-5, 0]
