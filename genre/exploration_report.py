@@ -41,7 +41,7 @@ def report_of(
     if pairs:
         groups = duplicates.groups(pairs)
         more = sum(len(group) - 1 for group in groups)
-        parts.append(f"{len(pairs)} pairs of duplicates are {len(groups)} recordings, {more} tracks more than needed.")
+        parts.append(f"pairs of duplicates: {len(pairs)}; their recordings: {len(groups)}; copies too many: {more}")
     if table:
         parts.append(medians(table, found))
     if found.archive:

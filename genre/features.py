@@ -54,7 +54,7 @@ def table(tracks: Sequence[Track], also: Sequence[str], folder: Path) -> tuple[d
     """The document's features of every track, and further ones, in parallel and kept.
 
     Threads and not processes: librosa spends most of its time outside of Python's lock, and a process would first spend
-    seconds on importing it.
+    seconds on importing it (60 clips on two cores: 3.5 s one by one, 2.2 s in threads, 6.7 s in processes).
 
     Args:
         also: names of functions of librosa.feature.

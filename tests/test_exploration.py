@@ -128,21 +128,24 @@ def test_findings_tell_artist_and_title_and_the_bad_file_is_skipped(explored, me
     assert (pair["artist"], pair["other_artist"], pair["title"]) == ("The Ones", "The Twos", "Song 0")
     assert pair["detail"] == "their genres differ: blues and jazz"
     report = (result.folder / "report.txt").read_text(encoding="utf-8")
-    assert "1 pairs of duplicates are 1 recordings, 1 tracks more than needed." in report
+    assert "pairs of duplicates: 1; their recordings: 1; copies too many: 1" in report
     assert "blues0.wav = copy.flac: 1.000, +0.00 s; The Ones: Song 0 and The Twos: Song 0; their" in report
     (skipped,) = rows_of(result.folder / "skipped.csv")
     assert skipped["path"].endswith("text.mp3") and skipped["reason"].startswith("unreadable")
     assert not list((result.folder / "spectrograms").rglob("text*"))
 
 
-def test_a_picture_that_cannot_be_written_is_skipped_with_its_reason(explored, music, tmp_path):
+def test_each_picture_is_logged_and_one_that_cannot_be_written_is_skipped(explored, music, tmp_path, caplog):
+    caplog.set_level("INFO", "genre.pictures")
     (tmp_path / "list.csv").write_text(
         f"track,path,genres\n{'x' * 260},{music}/blues/blues.00000.wav,blues\nb,{music}/jazz/jazz.00000.wav,jazz\n"
     )
     result = explored("data=csv", f"data.path={tmp_path / 'list.csv'}", "view.seconds=4")
     (skipped,) = rows_of(result.folder / "skipped.csv")
     assert "cannot be written" in skipped["reason"]
-    assert [path.name for path in (result.folder / "spectrograms").rglob("*.png")] == ["b.png"]
+    (picture,) = (result.folder / "spectrograms").rglob("*.png")
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    assert caplog.messages[0] == str(picture) and skipped["path"] in caplog.messages[1]
 
 
 def test_names_of_pictures_stay_below_their_genre_and_never_meet():
