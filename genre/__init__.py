@@ -13,6 +13,7 @@ _HOMES = {
     "command": "cli",
     "compose": "config",
     "evaluate": "evaluation",
+    "explore": "exploration",
     "load": "prediction",
     "predict": "prediction",
     "train": "training",
