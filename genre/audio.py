@@ -1,6 +1,7 @@
 """From one audio file, or a slice of it, to mono samples at one rate, in bounded memory whatever its header says."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +35,11 @@ def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | Non
     Raises:
         BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent, or holds NaN.
     """
-    try:
-        samples, loudest = scaled(path, sample_rate, start, duration, UNIT)
-        if loudest < SILENT_PEAK:
-            raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
-        if not KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]:
-            samples, _ = scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
-    except OSError as error:
-        raise BadAudio(f"unreadable: {error.strerror}") from None
-    except soundfile.SoundFileError as error:
-        raise BadAudio(f"unreadable: {str(error).rsplit(': ', 1)[-1].strip()}") from None
+    samples, loudest = scaled(path, sample_rate, start, duration, UNIT)
+    if loudest < SILENT_PEAK:
+        raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
+    if not KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]:
+        samples, _ = scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
     return samples
 
 
@@ -59,9 +55,12 @@ def scaled(
 
 
 def resampled(path: Path, sample_rate: int, start: float, duration: float | None) -> Iterator[npt.NDArray[np.float32]]:
-    """A slice of a file in mono at one rate, block by block: (samples,) each."""
-    path.open("rb").close()  # what hinders us is clearer from the system than from libsndfile
-    with soundfile.SoundFile(path) as file:
+    """A slice of a file in mono at one rate, block by block: (samples,) float32 each.
+
+    Raises:
+        BadAudio: if the file cannot be read, is truncated, shorter than 1 s, or holds NaN.
+    """
+    with opened(path) as file:
         rate = file.samplerate
         if not RATES[0] <= rate <= RATES[1]:
             raise BadAudio(f"has a sample rate of {rate} Hz")
@@ -75,14 +74,30 @@ def resampled(path: Path, sample_rate: int, start: float, duration: float | None
             yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """An audio file; whatever is wrong with it inside is a reason to leave it out."""
+    try:
+        path.open("rb").close()  # what hinders us is clearer from the system than from libsndfile
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except OSError as error:
+        raise BadAudio(f"unreadable: {error.strerror}") from None
+    except soundfile.SoundFileError as error:
+        said = str(error).rsplit(": ", 1)[-1].strip()
+        raise BadAudio(f"unreadable: {'not audio' if 'does not exist' in said else said}") from None
+
+
 def decoded(
     path: Path, file: soundfile.SoundFile, start: float, duration: float | None
 ) -> Iterator[npt.NDArray[np.float32]]:
     """A slice of an open file, block by block: (samples, channels) each.
 
     Raises:
-        BadAudio: once all of it is read, if it was not all there, or too short.
+        BadAudio: if it is too short, or once all of it is read and it was not all there.
     """
+    if cut_short(path):
+        raise BadAudio("truncated")
     rate, begin = file.samplerate, round(start * file.samplerate)
     if begin >= file.frames:
         raise BadAudio(f"starts at {start:g} s, beyond its end ({file.frames / rate:.2f} s)")
@@ -95,7 +110,7 @@ def decoded(
     while left and len(block := file.read(min(left, BLOCK // file.channels), dtype="float32", always_2d=True)):
         left -= len(block)
         yield block
-    if (left and lengths_are_known(path, file)) or cut_short(path):
+    if left and lengths_are_known(path, file):
         raise BadAudio("truncated")
     if wanted - left < SHORTEST * rate:
         raise BadAudio(f"shorter than {SHORTEST:g} s ({(wanted - left) / rate:.2f} s)")

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from rich.progress import track as progress
 
 from genre import audio
+from genre.building import in_parallel
 from genre.catalogue import Catalogue, Skipped, Track, shown
 from genre.duplicates import Pair
 from genre.errors import BadAudio
 from genre.files import write_csv
 from genre.kept import remembered
-from genre.store import Store, in_parallel
+from genre.store import Store
 
 FULL_SCALE = 0.999  # what counts as the highest level; MP3s that were clipped before swing about it
 RUN = 3  # samples in a row at full scale; music reaches it for one or two without being clipped
@@ -91,9 +91,9 @@ def hidden_audio(item: Skipped) -> str:
     if not item.reason.startswith("not audio by its name"):
         return ""
     try:
-        with soundfile.SoundFile(item.path) as file:
+        with audio.opened(Path(item.path)) as file:
             return str(file.format)
-    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: soundfile's word for .raw
+    except (BadAudio, TypeError):  # TypeError: soundfile's word for .raw
         return ""
 
 
@@ -128,14 +128,15 @@ def examined(track: Track, folder: Path) -> dict[str, Any]:
     @cache
     def decoded() -> tuple[str, float]:
         assert track.path is not None, f"{track.name} has no file"
-        with soundfile.SoundFile(track.path) as file:
-            called = str(file.format)
-        return called, clipped_share(audio.decode(track.path, track.start, track.duration)[0])
+        with audio.opened(track.path) as file:
+            blocks = audio.decoded(track.path, file, track.start, track.duration)
+            counts = [(clipped_share(block) * len(block), len(block)) for block in blocks]
+            return str(file.format), sum(hot for hot, _ in counts) / sum(length for _, length in counts)
 
     compute: dict[str, Callable[[], Any]] = {"format": lambda: decoded()[0], "clipped": lambda: decoded()[1]}
     try:
         return remembered(folder, track, {"examined": EXAMINED}, compute)
-    except (BadAudio, soundfile.SoundFileError, OSError):  # changed since it was decoded
+    except BadAudio:  # changed since it was decoded
         return {"format": "", "clipped": 0.0}
 
 

@@ -18,7 +18,8 @@ from genre.evaluation import write_skipped
 from genre.exploration_report import WITHOUT_MUSIC, by_genre, medians, report_of, show
 from genre.features import Values
 from genre.files import write_csv, write_text
-from genre.store import Store, first_store
+from genre.sources import first_store
+from genre.store import Store
 
 LABELS = {"spectral_centroid_mean": "spectral centroid, mean (Hz)", "tempo": "tempo (BPM)"}
 

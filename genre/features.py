@@ -13,10 +13,10 @@ import numpy.typing as npt
 from rich.progress import track as progress
 
 from genre import audio
+from genre.building import in_parallel
 from genre.catalogue import Track, shown
 from genre.errors import BadAudio, Mistake
 from genre.kept import remembered
-from genre.store import in_parallel
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def of_track(track: Track, also: Sequence[str], folder: Path) -> Values | str:
     @cache
     def samples() -> Samples:
         assert track.path is not None, f"{track.name} has no file"
-        return audio.read(track.path, SAMPLE_RATE, track.start, track.duration)
+        return np.concatenate(list(audio.resampled(track.path, SAMPLE_RATE, track.start, track.duration)))
 
     def computed(function: Callable[[Samples], Values]) -> Values:
         return function(samples())

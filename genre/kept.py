@@ -9,7 +9,7 @@ from typing import Any
 from genre.catalogue import Track
 from genre.errors import Mistake
 from genre.files import write_json
-from genre.store import identity
+from genre.sources import identity
 
 
 def remembered(

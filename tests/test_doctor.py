@@ -7,7 +7,7 @@ import soundfile
 from genre import doctor
 from genre.catalogue import Catalogue, Skipped, Track, read_folder
 from genre.duplicates import Pair
-from genre.store import first_store
+from genre.sources import first_store
 
 RATE = 22_050
 

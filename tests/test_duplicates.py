@@ -9,7 +9,7 @@ import torch
 
 from genre.catalogue import Track, catalogue_of, read_logmel
 from genre.duplicates import Pair, correlated, find, groups
-from genre.store import first_store
+from genre.sources import first_store
 
 RATE = 22_050
 

@@ -14,10 +14,9 @@ from matplotlib.image import imread
 import genre
 from genre import config
 from genre.catalogue import Track, read_folder
-from genre.cli import literal
 from genre.errors import Mistake
 from genre.pictures import picture_names
-from genre.store import first_store
+from genre.sources import first_store
 
 ROOT = Path(__file__).parents[1]
 RATE = 22_050
@@ -29,7 +28,7 @@ def explored(tmp_path, cache):
 
     def explore(*overrides):
         own = [f"data.cache={cache}", f"folder={tmp_path / 'explored'}", "name=test"]
-        return genre.explore(genre.compose(*own, *map(literal, overrides), config_name="explore"))
+        return genre.explore(genre.compose(*own, *overrides, config_name="explore"))
 
     return explore
 
