@@ -6,11 +6,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cnn_epoch, prepare, vgg16
+from benchmarks import cnn_epoch, large_catalogue, prepare, vgg16
 from benchmarks.timing import Measurement
 from genre.files import write_csv
 
-BENCHMARKS = {"prepare": prepare.measure, "cnn_epoch": cnn_epoch.measure, "vgg16": vgg16.measure}
+BENCHMARKS = {
+    "prepare": prepare.measure,
+    "cnn_epoch": cnn_epoch.measure,
+    "vgg16": vgg16.measure,
+    "large_catalogue": large_catalogue.measure,
+}
 RESULTS = Path("outputs/benchmarks/results.csv")
 HEADER = ("benchmark", "baseline", "baseline_seconds", "seconds", "ratio")
 

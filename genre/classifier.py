@@ -67,7 +67,7 @@ class Classifier(LightningModule):
         return self.step(batch, "val")
 
     def step(self, batch: Batch, subset: str) -> Tensor:
-        """Log a batch's losses and hits, and return its mean loss."""
+        """Log a batch's losses and hits, and return its mean loss, as it counts among several processes."""
         logits = self(batch.inputs)
         weights = self.class_weights if subset == "train" else None
         losses, probabilities = outcome(self.task, logits, batch.targets, weights)
@@ -76,7 +76,7 @@ class Classifier(LightningModule):
             assert isinstance(mean, MeanMetric)
             mean.update(values.detach())
             self.log(f"{subset}/{name}", mean, on_step=False, on_epoch=True, prog_bar=True)
-        return losses.mean()
+        return losses.mean() * batch.weight
 
     def on_train_epoch_start(self) -> None:
         """Derive dropout's random numbers from the seed, the epoch and the rank, never from what came before."""

@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from genre.catalogue import Catalogue
+from genre.errors import Mistake
 from genre.frozen import Backbone, Keeper
 from genre.pipeline import Pipeline
 from genre.sources import first_store
@@ -27,10 +28,12 @@ class Index(NamedTuple):
     Args:
         rows: (batch,) of the stores.
         draw: seed of the batch's random numbers; None asks for the pictures of evaluation.
+        weight: what this process's mean counts in the mean of all processes' means.
     """
 
     rows: Tensor
     draw: int | None
+    weight: float = 1.0
 
 
 class Batch(NamedTuple):
@@ -41,15 +44,20 @@ class Batch(NamedTuple):
             crops, width); one crop in training.
         targets: (batch, genres).
         rows: (batch,) of the stores.
+        weight: as in its index.
     """
 
     inputs: Tensor
     targets: Tensor
     rows: Tensor
+    weight: float = 1.0
 
 
 class Batches:
-    """The index batches of one subset; a new order each epoch in training, drawn from (seed, epoch, rank) alone."""
+    """The index batches of one subset; a new order each epoch in training, drawn from (seed, epoch) alone.
+
+    Where several processes train together each takes its part of every batch, with random numbers of its own.
+    """
 
     def __init__(self, rows: Tensor, batch_size: int, data: "MusicData | None" = None) -> None:
         self.rows = rows
@@ -57,16 +65,20 @@ class Batches:
         self.data = data
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return max(whole + (rest >= (self.data.processes if self.data else 1)), 1)
 
     def __iter__(self) -> Iterator[Index]:
         if self.data is None:
             yield from (Index(rows, None) for rows in self.rows.split(self.batch_size))
             return
-        seeds = np.random.SeedSequence([self.data.seed, *self.data.moment]).generate_state(1 + len(self))
-        order = np.random.default_rng(seeds[0]).permutation(len(self.rows))
-        for draw, rows in zip(seeds[1:], self.rows[order].split(self.batch_size), strict=True):
-            yield Index(rows, int(draw))
+        (epoch, rank), processes = self.data.moment, self.data.processes
+        shared, own = (np.random.SeedSequence([self.data.seed, epoch, whose]) for whose in (0, rank))
+        order = np.random.default_rng(shared.generate_state(1)[0]).permutation(len(self.rows))
+        ends = [*range(self.batch_size, self.batch_size * len(self), self.batch_size), len(order)]
+        for draw, begin, end in zip(own.generate_state(1 + len(self))[1:], [0, *ends], ends, strict=False):
+            mine = self.rows[order[begin:end][rank::processes]]
+            yield Index(mine, int(draw), len(mine) * processes / (end - begin))
 
 
 class MusicData(LightningDataModule):
@@ -168,6 +180,11 @@ class MusicData(LightningDataModule):
         return keeper.keep_views(train, rows, self.targets[rows], self.task, self.seed), features
 
     @property
+    def processes(self) -> int:
+        """How many train together."""
+        return self.trainer.world_size if self.trainer else 1
+
+    @property
     def moment(self) -> tuple[int, int]:
         """The epoch and the rank, from which all random numbers derive."""
         return (self.trainer.current_epoch, self.trainer.global_rank) if self.trainer else (0, 0)
@@ -185,12 +202,23 @@ class MusicData(LightningDataModule):
         return torch.tensor([self.places[name] for name in self.members(subset)], dtype=torch.long)
 
     def train_dataloader(self) -> Batches:
-        """Random examples of the training tracks."""
-        return Batches(self.rows("train"), self.batch_size, self)
+        """Random examples of the training tracks.
+
+        Raises:
+            Mistake: if a batch has fewer tracks than there are processes.
+        """
+        rows = self.rows("train")
+        if min(self.batch_size, len(rows)) < self.processes:
+            raise Mistake(f"batch_size={self.batch_size} is too small for {self.processes} processes; raise it")
+        return Batches(rows, self.batch_size, self)
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """The validation tracks; an empty list where there are none."""
-        return self.batches("val") if self.members("val") else []
+        """The validation tracks, or this process's part of them; an empty list where there are none."""
+        if not self.members("val"):
+            return []
+        rows = self.rows("val")
+        part = rows[self.moment[1] :: self.processes]
+        return Batches(part if len(rows) >= self.processes else rows, self.batch_size)
 
     def on_after_batch_transfer(self, batch: Index, dataloader_idx: int = 0) -> Batch:
         """Gather a batch and turn it into pictures, on the device."""
@@ -200,13 +228,15 @@ class MusicData(LightningDataModule):
     def fetch(self, index: Index) -> Batch:
         """The inputs and targets of an index batch."""
         rows, targets = index.rows.cpu(), self.targets[index.rows.cpu()]
-        if index.draw is None:
-            return Batch(self.shown(rows), targets.to(self.place), rows)
+        return Batch(*self.seen(rows, targets, index.draw), rows, index.weight)
+
+    def seen(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
+        """What the network gets of some tracks, and their targets: on the device."""
+        if draw is None or self.train_store.stage == "features":
+            return self.shown(rows), targets.to(self.place)
         if self.train_store.stage == "views":
-            return Batch(*self.kept_view(rows, index.draw), rows)
-        if self.train_store.stage == "features":
-            return Batch(self.shown(rows), targets.to(self.place), rows)
-        return Batch(*self.pipeline.examples(self.train_store, rows, targets, self.task, index.draw), rows)
+            return self.kept_view(rows, draw)
+        return self.pipeline.examples(self.train_store, rows, targets, self.task, draw)
 
     def shown(self, rows: Tensor) -> Tensor:
         """What evaluation sees: (batch,) -> (batch, crops, ...)."""

@@ -22,13 +22,18 @@ def first_store(catalogue: Catalogue, sample_rate: int, cache: Path) -> Store:
     """The first stage of a catalogue: its decoded music (int16), or the columns of its log-mel archive (uint8)."""
     if catalogue.archive:
         return imported(catalogue, catalogue.archive, cache)
-    key = Key("waveform", {"sample_rate": sample_rate}, [identity(track) for track in catalogue.tracks])
+    key = first_key(catalogue, sample_rate)
     names = [track.name for track in catalogue.tracks]
 
     def items(begin: int) -> Iterator[Item]:
         return in_parallel(lambda track: decoded(track, sample_rate), catalogue.tracks[begin:])
 
     return build(cache, key, sample_rate, names, items, "decoding")
+
+
+def first_key(catalogue: Catalogue, sample_rate: int) -> Key:
+    """What a catalogue's decoded music depends on."""
+    return Key("waveform", {"sample_rate": sample_rate}, [identity(track) for track in catalogue.tracks])
 
 
 def identity(track: Track) -> list[Any]:

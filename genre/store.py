@@ -7,6 +7,7 @@ hash of all that went into it, renamed into place when finished (``building.py``
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -106,8 +107,10 @@ def open_store(cache: Path, key: Key) -> Store | None:
             return None
     except (FileNotFoundError, ValueError, EOFError):
         return None
-    data = np.memmap(folder / "data.bin", index["dtype"], "c", shape=shape)  # copy on write: torch asks for it
-    return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), index["skipped"])
+    data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
+    with warnings.catch_warnings():  # nobody writes into a store; a writable map could not be larger than the memory
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), index["skipped"])
 
 
 def counted(reasons: Iterable[str]) -> str:

@@ -78,7 +78,7 @@ def train(cfg: DictConfig) -> Result:
     config.check(values)
     last, step = runs.last_checkpoint(folder)
     device = config.device_of(values["trainer"])
-    values["trainer"]["precision"] = precision_of(values["trainer"]["precision"], device)
+    values["trainer"]["precision"] = precision_of(values["trainer"], device)
     runs.begin(folder, values)
     seed_everything(values["seed"], verbose=False)
     data = config.data_of(values, device)
@@ -100,7 +100,10 @@ def train(cfg: DictConfig) -> Result:
     with resumable(folder):
         # train(): Lightning keeps the mode that it finds
         trainer.fit(classifier.train(), datamodule=data, ckpt_path=last, weights_only=True)
-        return concluded(values, folder, classifier, data, trainer, time.monotonic() - begin)
+        first = trainer.is_global_zero  # of several processes one evaluates, as it would alone
+        result = concluded(values, folder, classifier, data, trainer, time.monotonic() - begin) if first else None
+        shared: Result = trainer.strategy.broadcast(result)  # type: ignore[assignment]
+        return shared
 
 
 @contextmanager
@@ -138,14 +141,17 @@ def start_from(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
         raise Mistake(f"init_from={run} is another network ({kind}); use the same model and the same values") from None
 
 
-def precision_of(precision: str, device: torch.device) -> str:
+def precision_of(trainer: Mapping[str, Any], device: torch.device) -> str:
     """The precision of a run, in Lightning's words; 'auto' measures.
 
     Raises:
-        Mistake: if there is no such precision.
+        Mistake: if there is no such precision, or several processes would each measure.
     """
+    precision = str(trainer["precision"])
     if precision not in PRECISIONS:
         raise Mistake(f"trainer.precision={precision} is not one of {', '.join(PRECISIONS)}")
+    if precision == "auto" and trainer.get("strategy"):
+        raise Mistake("trainer.precision=auto measures on one device; name a precision where several train together")
     return faster_precision(device) if precision == "auto" else precision
 
 
@@ -159,9 +165,10 @@ def divided(folder: Path, data: MusicData, resumed: bool) -> None:
     if resumed and rows != (before := read_rows(folder / "splits.csv")):
         other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
         raise Mistake(f"resume={folder}: the music is not what it was (first difference: {other}); restore it")
-    if runs.is_first():
-        write_csv(folder / "splits.csv", rows[0], rows[1:])
-        write_skipped(folder, data.catalogue)
+    if not runs.is_first():
+        return
+    write_csv(folder / "splits.csv", rows[0], rows[1:])
+    write_skipped(folder, data.catalogue)
     counts = data.counts()
     log.info("%s tracks of %d genres: %s", sum(counts.values()), len(data.genres), counts)
     for subset, count in counts.items():

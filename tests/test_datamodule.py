@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genre import config
+from genre.errors import Mistake
 
 
 @pytest.fixture
@@ -16,9 +17,8 @@ def data(configured):
     return made
 
 
-def order(data, epoch: int, rank: int = 0) -> list[int]:
-    data.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)
-    return torch.cat([index.rows for index in data.train_dataloader()]).tolist()
+def order(data, epoch: int) -> list[int]:
+    return torch.cat([index.rows for index in at(data, epoch)]).tolist()
 
 
 def test_an_epoch_holds_every_training_track_once(data):
@@ -38,9 +38,40 @@ def test_every_batch_draws_its_own_numbers(data):
     assert len(set(draws)) == len(draws)
 
 
-def at(data, epoch):
-    data.trainer = SimpleNamespace(current_epoch=epoch, global_rank=0)
+def at(data, epoch, rank=0, processes=1):
+    data.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank, world_size=processes)
     return data.train_dataloader()
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_several_processes_divide_each_batch_of_one(data, processes):
+    """21 tracks in batches of 4: one is left, which joins the batch before."""
+    alone = torch.cat([index.rows for index in at(data, 2)]).tolist()
+    parts = [list(at(data, 2, rank, processes)) for rank in range(processes)]
+    together = []
+    for indices in zip(*parts, strict=True):
+        rows = torch.cat([index.rows for index in indices])
+        assert {len(index.rows) for index in indices} <= {len(rows) // processes, len(rows) // processes + 1}
+        assert sum(index.weight for index in indices) == pytest.approx(processes)
+        for index in indices:
+            assert index.weight == pytest.approx(len(index.rows) * processes / len(rows))
+        assert len({index.draw for index in indices}) == processes
+        together.append(sorted(rows.tolist()))
+    assert together == [sorted(alone[begin:end]) for begin, end in ((0, 4), (4, 8), (8, 12), (12, 16), (16, 21))]
+
+
+def test_validation_is_divided_where_there_is_enough(data):
+    for processes, expected in ((1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (4, [3, 3, 3, 3])):
+        counts = []
+        for rank in range(processes):
+            at(data, 0, rank, processes)
+            counts.append(sum(len(index.rows) for index in data.val_dataloader()))
+        assert counts == expected
+
+
+def test_more_processes_than_a_batch_has_tracks_are_a_mistake(data):
+    with pytest.raises(Mistake, match="batch_size=4 is too small for 5 processes"):
+        at(data, 0, processes=5)
 
 
 def test_pictures_belong_to_their_targets(data):

@@ -1,5 +1,6 @@
 """A store is read by track, and a damaged one is not opened."""
 
+import json
 import os
 from dataclasses import replace
 
@@ -48,3 +49,18 @@ def test_one_that_was_cut_short_is_made_again(tmp_path, file):
     os.truncate(damaged, damaged.stat().st_size - 1)
     assert open_store(tmp_path, KEY) is None
     assert made(tmp_path).data.tolist() == [0, 1, 2, 3, 4, 10, 11, 12]
+
+
+def test_one_larger_than_the_memory_opens_and_is_read(tmp_path):
+    made(tmp_path)
+    rows = 4 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    folder = tmp_path / KEY.name
+    os.truncate(folder / "data.bin", rows * 2)  # sparse: it takes no room
+    index = json.loads((folder / "index.json").read_text()) | {"shape": [rows]}
+    (folder / "index.json").write_text(json.dumps(index))
+    np.save(folder / "offsets.npy", np.array([0, 5, rows]))
+    store = open_store(tmp_path, KEY)
+    assert store.gather(torch.tensor([1, 0]), torch.tensor([rows - 10, 0]), torch.tensor([3, 3])).tolist() == [
+        [0, 0, 0],
+        [0, 1, 2],
+    ]
