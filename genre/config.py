@@ -16,6 +16,7 @@ from torch import nn
 from genre import catalogue, gtzan, synthetic
 from genre.augment import Augment
 from genre.catalogue import Catalogue
+from genre.checkpoint import Checkpoint
 from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.paths import RECORD, folder_to_resume, literal
@@ -100,6 +101,21 @@ def pipeline_of(cfg: Mapping[str, Any]) -> Pipeline:
 def network_of(cfg: Mapping[str, Any], genres: int) -> nn.Module:
     """The network of a run, freshly initialised."""
     return build(cfg["model"], nn.Module, genres=genres, size=cfg["spectrogram"]["size"])
+
+
+def trained_network(saved: Checkpoint) -> nn.Module:
+    """The network of a checkpoint with its weights.
+
+    Raises:
+        Mistake: if they do not fit.
+    """
+    network = network_of(saved.config, len(saved.genres))
+    try:
+        network.load_state_dict(saved.weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise Mistake(f"the weights of {saved.folder} do not fit its network: {reason}") from None
+    return network
 
 
 def task_of(cfg: Mapping[str, Any]) -> Task:

@@ -278,18 +278,8 @@ def less_seen(found: Catalogue, run: Path) -> Catalogue:
 
 
 def classifier_of(saved: checkpoint.Checkpoint, data: MusicData) -> Classifier:
-    """The module of a checkpoint, ready to predict.
-
-    Raises:
-        Mistake: if the weights do not fit the network.
-    """
-    network = config.network_of(saved.config, len(saved.genres))
-    try:
-        network.load_state_dict(saved.weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise Mistake(f"the weights of {saved.folder} do not fit its network: {reason}") from None
-    return Classifier(network, data.task, torch.optim.SGD, None, "", 0, {})
+    """The module of a checkpoint, ready to predict."""
+    return Classifier(config.trained_network(saved), data.task, torch.optim.SGD, None, "", 0, {})
 
 
 def copy_curves(run: Path, folder: Path) -> None:

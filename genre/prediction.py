@@ -36,8 +36,7 @@ class Model(nn.Module):
         self.pipeline = config.pipeline_of(saved.config)
         self.spectrogram = self.pipeline.spectrogram
         self.sample_rate = self.spectrogram.sample_rate
-        self.network = config.network_of(saved.config, len(saved.genres))
-        self.network.load_state_dict(saved.weights)
+        self.network = config.trained_network(saved)
         self.thresholds = saved.thresholds
 
     @property
