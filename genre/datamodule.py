@@ -10,7 +10,9 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from genre import duplicates
 from genre.catalogue import Catalogue
+from genre.duplicates import Pair
 from genre.errors import Mistake
 from genre.frozen import Backbone, Keeper
 from genre.pipeline import Pipeline
@@ -20,6 +22,8 @@ from genre.store import Store, counted
 from genre.tasks import Task
 
 log = logging.getLogger(__name__)
+
+COMPARED = 3_000  # tracks, at most, that are compared with each other unasked (a minute or two)
 
 
 class Index(NamedTuple):
@@ -124,6 +128,7 @@ class MusicData(LightningDataModule):
         self.genres = tuple(genres or sorted({g for t in catalogue.tracks for g in task.labels(t.genres)}))
         self.backbone, self.precision = backbone, precision
         self.subsets: dict[str, str] = {}
+        self.pairs: list[Pair] = []
 
     def prepare_data(self) -> None:
         """Decode, import and compute what is kept, where it is not there yet; divide the tracks."""
@@ -153,12 +158,20 @@ class MusicData(LightningDataModule):
         if self.split is None:
             self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
         else:
-            self.catalogue, self.subsets = self.split.assign(self.catalogue)
+            self.pairs = self.same_recordings(self.split.group_duplicates)
+            self.catalogue, self.subsets = self.split.assign(self.catalogue, duplicates.groups(self.pairs))
         self.names = first.names
         self.targets = torch.zeros(len(first.names), len(self.genres))
         self.places = {name: place for place, name in enumerate(first.names)}
         rows = [self.places[track.name] for track in self.catalogue.tracks]
         self.targets[rows] = self.task.targets([track.genres for track in self.catalogue.tracks], self.genres)
+
+    def same_recordings(self, needed: bool) -> list[Pair]:
+        """The pairs of tracks that hold the same recording; in large collections only where the split needs them."""
+        if needed or len(self.first.names) <= COMPARED:
+            return duplicates.remembered(self.first, self.cache)
+        log.info("%d tracks are too many to compare at every start; explore.py finds duplicates", len(self.first.names))
+        return []
 
     def open_stores(self) -> tuple[Store, Store]:
         """What training and evaluation read from."""

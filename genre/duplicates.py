@@ -6,8 +6,9 @@ left is correlated over every shift in time that leaves enough overlap.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from genre.augment import Augment
+from genre.files import write_json
 from genre.pipeline import Pipeline
 from genre.spectrogram import Document, from_kept
-from genre.store import Store
+from genre.store import Key, Store
 from genre.views import Whole
 
 BANDS = 32  # what is compared of a log-mel; half as many separate copies from other music less well
@@ -70,6 +72,14 @@ def find(
     }
     pairs |= {(one, other): Pair(one, other, 1.0, 0.0, True) for one, other in identical(first)}
     return sorted(pairs.values(), key=lambda pair: (not pair.exact, -pair.correlation, pair.one, pair.other))
+
+
+def remembered(first: Store, cache: Path) -> list[Pair]:
+    """What ``find`` finds with its own settings, kept beside the stores."""
+    path = cache / f"{Key('duplicates', {'version': 1}, first.key.name).name}.json"
+    if not path.exists():
+        write_json(path, {"pairs": [astuple(pair) for pair in find(first, cache)]})
+    return [Pair(*values) for values in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
 
 
 def compared(first: Store, cache: Path, seconds: float) -> tuple[Store, dict[str, float]]:

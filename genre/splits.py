@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the tracks of each genre (source document)
-KINDS = ("random", "fault_filtered", "artist", "column")
+DRAWN = ("random", "artist")
+KINDS = (*DRAWN, "fault_filtered", "column")
 SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -29,18 +30,27 @@ class Split:
         seed: draws the split, and nothing else.
         hold_out: a CSV with a column ``track``: these are in neither training nor validation and form the test subset,
             with the genres that its column ``genres`` gives.
+        group_duplicates: whether recordings that a collection holds more than once stay on one side.
     """
 
     kind: str = "random"
     seed: int = 0
     hold_out: str | None = None
+    group_duplicates: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"split.kind={self.kind} is not one of {', '.join(KINDS)}")
+        if self.group_duplicates and self.kind not in DRAWN:
+            raise ValueError(
+                f"split.group_duplicates=true needs a split that is drawn; split={self.kind} lists its tracks"
+            )
 
-    def assign(self, catalogue: Catalogue) -> tuple[Catalogue, dict[str, str]]:
+    def assign(self, catalogue: Catalogue, copies: Iterable[Iterable[str]] = ()) -> tuple[Catalogue, dict[str, str]]:
         """Divide a catalogue.
+
+        Args:
+            copies: groups of tracks that hold the same recording, for ``group_duplicates``.
 
         Returns:
             the catalogue less the tracks that belong to no subset, which it lists as skipped; and track -> subset.
@@ -50,20 +60,23 @@ class Split:
         """
         held = held_out(self.hold_out, catalogue) if self.hold_out else {}
         catalogue = relabelled(catalogue, held)
-        if self.kind in ("random", "artist"):
-            subsets, left_out = self.drawn(catalogue, held)
+        if self.kind in DRAWN:
+            subsets, left_out = self.drawn(catalogue, held, copies if self.group_duplicates else ())
         else:
             subsets, left_out = self.listed(catalogue, held)
         if "train" not in subsets.values():
             raise Mistake(f"split={self.kind} leaves no track to train on; give it other tracks or lists")
         return catalogue.without(left_out), subsets
 
-    def drawn(self, catalogue: Catalogue, held: Mapping[str, Track]) -> tuple[dict[str, str], dict[str, str]]:
+    def drawn(
+        self, catalogue: Catalogue, held: Mapping[str, Track], copies: Iterable[Iterable[str]]
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Draw the subsets: track -> subset, and track -> why it is in none."""
-        group = artist_of if self.kind == "artist" else lambda track: track.name
-        heard = {group(track) for track in held.values()}
-        left_out = {t.name: "by an artist of the held-out tracks" for t in catalogue.tracks if group(t) in heard}
-        left_out = {name: reason for name, reason in left_out.items() if name not in held}
+        own = artist_of if self.kind == "artist" else lambda track: track.name
+        group = merged({track.name: own(track) for track in catalogue.tracks}, copies)
+        heard = {group[name] for name in held}
+        reason = f"{'by an artist' if self.kind == 'artist' else 'the same recording as one'} of the held-out tracks"
+        left_out = {t.name: reason for t in catalogue.tracks if group[t.name] in heard and t.name not in held}
         rest = [track for track in catalogue.tracks if track.name not in held and track.name not in left_out]
         if self.kind == "artist":
             alone = sum(not track.artist for track in rest)
@@ -71,7 +84,7 @@ class Split:
         shares = {name: share for name, share in SHARES.items() if not held or name != "test"}
         groups: dict[str, list[Track]] = {}
         for track in rest:
-            groups.setdefault(group(track), []).append(track)
+            groups.setdefault(group[track.name], []).append(track)
         check_enough(groups, len(shares), self.kind)
         subsets = stratified(groups, shares, np.random.default_rng(self.seed))
         return subsets | dict.fromkeys(held, "test"), left_out
@@ -89,6 +102,16 @@ class Split:
             else:
                 subsets[name] = lists[name]
         return subsets, left_out
+
+
+def merged(groups: Mapping[str, str], copies: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Track -> group, where all groups of tracks that hold the same recording have become one."""
+    result = dict(groups)
+    for names in copies:
+        together = {result[name] for name in names if name in result}
+        if len(together) > 1:
+            result = {name: min(together) if group in together else group for name, group in result.items()}
+    return result
 
 
 def artist_of(track: Track) -> str:

@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from genre import checkpoint, config, figures, runs
+from genre import checkpoint, config, figures, leaks, runs
 from genre.callbacks import History, callbacks_of
 from genre.checkpoint import AtomicIO
 from genre.classifier import Classifier
@@ -169,6 +169,7 @@ def divided(folder: Path, data: MusicData, resumed: bool) -> None:
         return
     write_csv(folder / "splits.csv", rows[0], rows[1:])
     write_skipped(folder, data.catalogue)
+    leaks.report(folder, data.pairs, data.catalogue, data.subsets)
     counts = data.counts()
     log.info("%s tracks of %d genres: %s", sum(counts.values()), len(data.genres), counts)
     for subset, count in counts.items():
@@ -266,6 +267,7 @@ def concluded(
     history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
     draw_curves(folder, history.rows, classifier.monitor, trainer)
     metrics |= {
+        "leaks": leaks.counted(data.pairs, data.catalogue, data.subsets),
         "missing": [name for name in SUBSETS if not counts[name]],
         "split": values["split"]["kind"], "split_seed": values["split"]["seed"], "seed": values["seed"],
         "tracks": counts, "training_reads": data.train_store.stage, "cached_views": data.cached_views,
