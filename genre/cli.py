@@ -1,6 +1,7 @@
 """What every command shares: paths taken literally, and mistakes told in one sentence."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genre.errors import Mistake
 from genre.paths import RECORD, folder_to_resume, literal, quoted
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_name(run: str | None) -> str:
@@ -47,6 +50,10 @@ def command(main: Callable[[], Any]) -> None:
         if "debug=true" in sys.argv:
             raise
         sys.exit(f"error: {sentence(error)}")
+    except OSError as error:
+        if error.errno not in FULL or "debug=true" in sys.argv:
+            raise
+        sys.exit(f"error: no room is left on the disk ({error.filename or 'results'}); make some and start again")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,5 +1,6 @@
 """Paths are taken literally, and a mistake is one sentence with exit code 1."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def test_other_keys_are_left_to_hydra():
 
 def test_a_run_is_called_after_its_folder():
     assert run_name("outputs/train/cnn-multiclass/2026-11-22_09-00-00") == "cnn-multiclass"
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device", "/music/predictions.csv")
+
+    monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+    with pytest.raises(SystemExit, match=r"error: no room is left on the disk \(/music/predictions.csv\); make some"):
+        genre.command(full)
 
 
 def command(tmp_path, *arguments):
