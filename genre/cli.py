@@ -68,7 +68,7 @@ def prepared(arguments: list[str]) -> list[str]:
         return literally
     folder = folder_to_resume(runs[-1])
     place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
-    return [*literally, *place, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=.hydra/resumed"]
+    return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=.hydra/resumed"]
 
 
 def sentence(error: Exception) -> str:

@@ -70,9 +70,10 @@ def refuse_changes(folder: Path, values: Mapping[str, Any]) -> None:
     after = dict(flat(values))
     for key in sorted(before.keys() | after.keys()):
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
+            was = f" from {before[key]}" if key in before else ""
             raise Mistake(
-                f"resume={folder} goes on as it was: {key} cannot change from {before.get(key)} to {after.get(key)}; "
-                f"leave it out (only paths, {', '.join(LIMITS)} and debug may change)"
+                f"resume={folder} goes on as it was: {key} cannot change{was} to {after.get(key)}; leave it out "
+                f"(only paths, {', '.join(LIMITS)} and debug may change)"
             )
 
 

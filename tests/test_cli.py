@@ -10,7 +10,7 @@ import pytest
 
 import genre
 from genre.cli import run_name
-from genre.paths import literal
+from genre.paths import literal, quoted
 
 ROOT = Path(__file__).parents[1]
 ODD = [
@@ -87,3 +87,22 @@ def test_help_shows_the_groups_and_a_worked_example(tmp_path, script):
     done = command(tmp_path, script, "--help")
     assert done.returncode == 0
     assert f"python {script}" in done.stdout and ("logmel" in done.stdout or script == "predict.py")
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_from_the_command_line(tmp_path, music):
+    folder = tmp_path / "it's (a) run=1, $x"
+    small = ["model.filters=[4,4,8]", "view.seconds=4", "trainer.max_epochs=1", "trainer.precision=32-true"]
+    begun = command(
+        tmp_path, "train.py", "data=folder", f"data.root={music}", *small, f"hydra.run.dir={quoted(str(folder))}"
+    )
+    assert begun.returncode == 0, begun.stderr
+    resumed = command(tmp_path, "train.py", f"resume={folder}", "trainer.max_epochs=2")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.splitlines()[-1] == str(folder)
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    assert "max_epochs=1" in (folder / ".hydra" / "overrides.yaml").read_text()
+    for override in ("model=vgg16", "optimizer.lr=1"):
+        refused = command(tmp_path, "train.py", f"resume={folder}", override)
+        assert refused.returncode == 1
+        assert "goes on as it was" in refused.stderr and "Traceback" not in refused.stderr

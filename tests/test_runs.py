@@ -113,8 +113,8 @@ def test_what_stopped_early_stays_stopped(configured):
     ("override", "message"),
     [
         ("optimizer.lr=0.5", "optimizer.lr cannot change from 0.001 to 0.5"),
-        ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val cannot change from None to 1"),
-        ("model=vgg16", "model cannot change from None to vgg16"),
+        ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val cannot change to 1"),
+        ("model=vgg16", "model cannot change to vgg16"),
         ("split.seed=1", "split.seed cannot change from 0 to 1"),
     ],
 )
