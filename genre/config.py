@@ -77,10 +77,10 @@ def build(node: Mapping[str, Any], base: type[T], **arguments: Any) -> T:
 
 
 def check(cfg: Mapping[str, Any]) -> None:
-    """What concerns several groups at once.
+    """What concerns several groups at once, and whether the network and the rest can be built at all.
 
     Raises:
-        Mistake: naming the keys that do not go together.
+        Mistake: naming the keys that do not go together, or the value that cannot be.
     """
     archive = cfg["spectrogram"]["_target_"].endswith(".Archive")
     if cfg["data"]["kind"] == "logmel" and not archive:
@@ -89,6 +89,8 @@ def check(cfg: Mapping[str, Any]) -> None:
         raise Mistake(f"split=fault_filtered lists GTZAN's tracks; data={cfg['data']['kind']} has others")
     if cfg["batch_size"] < 1:
         raise Mistake(f"batch_size={cfg['batch_size']} must be at least 1")
+    pipeline_of(cfg), task_of(cfg), split_of(cfg)
+    network_of(cfg, 2)  # its weights, too, should be missed before any music is read
 
 
 def pipeline_of(cfg: Mapping[str, Any]) -> Pipeline:
@@ -123,6 +125,11 @@ def task_of(cfg: Mapping[str, Any]) -> Task:
     return build(cfg["task"], Task)  # type: ignore[type-abstract]
 
 
+def split_of(cfg: Mapping[str, Any]) -> Split:
+    """How a run's tracks are divided."""
+    return build({"_target_": "genre.splits.Split", **cfg["split"]}, Split)
+
+
 def catalogue_of(data: Mapping[str, Any]) -> Catalogue:
     """The catalogue that the group ``data`` describes.
 
@@ -140,8 +147,7 @@ def data_of(cfg: Mapping[str, Any], device: torch.device, genres: Sequence[str] 
         found = found.limited(cfg["trainer"]["limit_tracks"])
     if len(found.genres) < 2:
         raise Mistake(f"only one genre ({', '.join(found.genres)}) is there; a classifier needs two or more")
-    split = build({"_target_": "genre.splits.Split", **cfg["split"]}, Split)
-    return data_on(found, split, cfg, device, genres)
+    return data_on(found, split_of(cfg), cfg, device, genres)
 
 
 def data_on(
