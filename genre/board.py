@@ -26,7 +26,7 @@ CONFUSIONS = 10  # matrices of validation a run: as many as TensorBoard keeps of
 UNLIMITED = 1000  # epochs that a run without a limit is taken to last
 MISTAKES = 5  # that can be listened to, a subset
 LISTENING = 5.0  # seconds of each
-FINAL = ("/loss", "/accuracy", "/macro_f1", "/ece")  # the metrics beside the hyper-parameters
+FINAL = [f"{subset}/{name}" for subset in ("test", "val", "train") for name in ("accuracy", "macro_f1", "loss", "ece")]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def show_results(trainer: Trainer, classifier: Classifier, data: MusicData, resu
             writer.add_pr_curve(f"{subset}/{genre}", truth, said, step)
         show_mistakes(writer, data, outcome, subset, step)
     project(results.folder, {name: found for name, found in results.outcomes.items() if name != "train"})
-    final = {f"final/{name}": value for name, value in results.metrics.items() if name.endswith(FINAL)}
+    final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
     assert isinstance(trainer.logger, TensorBoardLogger)
     trainer.logger.log_hyperparams(dict(results.values), final)
     writer.flush()
@@ -205,10 +205,10 @@ def project(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
     if not outcomes:
         return
     vectors = np.concatenate([found.features for found in outcomes.values()])
-    lines = ["track\ttrue\tpredicted\tsubset"]
+    lines = ["true\tpredicted\tsubset\ttrack"]
     for subset, found in outcomes.items():
         for name, true, said in zip(found.names, found.truth, found.predicted, strict=True):
-            words = (name, found.called(true), found.called(said) or "nothing", subset)
+            words = (found.called(true), found.called(said) or "nothing", subset, name)
             lines.append("\t".join(" ".join(word.split()) for word in words))
     write_text(folder / "projector" / "labels.tsv", "\n".join(lines) + "\n")
     rows = ("\t".join(f"{value:.4g}" for value in vector) for vector in vectors)

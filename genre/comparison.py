@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from yaml import YAMLError
 
 from genre.errors import Mistake
 from genre.files import write_csv, write_text
@@ -34,7 +36,9 @@ MEASURED = {
     "seconds": "seconds",
 }  # fmt: skip
 SHOWN = ("model", "task", "split", *list(MEASURED)[:3], "95 % interval", *list(MEASURED)[3:], "")
-OURS = "its own"
+SHORT = ("model", "train", "val", "test", "95 % interval", "precision", "recall", "F1", "seconds", "")
+UNKNOWN = "its own"
+REASONS = 3  # that a mistake names
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,10 @@ class Row:
 
 
 DOCUMENT = [
-    ("source document: base model", "multiclass", (0.8954, 0.68, 0.585)),
-    ("source document: tuned model", "multiclass", (0.974, 0.70, 0.62)),
-    ("source document: VGG16", "multiclass", (0.7096, 0.62, 0.665)),
-    ("source document: several genres, VGG16", "multilabel", (None, None, 0.40)),  # on 50 songs of its own
+    ("document: base model", "multiclass", (0.8954, 0.68, 0.585)),
+    ("document: tuned model", "multiclass", (0.974, 0.70, 0.62)),
+    ("document: VGG16", "multiclass", (0.7096, 0.62, 0.665)),
+    ("document: several genres, VGG16", "multilabel", (None, None, 0.40)),  # on 50 songs of its own
 ]
 
 
@@ -128,7 +132,10 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
     """
     runs, left_out = found(pattern)
     if not runs:
-        raise Mistake(f"runs={pattern} finds no finished run; name the folders that train.py printed, * for any name")
+        reasons = f" ({'; '.join(left_out[:REASONS])})" if left_out else ""
+        raise Mistake(
+            f"runs={pattern} finds no finished run{reasons}; name folders that train.py printed, * for any name"
+        )
     sections = [(heading_of(some), rows_of(some)) for some in by(runs, lambda run: run.section).values()]
     write_text(folder / "results.md", markdown(sections, left_out))
     records = [{"section": heading, **row.record()} for heading, rows in sections for row in rows]
@@ -147,26 +154,24 @@ def found(pattern: str) -> tuple[list[Run], list[str]]:
     runs: dict[str, Run] = {}
     left_out = []
     for place in places:
-        if not (place / RECORD).is_file():
-            if place.is_dir():
-                left_out.append(f"{place} (no run: it has no {RECORD})")
-        elif not (place / "metrics.json").is_file():
-            left_out.append(f"{place} (unfinished: it has no metrics.json)")
-        else:
-            run = read(place)
-            same = json.dumps([run.settings, run.values["seed"], run.section], sort_keys=True)
-            if same in runs:
-                left_out.append(f"{runs[same].folder} (repeated with the same seed by {place})")
-            runs[same] = run
+        if not (place / RECORD).is_file() and not (place / "metrics.json").is_file():
+            continue  # something else beside the runs
+        run = read(place)
+        if isinstance(run, str):
+            left_out.append(f"{place} ({run})")
+            continue
+        same = json.dumps([run.settings, run.values["seed"], run.section], sort_keys=True)
+        if same in runs:
+            left_out.append(f"{runs[same].folder} (repeated with the same seed by {place})")
+        runs[same] = run
     return list(runs.values()), left_out
 
 
-def read(folder: Path) -> Run:
-    """A run from its folder.
-
-    Raises:
-        Mistake: if a file of it is damaged.
-    """
+def read(folder: Path) -> Run | str:
+    """A run from its folder, or why it is none that can be compared."""
+    for name, why in ((RECORD, "no run"), ("metrics.json", "unfinished")):
+        if not (folder / name).is_file():
+            return f"{why}: it has no {name}"
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=True)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -176,8 +181,8 @@ def read(folder: Path) -> Run:
         digest = hashlib.sha256(json.dumps(truth).encode()).hexdigest()[:8] if tested else ""
         run = Run(folder, values, metrics, right, digest)
         assert run.section and run.values["name"] is not None and run.values["seed"] is not None
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise Mistake(f"{folder} is not a run of this program ({error!r}); leave it out of runs=") from None
+    except (KeyError, TypeError, ValueError, AssertionError, YAMLError) as error:
+        return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
     return run
 
 
@@ -211,7 +216,7 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
     tracks = sorted(runs[0].right)
     rights = [np.array([[run.right[track] for track in tracks] for run in group], float).mean(0) for group in groups]
     rows = [row_of(*parts) for parts in zip(names, groups, rights, strict=True)]
-    if tracks:
+    if tracks and len(rows) > 1:
         order = sorted(range(len(rows)), key=lambda place: -rights[place].mean())
         rows[order[0]].mark = "best"
         for place in order[1:]:
@@ -235,7 +240,7 @@ def document_rows(task: str) -> list[Row]:
         if its == task:
             known = zip(list(MEASURED)[:3], accuracies, strict=True)
             values = {heading: [] if value is None else [value] for heading, value in known}
-            rows.append(Row(name, task, OURS, {name: values.get(name, []) for name in MEASURED}))
+            rows.append(Row(name, task, UNKNOWN, {name: values.get(name, []) for name in MEASURED}))
     return rows
 
 
@@ -316,12 +321,14 @@ def line(cells: Iterable[str]) -> str:
 
 
 def print_table(heading: str, rows: Sequence[Row]) -> None:
-    """Show a section in the terminal; the split stands in its heading."""
-    table = Table(title=heading, title_justify="left")
-    drop = (1, 2)
-    for place, name in enumerate(SHOWN):
-        if place not in drop:
-            table.add_column(name, justify="left" if place in (0, len(SHOWN) - 1) else "right")
+    """Show a section in the terminal, as far as its heading does not say it: narrow, the number of runs by the name."""
+    table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in SHORT:
+        text = name in ("model", "")
+        table.add_column(name, justify="left" if text else "right", no_wrap=name != "model")
     for row in rows:
-        table.add_row(*(cell for place, cell in enumerate(row.cells()) if place not in drop))
+        model, _, _, *numbers = row.cells()
+        runs = len(row.folders)
+        narrow = (cell.replace(f" ({runs})", "").replace(" ± ", "±") for cell in numbers)
+        table.add_row(f"{model} ({runs} runs)" if runs > 1 else model, *narrow)
     Console().print(table)

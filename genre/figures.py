@@ -189,7 +189,7 @@ def over_time(
         image = along.pcolormesh(edges, rows, probabilities.T, cmap="Blues", vmin=0, vmax=1)
         along.plot(middle, probabilities.argmax(1), "o", color=VERMILION, markersize=3, label="most probable")
         along.set_yticks(range(len(genres)), genres)
-        along.set(xlabel="seconds", title=title, ylim=(len(genres) - 0.5, -0.5))
+        along.set(xlabel="seconds (dot: the most probable genre)", title=title, ylim=(len(genres) - 0.5, -0.5))
         whole.barh(range(len(genres)), mean, color=BLUE)
         whole.set(xlim=(0, 1), xlabel="whole track")
         figure.colorbar(image, ax=whole, label="probability", shrink=0.9)

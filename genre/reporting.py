@@ -35,7 +35,7 @@ def write_outcome(folder: Path, outcome: Outcome, learnt: Learnt, title: str, hi
     write_predictions(folder / "predictions.csv", outcome, learnt)
     report = report_of(outcome)
     write_json(folder / "report.json", report)
-    told = [*sentences(report), *confusions(outcome), *doubts(outcome, learnt), *gap(history, monitor)]
+    told = [*sentences(report), *confusions(outcome), *warmth(learnt), *doubts(outcome, learnt), *gap(history, monitor)]
     write_text(folder / "report.txt", "\n".join([title, "", table(report), *told]) + "\n")
 
 
@@ -101,6 +101,13 @@ def confusions(outcome: Outcome) -> list[str]:
         if wrongly[row, column] and (support := int(outcome.truth[:, row].sum()))
     ]
     return [f"The commonest confusions: {', '.join(told)}."] if told else ["No genre was taken for another."]
+
+
+def warmth(learnt: Learnt) -> list[str]:
+    """At which temperature the probabilities stand, if at one."""
+    if learnt.temperature is None:
+        return []
+    return [f"Probabilities are those at temperature {learnt.temperature:.2f}, fitted on validation."]
 
 
 def doubts(outcome: Outcome, learnt: Learnt) -> list[str]:

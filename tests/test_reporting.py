@@ -56,6 +56,13 @@ def test_how_many_tracks_are_uncertain(outcome):
     ]
 
 
+def test_a_temperature_is_told():
+    assert reporting.warmth(Learnt()) == []
+    assert reporting.warmth(Learnt(temperature=1.5)) == [
+        "Probabilities are those at temperature 1.50, fitted on validation."
+    ]
+
+
 HISTORY = [
     {"epoch": 0.0, "train_loss": 2.0, "train_accuracy": 0.4, "val_loss": 1.0, "val_accuracy": 0.5},
     {"epoch": 1.0, "train_loss": 1.0, "train_accuracy": 0.8, "val_loss": 1.5, "val_accuracy": 0.6},

@@ -181,7 +181,9 @@ def test_another_network_cannot_be_started_from(configured, tmp_path):
 def test_every_pair_of_model_and_task_trains_a_step(configured, model, task):
     weights = ["model.weights=random"] if model == "vgg16" else []
     cfg = configured(f"model={model}", f"task={task}", "+trainer.limit_train_batches=1", *weights, network=model)
-    assert genre.train(cfg).metrics["parameters"] > 0
+    run = genre.train(cfg)
+    assert run.metrics["parameters"] > 0
+    assert (run.folder / "figures" / "gradcam.png").exists()
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
