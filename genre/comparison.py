@@ -9,10 +9,10 @@ import glob
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -41,35 +41,45 @@ UNKNOWN = "its own"
 REASONS = 3  # that a mistake names
 
 
+class Section(NamedTuple):
+    """What runs must share to be ranked.
+
+    Args:
+        split: its kind.
+        seed: of the split.
+        held_out: what was held out; empty for nothing.
+        task: multiclass or multilabel.
+        tested: what the test tracks and their genres are, as a digest; empty without any.
+    """
+
+    split: str
+    seed: int
+    held_out: str
+    task: str
+    tested: str
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run, as its folder tells it.
 
     Args:
         folder: of its files.
-        values: its configuration.
+        name: of the run's configuration.
+        seed: of the run.
+        settings: all else that makes the model, under dotted keys.
+        section: whom it may be ranked with.
         metrics: as in metrics.json.
         right: test track -> whether all that is predicted is right.
-        tested: what the test tracks and their genres are, as a digest; empty without any.
     """
 
     folder: Path
-    values: dict[str, Any]
+    name: str
+    seed: int
+    settings: dict[str, Any]
+    section: Section
     metrics: dict[str, Any]
     right: dict[str, bool]
-    tested: str
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that makes the model, under dotted keys; without the seed and what does not matter."""
-        return {key: value for key, value in flat(self.values) if key not in NO_MATTER}
-
-    @property
-    def section(self) -> tuple[str, int, str, str, str]:
-        """Runs of one section may be ranked: split, its seed, what is held out, task, test tracks."""
-        split = self.values["split"]
-        task = str(self.values["task"]["_target_"]).rsplit(".", 1)[-1].lower()
-        return split["kind"], split["seed"], str(split["hold_out"] or ""), task, self.tested
 
 
 @dataclass
@@ -160,7 +170,7 @@ def found(pattern: str) -> tuple[list[Run], list[str]]:
         if isinstance(run, str):
             left_out.append(f"{place} ({run})")
             continue
-        same = json.dumps([run.settings, run.values["seed"], run.section], sort_keys=True)
+        same = json.dumps([run.settings, run.seed, run.section], sort_keys=True)
         if same in runs:
             left_out.append(f"{runs[same].folder} (repeated with the same seed by {place})")
         runs[same] = run
@@ -176,14 +186,20 @@ def read(folder: Path) -> Run | str:
         values: Any = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=True)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         tested = predictions(folder / "predictions.csv")
+        section = section_of(values, tested)
+        settings = {key: value for key, value in flat(values) if key not in NO_MATTER}
         right = {track: true == said for track, (true, said) in tested.items()}
-        truth = sorted((track, true) for track, (true, _) in tested.items())
-        digest = hashlib.sha256(json.dumps(truth).encode()).hexdigest()[:8] if tested else ""
-        run = Run(folder, values, metrics, right, digest)
-        assert run.section and run.values["name"] is not None and run.values["seed"] is not None
-    except (KeyError, TypeError, ValueError, AssertionError, YAMLError) as error:
+        return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, right)
+    except (KeyError, TypeError, ValueError, YAMLError) as error:
         return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
-    return run
+
+
+def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]]) -> Section:
+    """Whom a run may be ranked with."""
+    split, task = values["split"], str(values["task"]["_target_"]).rsplit(".", 1)[-1].lower()
+    truth = json.dumps(sorted((track, true) for track, (true, _) in tested.items()))
+    digest = hashlib.sha256(truth.encode()).hexdigest()[:8] if tested else ""
+    return Section(split["kind"], split["seed"], str(split["hold_out"] or ""), task, digest)
 
 
 def predictions(path: Path) -> dict[str, tuple[str, str]]:
@@ -248,11 +264,11 @@ def labels(runs: Sequence[Run]) -> list[str]:
     """A name for each configuration: the run's, and in brackets what tells it from others of that name."""
     names = []
     for run in runs:
-        namesakes = [other.settings for other in runs if other.values["name"] == run.values["name"]]
+        namesakes = [other.settings for other in runs if other.name == run.name]
         keys = sorted({key for other in namesakes for key in other})
         differing = [key for key in keys if any(other.get(key) != run.settings.get(key) for other in namesakes)]
         told = ", ".join(f"{key}={run.settings.get(key)}" for key in differing)
-        names.append(f"{run.values['name']} ({told})" if told else str(run.values["name"]))
+        names.append(f"{run.name} ({told})" if told else run.name)
     return names
 
 

@@ -14,7 +14,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util.tensor_util import make_ndarray
 
 import genre
-from genre.board import MISTAKES, mistakes
+from genre.board import MISTAKES, Board, mistakes
 
 GENRES = ("blues", "jazz", "rock")
 ALL = {"images": 0, "audio": 0, "tensors": 0, "scalars": 0}
@@ -149,6 +149,21 @@ def test_a_resumed_run_shows_its_end_once(music, cache, tmp_path):
     genre.train(genre.compose(f"resume={folder}", "trainer.max_epochs=2"))
     events = EventAccumulator(str(folder), ALL).Reload()
     assert len(events.Images("confusion/test")) == len(events.Images("curves")) == 1
+
+
+def test_an_archive_has_mistakes_to_read_and_none_to_listen_to(configured, tmp_path):
+    names = [f"{name}.{index:05d}" for name in GENRES for index in range(10)]
+    mel = np.random.default_rng(0).integers(0, 256, (len(names), 128, 387), np.uint8)
+    np.savez(tmp_path / "mel.npz", mel_u8=mel, track=np.array(names), genre=np.array([n[:-6] for n in names]))
+    run = genre.train(configured(f"data.path={tmp_path / 'mel.npz'}", "optimizer.lr=0", data="logmel"))
+    events = EventAccumulator(str(run.folder), ALL).Reload()
+    assert events.Tags()["audio"] == []
+    assert "| 1 | " in text_of(events, "mistakes/test")
+
+
+@pytest.mark.parametrize("epochs", [0, -1, None])
+def test_a_run_without_a_last_epoch_shows_its_confusion_now_and_then(epochs):
+    assert Board({"trainer": {"max_epochs": epochs}}).every == 100
 
 
 def test_the_most_confident_mistakes_come_first():
