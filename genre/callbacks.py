@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
+from genre.board import Board
 from genre.files import write_csv
 
 HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -60,7 +61,7 @@ class Patience(EarlyStopping):
 
 
 def callbacks_of(values: Mapping[str, Any], folder: Path, monitor: str) -> list[Callback]:
-    """History, learning rate, early stopping, the two checkpoints and the progress bar."""
+    """History, TensorBoard, learning rate, early stopping, the two checkpoints and the progress bar."""
     mode = "min" if monitor.endswith("loss") else "max"
     to: dict[str, Any] = {
         "dirpath": folder / "checkpoints",
@@ -69,12 +70,13 @@ def callbacks_of(values: Mapping[str, Any], folder: Path, monitor: str) -> list[
     }
     callbacks: list[Callback] = [
         History(folder / "history.csv"),
+        Board(values),
         LearningRateMonitor(logging_interval="epoch"),
         ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **to),
         ModelCheckpoint(filename="last", **to),
     ]
     if values["trainer"]["patience"] is not None:
-        callbacks.insert(2, Patience(monitor, patience=values["trainer"]["patience"], mode=mode))
+        callbacks.insert(3, Patience(monitor, patience=values["trainer"]["patience"], mode=mode))
     if values["trainer"].get("enable_progress_bar", True):
         callbacks.append(RichProgressBar(leave=True))
     return callbacks

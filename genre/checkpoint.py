@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,28 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What a run has learnt after its weights: on validation tracks, except for the last, which is of training.
+
+    Args:
+        temperature: what logits are divided by; None leaves them as they are.
+        certain: from which best probability on a track counts as certain; None without validation tracks.
+        thresholds: (genres,) from which probability on a track has a genre; None for one genre a track.
+        commonest: (genres,) the commonest set of genres in training; None for one genre a track.
+    """
+
+    temperature: float | None = None
+    certain: float | None = None
+    thresholds: npt.NDArray[np.float64] | None = None
+    commonest: npt.NDArray[np.bool_] | None = None
+
+    def card(self) -> dict[str, Any]:
+        """Plain values; what was not learnt is left out."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items() if v is not None}
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What best.ckpt holds.
 
@@ -27,16 +49,14 @@ class Checkpoint:
         genres: the order of the logits.
         config: the run's configuration, resolved, as plain values.
         weights: of the network.
-        thresholds: (genres,) tuned on validation; None for one genre a track.
-        commonest: (genres,) the commonest set of genres in training; None for one genre a track.
+        learnt: after the weights.
     """
 
     folder: Path
     genres: tuple[str, ...]
     config: dict[str, Any]
     weights: dict[str, Tensor]
-    thresholds: npt.NDArray[np.float64] | None = None
-    commonest: npt.NDArray[np.bool_] | None = None
+    learnt: Learnt = field(default_factory=Learnt)
 
 
 def card(genres: tuple[str, ...], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,10 +77,18 @@ def read(run: str | Path) -> Checkpoint:
     content = content_of(path)
     about = content["genre"]
     weights = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
-    found = Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights)
-    if "thresholds" not in about:
-        return found
-    return replace(found, thresholds=np.array(about["thresholds"]), commonest=np.array(about["commonest"], bool))
+    return Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights, learnt_in(about))
+
+
+def learnt_in(about: Mapping[str, Any]) -> Learnt:
+    """What a run has learnt after its weights, from what its checkpoint says."""
+    tuned, commonest = about.get("thresholds"), about.get("commonest")
+    return Learnt(
+        about.get("temperature"),
+        about.get("certain"),
+        None if tuned is None else np.array(tuned, float),
+        None if commonest is None else np.array(commonest, bool),
+    )
 
 
 def content_of(path: Path) -> dict[str, Any]:

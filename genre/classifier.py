@@ -61,13 +61,15 @@ class Classifier(LightningModule):
         return logits.unflatten(0, inputs.shape[:2])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.step(batch, "train")
+        return self.step(batch, "train")[0]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.step(batch, "val")
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The mean loss, and the probabilities for whoever looks on."""
+        loss, probabilities = self.step(batch, "val")
+        return {"loss": loss, "probabilities": probabilities}
 
-    def step(self, batch: Batch, subset: str) -> Tensor:
-        """Log a batch's losses and hits, and return its mean loss, as it counts among several processes."""
+    def step(self, batch: Batch, subset: str) -> tuple[Tensor, Tensor]:
+        """Log a batch's losses and hits; its mean loss, as it counts among several processes, and its probabilities."""
         logits = self(batch.inputs)
         weights = self.class_weights if subset == "train" else None
         losses, probabilities = outcome(self.task, logits, batch.targets, weights)
@@ -76,7 +78,7 @@ class Classifier(LightningModule):
             assert isinstance(mean, MeanMetric)
             mean.update(values.detach())
             self.log(f"{subset}/{name}", mean, on_step=False, on_epoch=True, prog_bar=True)
-        return losses.mean() * batch.weight
+        return losses.mean() * batch.weight, probabilities
 
     def on_train_epoch_start(self) -> None:
         """Derive dropout's random numbers from the seed, the epoch and the rank, never from what came before."""

@@ -14,10 +14,10 @@ from genre import config, doctor, duplicates, exploration_figures, features, fig
 from genre.catalogue import Catalogue, Skipped, Track, genres_of, read_table
 from genre.doctor import Finding
 from genre.errors import Mistake
-from genre.evaluation import write_skipped
 from genre.exploration_report import WITHOUT_MUSIC, by_genre, medians, report_of, show
 from genre.features import Values
 from genre.files import write_csv, write_text
+from genre.reporting import write_skipped
 from genre.sources import first_store
 from genre.store import Store
 

@@ -16,6 +16,8 @@ class Task(ABC):
 
     several: bool
     class_weights: bool
+    calibrate: bool
+    certain: float
 
     @abstractmethod
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,10 +62,17 @@ class Multiclass(Task):
 
     Args:
         class_weights: whether rare genres count as much as common ones.
+        calibrate: whether a temperature is fitted on validation.
+        certain: how many of the tracks that count as certain shall have their most probable genre, from 0 to 1.
     """
 
     class_weights: bool = False
+    calibrate: bool = False
+    certain: float = 0.9
     several = False
+
+    def __post_init__(self) -> None:
+        check_certain(self.certain)
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
         """The first genre alone."""
@@ -101,11 +110,15 @@ class Multilabel(Task):
         thresholds: what is decided by in the end: 'fixed' is ``threshold``, 'shared' one that is tuned on validation,
             'per_genre' one a genre.
         class_weights: whether a rare genre's yes counts as much as all its noes.
+        calibrate: whether a temperature is fitted on validation.
+        certain: how many of the tracks that count as certain shall have their most probable genre, from 0 to 1.
     """
 
     threshold: float = 0.2
     thresholds: str = "fixed"
     class_weights: bool = False
+    calibrate: bool = False
+    certain: float = 0.9
     several = True
 
     def __post_init__(self) -> None:
@@ -113,6 +126,7 @@ class Multilabel(Task):
             raise ValueError(f"task.thresholds={self.thresholds} is not one of {', '.join(THRESHOLDS)}")
         if not 0 < self.threshold < 1:
             raise ValueError(f"task.threshold={self.threshold} must lie between 0 and 1")
+        check_certain(self.certain)
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
         """All of them."""
@@ -139,3 +153,9 @@ class Multilabel(Task):
     def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """Both have all their genres, however loud."""
         return torch.maximum(target, other.where(share[:, None] < 1, 0))
+
+
+def check_certain(certain: float) -> None:
+    """Raise a ValueError where it is no share."""
+    if not 0 <= certain <= 1:
+        raise ValueError(f"task.certain={certain} must lie between 0 and 1")

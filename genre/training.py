@@ -19,32 +19,22 @@ from hydra.utils import get_class
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
-from genre import checkpoint, config, figures, leaks, runs
+from genre import checkpoint, config, leaks, runs
+from genre.board import Results, show_examples, show_results
 from genre.callbacks import History, callbacks_of
 from genre.checkpoint import AtomicIO
 from genre.classifier import Classifier
 from genre.datamodule import MusicData
+from genre.decision import calibrated, decided, learn
 from genre.errors import Mistake
-from genre.evaluation import (
-    Outcome,
-    decided,
-    metrics_of_several,
-    predict,
-    title_of,
-    tuned_thresholds,
-    write_outcome,
-    write_skipped,
-)
+from genre.evaluation import metrics_of_several
 from genre.files import read_rows, write_csv, write_json
-from genre.metrics import Bools, Floats
+from genre.outcomes import predict
 from genre.precision import PRECISIONS, faster_precision
+from genre.reporting import summarize, title_of, write_outcome, write_skipped
 from genre.splits import SUBSETS
-from genre.thresholds import commonest_set
 
 log = logging.getLogger(__name__)
 
@@ -217,13 +207,6 @@ def trainer_of(values: Mapping[str, Any], folder: Path, monitor: str, step: int)
         raise Mistake(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
 
 
-def board(trainer: Trainer) -> SummaryWriter:
-    """The run's TensorBoard."""
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    writer: SummaryWriter = trainer.logger.experiment
-    return writer
-
-
 def quiet_lightning() -> None:
     """Only warnings: what Lightning says of devices at every start is in the run's own record."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -233,19 +216,6 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def show_examples(trainer: Trainer, data: MusicData) -> None:
-    """Show TensorBoard some pictures as the network gets them in training."""
-    if not trainer.is_global_zero:
-        return
-    batch = data.fetch(next(iter(data.train_dataloader())))
-    if batch.inputs.ndim < 5:  # features of a frozen backbone: nothing to look at
-        return
-    chosen = range(min(10, len(batch.rows)))
-    titles = [data.names[int(batch.rows[place])] for place in chosen]
-    figure = figures.examples(batch.inputs[: len(chosen), 0, 0].cpu().numpy(), titles)
-    board(trainer).add_figure("examples/training", figure)
-
-
 def concluded(
     values: Mapping[str, Any], folder: Path, classifier: Classifier, data: MusicData, trainer: Trainer, seconds: float
 ) -> Result:
@@ -253,19 +223,13 @@ def concluded(
     classifier.network.load_state_dict(checkpoint.read(folder).weights)
     counts = data.counts()
     outcomes = {subset: predict(classifier, data, subset) for subset in SUBSETS if counts[subset]}
-    tuned, commonest = learnt_decision(folder, classifier, data, outcomes)
+    learnt = learn(classifier, data, outcomes["train"], outcomes.get("val"))
+    checkpoint.amend(folder / "checkpoints" / "best.ckpt", learnt.card())
+    outcomes = {subset: calibrated(outcome, data.task, learnt) for subset, outcome in outcomes.items()}
     metrics: dict[str, Any] = {}
     for subset, outcome in outcomes.items():
-        metrics |= metrics_of_several(outcome, subset, subset == "test", tuned, commonest)
-        title = title_of(values, subset, counts[subset])
-        if subset == "test":
-            write_outcome(folder, decided(outcome, data.task, tuned), title, tuned)
-        if subset != "train":
-            counted = outcome.truth.astype(int).T @ outcome.predicted.astype(int)
-            figure = figures.confusion(counted, outcome.genres, title, outcome.several)
-            board(trainer).add_figure(f"confusion/{subset}", figure)
+        metrics |= metrics_of_several(outcome, subset, subset == "test", learnt)
     history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
-    draw_curves(folder, history.rows, classifier.monitor, trainer)
     metrics |= {
         "leaks": leaks.counted(data.pairs, data.catalogue, data.subsets),
         "missing": [name for name in SUBSETS if not counts[name]],
@@ -274,52 +238,15 @@ def concluded(
         "seconds": round(history.seconds + seconds, 1), "epochs": len(history.rows), "precision": trainer.precision,
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()), "commit": commit(),
     }  # fmt: skip
+    final = {subset: decided(found, data.task, learnt.thresholds) for subset, found in outcomes.items()}
+    if "test" in final:
+        title = title_of(values, "test", counts["test"])
+        write_outcome(folder, final["test"], learnt, title, history.rows, classifier.monitor)
+    show_results(trainer, classifier, data, Results(values, folder, final, learnt, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
-    shown = ("/loss", "/accuracy", "/macro_f1")
-    final = {f"final/{name}": value for name, value in metrics.items() if name.endswith(shown)}
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    trainer.logger.log_hyperparams(dict(values), final)
-    board(trainer).flush()
     summarize(metrics, values["name"])
     objective = metrics.get("val/accuracy", metrics["train/accuracy"])
     return Result(folder, float(objective) if math.isfinite(objective) else 0.0, metrics)
-
-
-def learnt_decision(
-    folder: Path, classifier: Classifier, data: MusicData, outcomes: Mapping[str, Outcome]
-) -> tuple[Floats | None, Bools | None]:
-    """For several genres: thresholds tuned on validation and the commonest set in training, added to best.ckpt."""
-    if not data.task.several or "val" not in outcomes:
-        return None, None
-    tuned = tuned_thresholds(classifier, data, outcomes["val"])
-    commonest = commonest_set(outcomes["train"].truth)
-    learnt = {"thresholds": tuned.tolist(), "commonest": commonest.tolist()}
-    checkpoint.amend(folder / "checkpoints" / "best.ckpt", learnt)
-    return tuned, commonest
-
-
-def draw_curves(folder: Path, history: list[dict[str, float]], monitor: str, trainer: Trainer) -> None:
-    """Draw the learning curves into the folder and TensorBoard."""
-    name = monitor.replace("/", "_")
-    best = (min if name.endswith("loss") else max)(history, key=lambda row: row[name])
-    figure = figures.curves(history, int(best["epoch"]))
-    figures.save(figure, folder / "figures" / "curves.png")
-    board(trainer).add_figure("curves", figure)
-
-
-def summarize(metrics: Mapping[str, Any], name: str) -> None:
-    """Print the summary table of a run."""
-    table = Table(title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left")
-    for heading in ("subset", "tracks", "loss", "accuracy", "95 % interval", "macro F1"):
-        table.add_column(heading, justify="left" if heading == "subset" else "right")
-    for subset in (subset for subset in SUBSETS if f"{subset}/loss" in metrics):
-        low, high = metrics.get(f"{subset}/accuracy_ci95", (None, None))
-        table.add_row(
-            subset, str(metrics["tracks"][subset]), f"{metrics[f'{subset}/loss']:.3f}",
-            f"{metrics[f'{subset}/accuracy']:.1%}", "" if low is None else f"{low:.1%} to {high:.1%}",
-            f"{metrics[f'{subset}/macro_f1']:.3f}",
-        )  # fmt: skip
-    Console().print(table)
 
 
 def commit() -> str | None:

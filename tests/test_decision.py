@@ -1,0 +1,129 @@
+"""What is learnt after the weights comes from validation alone, and every command goes by it."""
+
+import csv
+import json
+
+import pytest
+import soundfile
+import torch
+
+import genre
+
+SMALL = (
+    "trainer.precision=32-true", "trainer.enable_progress_bar=false", "model.filters=[4,4,8]", "model.dense_units=8",
+    "name=test",
+)  # fmt: skip
+
+
+def rows(path, key="track"):
+    with path.open(newline="") as file:
+        return {row[key]: row for row in csv.DictReader(file)}
+
+
+def card(run):
+    return torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)["genre"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, music, cache):
+    """One finished run with a temperature, over crops; no test changes it."""
+    folder = tmp_path_factory.mktemp("decision") / "run"
+    return genre.train(
+        genre.compose(
+            "data=folder", f"data.root={music}", f"data.cache={cache}", f"folder={folder}", "view=segments",
+            "view.seconds=1", "view.crops=3", "trainer.max_epochs=6", "task.calibrate=true", "task.certain=0.6", *SMALL,
+        )
+    )  # fmt: skip
+
+
+def test_the_temperature_travels_with_the_checkpoint_and_lowers_the_surprise_of_validation(run):
+    assert card(run)["temperature"] != pytest.approx(1, abs=1e-3)
+    history = rows(run.folder / "history.csv", "epoch")
+    assert run.metrics["val/loss"] <= min(float(row["val_loss"]) for row in history.values()) + 0.01
+
+
+def test_a_run_that_does_not_ask_for_a_temperature_has_none(configured):
+    plain = genre.train(configured())
+    assert "temperature" not in card(plain) and 0 <= card(plain)["certain"] <= 1
+    assert genre.load(plain.folder).learnt.temperature is None
+
+
+def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(run):
+    certain = card(run)["certain"]
+    predictions = rows(run.folder / "predictions.csv")
+    for row in predictions.values():
+        best = max(float(row[name]) for name in ("blues", "jazz", "rock"))
+        assert row["uncertain"] == ("yes" if best < certain else "no")
+    assert list(next(iter(predictions.values())))[-1] == "uncertain"
+
+
+def test_evaluation_loading_and_prediction_go_by_the_same_temperature_and_threshold(run, music, tmp_path):
+    expected = rows(run.folder / "predictions.csv")
+    again = genre.evaluate(genre.compose(f"run={run.folder}", f"folder={tmp_path / 'a'}", config_name="evaluate"))
+    assert rows(again.folder / "predictions.csv") == expected
+    assert again.metrics["test/ece"] == pytest.approx(run.metrics["test/ece"])
+    model = genre.load(run.folder)
+    for name, row in expected.items():
+        said = model(torch.from_numpy(soundfile.read(music / name, dtype="float32")[0])[None])[0].tolist()
+        assert said == pytest.approx([float(row[genre]) for genre in model.genres], abs=1e-5)
+        assert model.uncertain(said) == (row["uncertain"] == "yes")
+    heard = genre.predict(
+        genre.compose(
+            f"run={run.folder}", f"input={music / 'blues'}", f"folder={tmp_path / 'b'}", config_name="predict"
+        )
+    )
+    found = rows(heard.folder / "predictions.csv", "path")
+    for name in (name for name in expected if name.startswith("blues")):
+        assert found[str(music / name)]["uncertain"] == expected[name]["uncertain"]
+        assert found[str(music / name)]["predicted"] == expected[name]["predicted"]
+
+
+def catalogue(path, music, other_test_labels):
+    """A CSV that says what trains, validates and tests; in every fourth track two genres; the test labels rotated."""
+    turned = {"blues": "jazz", "jazz": "rock", "rock": "blues"}
+    lines = ["path,genres,split"]
+    for number, file in enumerate(sorted(music.rglob("*.wav"))):
+        subset = ("train", "train", "val", "test", "train")[number % 5]
+        genres = [file.parent.name] + [turned[file.parent.name]] * (number % 4 == 0)
+        if subset == "test" and other_test_labels:
+            genres = [turned[name] for name in genres]
+        lines.append(f"{file},{';'.join(genres)},{subset}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        ("task=multiclass", "task.calibrate=true"),
+        ("task=multilabel", "task.calibrate=true", "task.thresholds=per_genre", "augment=strong", "augment.mix=0.5"),
+    ],
+    ids=["one genre", "several genres"],
+)
+def test_test_labels_reach_nothing_but_test_metrics(configured, music, tmp_path, task):
+    """Neither weights, choice of epoch, thresholds, temperature nor certainty changes when the test labels do."""
+    runs = []
+    for other in (False, True):
+        path = catalogue(tmp_path / f"{other}.csv", music, other)
+        own = [f"data.path={path}", "split=column", "view.seconds=4", f"folder={tmp_path / str(other)}"]
+        runs.append(genre.train(configured(*own, *task, "trainer.max_epochs=3", data="csv")))
+    one, other = (torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True) for run in runs)
+    assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
+    assert (one["epoch"], one["global_step"]) == (other["epoch"], other["global_step"])
+    learnt = {"temperature", "certain"} | ({"thresholds", "commonest"} if "task=multilabel" in task else set())
+    assert {key: one["genre"].get(key) for key in learnt} == {key: other["genre"].get(key) for key in learnt}
+    assert learnt <= one["genre"].keys()
+    assert len({(run.folder / "history.csv").read_text() for run in runs}) == 1
+    metrics = [json.loads((run.folder / "metrics.json").read_text()) for run in runs]
+    changed = {key for key in metrics[0] if metrics[0][key] != metrics[1][key]} - {"seconds"}
+    assert changed and all(key.startswith("test/") for key in changed)
+    said = [rows(run.folder / "predictions.csv") for run in runs]
+    for name, row in said[0].items():
+        assert row["true"] != said[1][name]["true"]
+        assert {**row, "true": ""} == {**said[1][name], "true": ""}
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_a_share_of_certain_tracks_that_cannot_be_is_a_mistake(configured, task):
+    with pytest.raises(genre.Mistake, match=r"task.certain=1.5 must lie between 0 and 1"):
+        genre.train(configured(f"task={task}", "task.certain=1.5"))
