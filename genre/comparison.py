@@ -9,6 +9,7 @@ import glob
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ MEASURED = {
 SHOWN = ("model", "task", "split", *list(MEASURED)[:3], "95 % interval", *list(MEASURED)[3:], "")
 SHORT = ("model", "train", "val", "test", "95 % interval", "precision", "recall", "F1", "seconds", "")
 UNKNOWN = "its own"
+WIDE = 120  # characters, where no terminal says otherwise
 REASONS = 3  # that a mistake names
 
 
@@ -338,6 +340,7 @@ def line(cells: Iterable[str]) -> str:
 
 def print_table(heading: str, rows: Sequence[Row]) -> None:
     """Show a section in the terminal, as far as its heading does not say it: narrow, the number of runs by the name."""
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in SHORT:
         text = name in ("model", "")
@@ -347,4 +350,4 @@ def print_table(heading: str, rows: Sequence[Row]) -> None:
         runs = len(row.folders)
         narrow = (cell.replace(f" ({runs})", "").replace(" ± ", "±") for cell in numbers)
         table.add_row(f"{model} ({runs} runs)" if runs > 1 else model, *narrow)
-    Console().print(table)
+    console.print(table)
