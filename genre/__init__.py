@@ -13,7 +13,7 @@ _HOMES = {
     "command": "cli",
     "compose": "config",
     "evaluate": "evaluation",
-    "explore": "exploration",
+    "explore": "exploration.analysis",
     "load": "prediction",
     "predict": "prediction",
     "train": "training",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre import doctor
 from genre.catalogue import Catalogue, Skipped, Track, read_folder
 from genre.duplicates import Pair
+from genre.exploration import doctor
 from genre.sources import first_store
 
 RATE = 22_050

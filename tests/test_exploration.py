@@ -15,7 +15,7 @@ import genre
 from genre import config
 from genre.catalogue import Track, read_folder
 from genre.errors import Mistake
-from genre.pictures import picture_names
+from genre.exploration.pictures import picture_names
 from genre.sources import first_store
 
 ROOT = Path(__file__).parents[1]
@@ -135,7 +135,7 @@ def test_findings_tell_artist_and_title_and_the_bad_file_is_skipped(explored, me
 
 
 def test_each_picture_is_logged_and_one_that_cannot_be_written_is_skipped(explored, music, tmp_path, caplog):
-    caplog.set_level("INFO", "genre.pictures")
+    caplog.set_level("INFO", "genre.exploration.pictures")
     (tmp_path / "list.csv").write_text(
         f"track,path,genres\n{'x' * 260},{music}/blues/blues.00000.wav,blues\nb,{music}/jazz/jazz.00000.wav,jazz\n"
     )
@@ -222,7 +222,7 @@ def test_a_table_of_ones_own_can_be_drawn_from_again(explored, music):
     ],
 )
 def test_mistakes_are_told_before_any_music_is_read(explored, music, tmp_path, overrides, words, monkeypatch):
-    monkeypatch.setattr("genre.exploration.first_store", None)
+    monkeypatch.setattr("genre.exploration.analysis.first_store", None)
     (tmp_path / "table.csv").write_text(TABLE)
     with pytest.raises(Mistake, match=words):
         explored(*(text.format(table=tmp_path / "table.csv", music=music) for text in overrides))

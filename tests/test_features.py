@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre import features
 from genre.catalogue import Track, read_folder
 from genre.errors import Mistake
+from genre.exploration import features
 from genre.gtzan import read_gtzan
 
 

@@ -7,10 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from genre import doctor, duplicates, features
+from genre import duplicates
 from genre.catalogue import Catalogue, Track
-from genre.doctor import Finding
-from genre.features import Values
+from genre.exploration import doctor, features
+from genre.exploration.doctor import Finding
+from genre.exploration.features import Values
 
 LISTED = 100  # findings of a kind in report.txt
 WITHOUT_MUSIC = (

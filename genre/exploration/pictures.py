@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from rich.progress import track as progress
 
-from genre import exploration_figures, figures
+from genre import figures
 from genre.catalogue import AUDIO_SUFFIXES, Catalogue, Skipped, Track
+from genre.exploration import drawing
 from genre.pipeline import Pipeline
 from genre.store import Store
 
@@ -107,5 +108,5 @@ def draw_mel(folder: Path, pipeline: Pipeline, store: Store, name: str) -> None:
     log_mel = pipeline.log_mels(store, torch.tensor(store.rows([name])))[0, 0].cpu().numpy()
     edges = librosa.mel_frequencies(len(log_mel) + 2, fmax=pipeline.settings["spectrogram"]["f_max"])
     title = f"mel spectrogram of {abridged(PurePosixPath(name).name, 60)}"
-    figure = exploration_figures.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
+    figure = drawing.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
     figures.save(figure, folder / "figures" / "mel_spectrogram.png")

@@ -10,12 +10,13 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from genre import config, doctor, duplicates, exploration_figures, features, figures, pictures
+from genre import config, duplicates, figures
 from genre.catalogue import Catalogue, Skipped, Track, genres_of, read_table
-from genre.doctor import Finding
 from genre.errors import Mistake
-from genre.exploration_report import WITHOUT_MUSIC, by_genre, medians, report_of, show
-from genre.features import Values
+from genre.exploration import doctor, drawing, features, pictures
+from genre.exploration.doctor import Finding
+from genre.exploration.features import Values
+from genre.exploration.report import WITHOUT_MUSIC, by_genre, medians, report_of, show
 from genre.files import write_csv, write_text
 from genre.reporting import write_skipped
 from genre.sources import first_store
@@ -204,5 +205,5 @@ def draw_features(folder: Path, table: Mapping[str, Values], found: Catalogue) -
         called = column.removesuffix("_mean")
         label = LABELS.get(column, f"{called.replace('_', ' ')}, mean")
         title = f"{called.replace('_', ' ')} by genre, {len(table):,} tracks"
-        figure = exploration_figures.boxes(by_genre(table, found, column), label, title)
+        figure = drawing.boxes(by_genre(table, found, column), label, title)
         figures.save(figure, folder / "figures" / f"{called}.png")

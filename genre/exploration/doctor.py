@@ -16,8 +16,8 @@ from genre.building import in_parallel
 from genre.catalogue import Catalogue, Skipped, Track, shown
 from genre.duplicates import Pair
 from genre.errors import BadAudio
+from genre.exploration.kept import remembered
 from genre.files import write_csv
-from genre.kept import remembered
 from genre.store import Store
 
 FULL_SCALE = 0.999  # what counts as the highest level; MP3s that were clipped before swing about it

@@ -16,7 +16,7 @@ from genre import audio
 from genre.building import in_parallel
 from genre.catalogue import Track, shown
 from genre.errors import BadAudio, Mistake
-from genre.kept import remembered
+from genre.exploration.kept import remembered
 
 log = logging.getLogger(__name__)
 

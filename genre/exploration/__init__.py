@@ -1,0 +1,1 @@
+"""A collection before anything is trained on it: `explore.py`."""
