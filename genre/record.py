@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
@@ -55,13 +56,20 @@ def opened(folder: Path, address: str | None) -> Record:
         path = folder / "journal.log"
         return Record(JournalStorage(JournalFileBackend(str(path))), beside(path))
     try:
-        lock = lock_of(make_url(address))
+        url = with_driver(make_url(address))
+        lock = lock_of(url)
         with lock("tables", True):  # two processes that make the tables at once fail
-            return Record(RDBStorage(address), lock)
+            return Record(RDBStorage(url.render_as_string(hide_password=False)), lock)
     except (SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise Mistake(f"grid.storage={shown(address)} cannot be used ({reason}); correct it, start the server, or "
                       "leave it out for a journal in the sweep's folder") from None  # fmt: skip
+
+
+def with_driver(url: URL) -> URL:
+    """An address of PostgreSQL with the driver that is installed: which one is taken else changes with SQLAlchemy."""
+    found = [name for name in ("psycopg2", "psycopg") if find_spec(name)]
+    return url.set(drivername=f"postgresql+{found[0]}") if url.drivername == "postgresql" and found else url
 
 
 def shown(address: str) -> str:

@@ -180,7 +180,7 @@ class Worker:
 
 def base_of(cfg: DictConfig) -> DictConfig:
     """What train.py would get of a sweep's configuration."""
-    base = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in ("grid", "worker")])
+    base = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("grid", "worker")])
     OmegaConf.set_struct(base, True)
     return base
 
