@@ -35,7 +35,7 @@ def arguments(shared: Path, tmp_path: Path, *overrides: str) -> list[str]:
             f"hydra.run.dir={tmp_path / 'sweep'}", "name=killed", *overrides]  # fmt: skip
 
 
-ALONE = os.environ | {"OMP_NUM_THREADS": "1"}
+ALONE = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def started(command: list[str], tmp_path: Path) -> subprocess.Popen[bytes]:
@@ -122,7 +122,7 @@ def test_workers_killed_when_3_8_and_14_points_are_done_lose_nothing(shared, tmp
 )  # fmt: skip
 def test_hydras_launchers_run_several_workers(shared, tmp_path, launcher, options, plugin):
     pytest.importorskip(f"hydra_plugins.{plugin}")
-    command = arguments(shared, tmp_path, "-m", f"hydra/launcher={launcher}", "worker=range(2)", *options)
+    command = [*arguments(shared, tmp_path, f"hydra/launcher={launcher}", "worker=range(2)", *options), "--multirun"]
     done = subprocess.run(command, cwd=tmp_path, env=ALONE, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     every_point_once(tmp_path / "sweep", None)
