@@ -124,6 +124,8 @@ class Pack:
         self.weight = gathered([head.first.weight for head in heads])
         self.bias = gathered([head.first.bias for head in heads])
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
+        # kept: these are large, and new memory would cost more than what is computed in it
+        self.half = [torch.empty_like(self.weight, dtype=self.dtype) for _ in range(2)] if half else []
         ends = list(accumulate(head.width for head in heads))
         for head, begin, end in zip(heads, [0, *ends], ends, strict=False):
             head.first.weight.grad, head.first.bias.grad = self.weight_grad[begin:end], self.bias_grad[begin:end]
@@ -145,7 +147,8 @@ class Pack:
 
     def dense(self, inputs: Tensor) -> Tensor:
         """(batch, features) -> (batch, all units)."""
-        return F.linear(inputs.to(self.dtype), self.weight.to(self.dtype), self.bias.to(self.dtype))
+        weight = self.half[0].copy_(self.weight) if self.half else self.weight
+        return F.linear(inputs.to(self.dtype), weight, self.bias.to(self.dtype))
 
     def learn(self, inputs: Tensor, dense: Tensor, loss: Tensor) -> None:
         """One step of every head, from the loss of all."""
@@ -153,10 +156,10 @@ class Pack:
             weight.grad = bias.grad = None
         loss.backward()
         assert dense.grad is not None
-        if self.dtype == torch.float32:
-            torch.mm(dense.grad.T, inputs, out=self.weight_grad)
-        else:
-            self.weight_grad.copy_(dense.grad.T @ inputs.to(self.dtype))
+        gradient = self.half[1] if self.half else self.weight_grad
+        torch.mm(dense.grad.T, inputs.to(self.dtype), out=gradient)
+        if self.half:
+            self.weight_grad.copy_(gradient)
         torch.sum(dense.grad.float(), dim=0, out=self.bias_grad)
         for group, (weight, bias) in zip(self.alike, self.lasts, strict=True):
             assert weight.grad is not None and bias.grad is not None
