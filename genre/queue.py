@@ -275,6 +275,14 @@ class Queue:
             self.storage.set_trial_state_values(self.id_of(entry), state)
             return again
 
+    def release(self, entries: Sequence[Entry]) -> None:
+        """Let points wait again that this worker will not finish."""
+        with self.locked():
+            for entry in entries:
+                if self.owns(entry):
+                    self.set(entry, worker=None)
+                    self.storage.set_trial_state_values(self.id_of(entry), TrialState.WAITING)
+
     def owns(self, entry: Entry) -> bool:
         """Whether a point is still this worker's."""
         now = self.now(entry)

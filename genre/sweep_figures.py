@@ -7,6 +7,7 @@ import numpy.typing as npt
 from matplotlib import colormaps, rc_context
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from scipy.special import gammaln
 
 from genre.figures import STYLE, TRAIN, VAL, new_figure
@@ -15,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 PALE = "#B8B8B8"
 COLOURS = "viridis"
-ACROSS = 4  # panels beside each other
+ACROSS = 5  # panels beside each other
 
 
 def labelled(score: str) -> str:
@@ -37,7 +38,7 @@ def marginals(
     across = min(ACROSS, len(axes))
     down = -(-len(axes) // across)
     with rc_context(STYLE):
-        figure = new_figure(max(3.0 * across, 4.0), 2.9 * down + 0.4)
+        figure = new_figure(max(2.7 * across, 4.0), 2.9 * down + 0.4)
         panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
         for panel, (key, order) in zip(panels, axes.items(), strict=False):
             at = places[key]
@@ -131,6 +132,9 @@ def costs(costs: Mapping[str, Floats], values: Floats, score: str, title: str) -
             panel.semilogx(cost, values, "o", color=TRAIN, markersize=4, alpha=0.6, markeredgewidth=0)
             label = "parameters of the network" if name == "parameters" else "seconds of training"
             panel.set(xlabel=label)
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+            panel.xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylabel(labelled(score))
         figure.suptitle(title, fontsize=11)
     return figure
@@ -169,5 +173,6 @@ def random_search(ordered: Floats, score: str, title: str, largest: bool) -> Fig
         panel.axhline(sign * ordered[-1], color=VAL, linewidth=1.2, label=f"the whole grid ({len(ordered)} points)")
         panel.semilogx(np.arange(1, len(means) + 1), means, color=TRAIN, label="best of N random points, on average")
         panel.set(xlabel="N, points drawn at random", ylabel=labelled(score), title=title, xlim=(1, max(len(means), 2)))
+        panel.xaxis.set_major_formatter("{x:g}")
         panel.legend(loc="lower right" if largest else "upper right", fontsize=9)
     return figure

@@ -98,11 +98,12 @@ def draw(
 
 
 def labels(values: Sequence[Any]) -> list[str]:
-    """The values of an axis as they are shown: numbers by size, the rest as they came."""
-    distinct = list({text(value): value for value in values}.items())
-    if all(isinstance(value, int | float) for _, value in distinct):
-        distinct.sort(key=lambda pair: pair[1])
-    return [label for label, _ in distinct]
+    """The values of an axis as they are shown: in order where they have one, else as they came."""
+    distinct = {text(value): value for value in values}
+    try:
+        return sorted(distinct, key=lambda label: distinct[label])
+    except TypeError:
+        return list(distinct)
 
 
 def importances(

@@ -14,6 +14,7 @@ from typing import Any
 
 from lightning import Callback
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
 
 from genre import config, record
 from genre.datamodule import MusicData
@@ -32,7 +33,7 @@ from genre.trial import Prune, Trained, Workbench, train_point
 
 log = logging.getLogger(__name__)
 
-MAY_DIFFER = PATH_KEYS | {  # between two commands of one sweep, or two machines
+MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
     "name", "worker", "debug", "data.download", "data.timeout", "trainer.enable_progress_bar", "trainer.accelerator",
 }  # fmt: skip
 PATIENCE = 5.0  # seconds at most between two looks at points that others work on
@@ -60,13 +61,17 @@ def sweep(cfg: DictConfig) -> Swept:
         Mistake: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
     """
     worker = Worker(cfg)
-    with Progress(worker.queue, worker.selection, worker.shows) as progress:
-        worker.work(progress)
-    entries = worker.queue.entries()
-    write_trials(worker.folder, entries, worker.queue.base)
+    try:
+        with Progress(worker.queue, worker.selection, worker.shows) as progress:
+            worker.work(progress)
+    finally:
+        entries = worker.queue.entries()
+        write_trials(worker.folder, entries, worker.queue.base)
     best = worker.selection.ranked(entries)
     if not best:
         raise Mistake(f"no point of the sweep could be trained; {worker.folder / 'trials.csv'} has the reasons")
+    if failed := sum(entry.state == TrialState.FAIL for entry in entries):
+        log.warning("%d of %d points failed; trials.csv has the reasons", failed, len(entries))
     assert best[0].value is not None
     return Swept(worker.folder, best[0].value, worker.concluded(entries))
 
@@ -85,6 +90,7 @@ class Worker:
         values = config.plain(cfg)
         self.settings, self.folder = values["grid"], Path(values["folder"]).absolute()
         self.shows = str(values["worker"]) == "0" and values["trainer"].get("enable_progress_bar", True)
+        refuse_several_devices(values["trainer"])
         self.cfg = base_of(cfg)
         grid = grid_of(cfg)
         grid.check(self.cfg)
@@ -113,13 +119,22 @@ class Worker:
             taken = self.queue.claim(self.settings["heads"], self.family, propose)
             progress.show()
             if taken:
-                with self.queue.alive(taken):
-                    self.train(taken)
+                self.train_alive(taken)
                 progress.show()
             elif self.queue.running():
                 time.sleep(min(PATIENCE, self.queue.rules.lease / 4))
             else:
                 return
+
+    def train_alive(self, entries: Sequence[Entry]) -> None:
+        """Train points with signs of life; what is interrupted waits for another worker at once."""
+        try:
+            with self.queue.alive(entries):
+                self.train(entries)
+        except BaseException:
+            self.queue.release(entries)
+            log.warning("interrupted; the same command goes on")
+            raise
 
     def values_of(self, point: Point) -> dict[str, Any]:
         """A point's whole configuration."""
@@ -178,6 +193,17 @@ class Worker:
             return finals(self.folder, entries, self.cfg, self.selection, self.data)
 
 
+def refuse_several_devices(trainer: Mapping[str, Any]) -> None:
+    """A point trains on one device; several workers use several.
+
+    Raises:
+        Mistake: if the trainer asks for more.
+    """
+    if trainer.get("strategy") or trainer.get("devices", 1) != 1:
+        raise Mistake("a point of a sweep trains on one device; leave out trainer=ddp, and start several workers with "
+                      "-m hydra/launcher=joblib worker='range(4)'")  # fmt: skip
+
+
 def base_of(cfg: DictConfig) -> DictConfig:
     """What train.py would get of a sweep's configuration."""
     base = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("grid", "worker")])
@@ -213,6 +239,8 @@ def planned_by(settings: Mapping[str, Any], grid: Any, direction: Direction) -> 
 def shared_by_all(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What all points of a sweep share, flat."""
     kept = {key: value for key, value in flat(values) if key not in MAY_DIFFER}
+    if "weights" in values["model"]:  # wherever they lie
+        kept["model.weights"] = Path(str(values["model"]["weights"])).name
     return kept | {"grid.select_by": settings["select_by"]}
 
 

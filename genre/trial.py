@@ -15,7 +15,7 @@ from genre.callbacks import History, Patience
 from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.frozen import Backbone
-from genre.training import OWN_KEYS, classifier_for, precision_of, quiet_lightning
+from genre.training import OWN_KEYS, classifier_for, precision_of, quiet_lightning, start_from
 
 SHARED_GROUPS = ("data", "split", "spectrogram", "view", "augment", "task")
 SCORES = ("val/accuracy", "val/loss")  # what points can be selected by
@@ -125,9 +125,12 @@ def settled(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def network_for(values: Mapping[str, Any], bench: Workbench) -> nn.Module:
-    """The network of a point; its number of genres is that of the worker's music."""
-    genres = len(bench.data.genres) if bench.data else len(bench.data_for(values).genres)
-    return config.network_of(values, genres)
+    """The network of a point, as ``genre.train`` would begin with it; the genres are those of the worker's music."""
+    genres = (bench.data or bench.data_for(values)).genres
+    network = config.network_of(values, len(genres))
+    if values["init_from"]:
+        start_from(values["init_from"], network, genres)
+    return network
 
 
 def quick_trainer(settings: Mapping[str, Any], callbacks: list[Callback]) -> Trainer:

@@ -89,6 +89,16 @@ def test_a_point_of_a_lost_worker_is_taken_back_and_one_of_a_living_worker_is_no
         assert living.owns(kept)
 
 
+def test_an_interrupted_worker_gives_its_point_back_at_once(join):
+    interrupted = join()
+    interrupted.add(list(GRID.points())[:1])
+    (entry,) = interrupted.claim()
+    interrupted.release([entry])
+    (taken,) = join().claim()
+    interrupted.release([entry])
+    assert taken.trial == entry.trial and len(join().running()) == 1
+
+
 def test_a_worker_that_comes_back_late_may_not_finish_what_was_taken_back(join):
     late, other = join(), join()
     late.add(list(GRID.points())[:1])

@@ -79,7 +79,7 @@ def test_the_same_command_again_trains_nothing(swept, monkeypatch):
     assert done == [] and again.objective == first.objective
 
 
-def test_an_interrupted_sweep_goes_on(swept, monkeypatch):
+def test_an_interrupted_sweep_goes_on(swept, monkeypatch, tmp_path):
     def stop(values):
         if values["model"]["kernel_size"] == 5:
             raise KeyboardInterrupt
@@ -88,6 +88,7 @@ def test_an_interrupted_sweep_goes_on(swept, monkeypatch):
         counted(patched, stop)
         with pytest.raises(KeyboardInterrupt):
             swept()
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["complete", "waiting", "waiting", "waiting"]
     done = counted(monkeypatch)
     assert points(swept().folder) == EVERY and len(done) == 3
 
@@ -174,6 +175,7 @@ def test_points_that_are_worse_than_others_are_stopped_where_asked_for(swept):
         ("grid.lease=0", "grid.lease=0 must be more than 0"),
         ("grid.retries=-1", "grid.retries=-1"),
         ("grid.heads=0", "grid.heads=0"),
+        ("trainer=ddp", "trains on one device; leave out trainer=ddp"),
         ("grid.finalists=-1", "grid.finalists=-1"),
         ("+grid.axes.data.root=[a]", "data.root cannot differ between points"),
     ],

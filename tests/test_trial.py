@@ -70,6 +70,12 @@ def test_the_best_epoch_is_that_of_the_monitored_value():
     assert trained_from(rows, "val/accuracy", 10, 1.0).best_epoch == 2
 
 
+def test_a_trial_starts_from_a_run_where_asked_to(configured):
+    first = genre.train(configured())
+    started = train_point(config.plain(configured(f"init_from={first.folder}", "optimizer.lr=0")), Workbench())
+    assert started.metrics["val/loss"] == pytest.approx(first.metrics["val/loss"], abs=1e-6)
+
+
 def test_a_point_that_is_not_worth_going_on_stops(configured):
     told = []
     prune = Prune("val/accuracy", lambda epoch, value: (told.append(epoch), epoch < 1)[1])
