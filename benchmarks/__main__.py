@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cnn_epoch, large_catalogue, prepare, vgg16
+from benchmarks import cnn_epoch, large_catalogue, prepare, sweep_cnn, sweep_heads, vgg16
 from benchmarks.timing import Measurement
 from genre.files import write_csv
 
@@ -15,6 +15,8 @@ BENCHMARKS = {
     "cnn_epoch": cnn_epoch.measure,
     "vgg16": vgg16.measure,
     "large_catalogue": large_catalogue.measure,
+    "sweep_cnn": sweep_cnn.measure,
+    "sweep_heads": sweep_heads.measure,
 }
 RESULTS = Path("outputs/benchmarks/results.csv")
 HEADER = ("benchmark", "baseline", "baseline_seconds", "seconds", "ratio")

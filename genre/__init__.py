@@ -16,6 +16,7 @@ _HOMES = {
     "explore": "exploration.analysis",
     "load": "prediction",
     "predict": "prediction",
+    "sweep": "sweeping",
     "train": "training",
     "Mistake": "errors",
 }

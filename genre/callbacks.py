@@ -19,14 +19,14 @@ class History(Callback):
     """Writes history.csv after each epoch; travels in checkpoints, so that a resumed run goes on with it.
 
     Args:
-        path: of the file.
+        path: of the file; None writes none.
 
     Attributes:
         rows: the epochs so far.
         seconds: that the run had taken in earlier processes, up to its last checkpoint.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
         self.begin, self.seconds = time.monotonic(), 0.0
@@ -38,7 +38,7 @@ class History(Callback):
                 if (value := trainer.callback_metrics.get(f"{subset}/{name}")) is not None:
                     row[f"{subset}_{name}"] = float(value)
         self.rows.append(row)
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and self.path:
             write_csv(self.path, HISTORY, ([shown(row.get(name)) for name in HISTORY] for row in self.rows))
 
     def state_dict(self) -> dict[str, Any]:

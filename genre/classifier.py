@@ -82,7 +82,7 @@ class Classifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Derive dropout's random numbers from the seed, the epoch and the rank, never from what came before."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
+        torch.manual_seed(dropout_seed(self.seed, self.current_epoch, self.global_rank))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         grouped = getattr(self.network, "parameter_groups", None)
@@ -122,6 +122,11 @@ class Classifier(LightningModule):
     def frozen(self) -> dict[str, Tensor]:
         """The weights that do not learn, by their names in a checkpoint."""
         return {f"network.{name}": p.detach() for name, p in self.network.named_parameters() if not p.requires_grad}
+
+
+def dropout_seed(seed: int, epoch: int, rank: int = 0) -> int:
+    """The seed of dropout's random numbers in an epoch."""
+    return seed * 1_000_003 + epoch * 1_009 + rank
 
 
 def outcome(task: Task, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -78,13 +78,8 @@ def train(cfg: DictConfig) -> Result:
     data.prepare_data()
     data.setup()
     divided(folder, data, resumed=last is not None)
-    monitor = monitored(values, data)
-    classifier = Classifier(
-        network, data.task, partial_of(values["optimizer"]), partial_of(values["scheduler"]), monitor,
-        values["seed"], checkpoint.card(data.genres, values),
-        data.task.balance(data.targets[data.rows("train")]) if data.task.class_weights else None,
-    )  # fmt: skip
-    trainer = trainer_of(values, folder, monitor, step)
+    classifier = classifier_for(values, network, data)
+    trainer = trainer_of(values, folder, classifier.monitor, step)
     if not last:
         show_examples(trainer, data)
     with resumable(folder):
@@ -178,6 +173,19 @@ def monitored(values: Mapping[str, Any], data: MusicData) -> str:
     if monitor not in known:
         raise Mistake(f"trainer.monitor={monitor} is not one of {', '.join(known)}")
     return monitor if data.members("val") else monitor.replace("val/", "train/")
+
+
+def classifier_for(values: Mapping[str, Any], network: nn.Module, data: MusicData) -> Classifier:
+    """What a run trains: its network under its task, with its optimiser and schedule.
+
+    Raises:
+        Mistake: if no such value as ``trainer.monitor`` is logged.
+    """
+    return Classifier(
+        network, data.task, partial_of(values["optimizer"]), partial_of(values["scheduler"]), monitored(values, data),
+        values["seed"], checkpoint.card(data.genres, values),
+        data.task.balance(data.targets[data.rows("train")]) if data.task.class_weights else None,
+    )  # fmt: skip
 
 
 def partial_of(node: Mapping[str, Any] | None) -> Any:

@@ -67,6 +67,8 @@ def command(tmp_path, *arguments):
         (["train.py", "data=synthetic", "model.kernel_size=2"], "model.kernel_size=2 must be odd"),
         (["evaluate.py", "run=nowhere"], "nowhere is not a finished run"),
         (["evaluate.py"], "needs run=FOLDER"),
+        (["sweep.py", "data=synthetic", "grid=large"], "large"),
+        (["sweep.py", "data=synthetic", "grid.sampler=bayes"], "grid.sampler=bayes is not one of grid, random, tpe"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_1(tmp_path, arguments, words):
@@ -82,7 +84,7 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.returncode == 1 and "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "predict.py", "explore.py"])
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "predict.py", "explore.py", "sweep.py"])
 def test_help_shows_the_groups_and_a_worked_example(tmp_path, script):
     done = command(tmp_path, script, "--help")
     assert done.returncode == 0

@@ -106,13 +106,24 @@ class VGG16(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(published.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(published.std).view(1, 3, 1, 1), persistent=False)
-        width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
-        self.head = nn.Sequential(
-            nn.BatchNorm1d(width, affine=False) if self.pooled_blocks else nn.Identity(),
-            nn.Linear(width, dense_units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dense_units, genres),
-        )  # fmt: skip
+        self.width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
+        self.genres, self.drawn = genres, torch.get_rng_state()
+        self.head = self.new_head(dense_units, dropout)
         self.features.requires_grad_(False)
         self.learning.requires_grad_(True)
+
+    def new_head(self, dense_units: int, dropout: float) -> nn.Sequential:
+        """Normalisation where features are pooled, dense, dropout and logits: (batch, width) -> (batch, genres)."""
+        return nn.Sequential(
+            nn.BatchNorm1d(self.width, affine=False) if self.pooled_blocks else nn.Identity(),
+            nn.Linear(self.width, dense_units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dense_units, self.genres),
+        )  # fmt: skip
+
+    def another_head(self, dense_units: int, dropout: float) -> nn.Sequential:
+        """The head that this network would have had with these values, under the same seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self.drawn)
+            return self.new_head(dense_units, dropout)
 
     @property
     def learning(self) -> nn.Sequential:

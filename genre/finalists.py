@@ -1,0 +1,228 @@
+"""The end of a sweep: the best points by validation, trained again under several seeds, and only then tested."""
+
+import json
+import logging
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+
+from genre.datamodule import MusicData
+from genre.errors import Mistake
+from genre.files import write_csv, write_text
+from genre.grid import Point, applied, text
+from genre.paths import RECORD
+from genre.queue import Direction, Entry
+from genre.runs import escaped
+from genre.training import train
+from genre.trial import SCORES
+
+log = logging.getLogger(__name__)
+
+GROUPS = ("model", "task", "view", "augment")  # of which tuned.yaml names the options
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the best points are found.
+
+    Args:
+        score: what points are selected by, of SCORES.
+        finalists: how many of the best are trained again.
+        seeds: under which.
+
+    Raises:
+        ValueError: naming the key whose value cannot be.
+    """
+
+    score: str
+    finalists: int
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise ValueError(f"grid.select_by={self.score} is not one of {', '.join(SCORES)}")
+        if self.finalists < 0:
+            raise ValueError(f"grid.finalists={self.finalists} must be 0 or more")
+
+    @property
+    def direction(self) -> Direction:
+        """As Optuna has it."""
+        return "minimize" if self.score.endswith("loss") else "maximize"
+
+    def check(self, data: MusicData) -> None:
+        """Refuse to select without tracks to select on.
+
+        Raises:
+            Mistake: if nothing validates.
+        """
+        if not data.members("val"):
+            raise Mistake(f"grid.select_by={self.score} needs a validation subset, and this split has none; choose "
+                          "another split")  # fmt: skip
+
+    def ranked(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The points that are done, the best first; of equal ones that with the lower loss, then the smaller one."""
+        done = [entry for entry in entries if entry.state == TrialState.COMPLETE and entry.value is not None]
+        return sorted(done, key=self.place)
+
+    def place(self, entry: Entry) -> tuple[float, ...]:
+        """What points are sorted by: the lower the better."""
+        known = entry.attributes
+        value = entry.value if self.direction == "minimize" else -(entry.value or 0.0)
+        return (value or 0.0, known["val/loss"], -known["val/accuracy"], known["parameters"], entry.trial)
+
+    def noise(self, value: float, tracks: int) -> float:
+        """The standard error of an accuracy on so many tracks; that of a loss is not known, so 0."""
+        return math.sqrt(value * (1 - value) / tracks) if self.score.endswith("accuracy") else 0.0
+
+
+def selection_of(settings: Mapping[str, Any]) -> Selection:
+    """How the best points are found, from configured values.
+
+    Raises:
+        Mistake: naming the key whose value cannot be.
+    """
+    try:
+        return Selection(settings["select_by"], settings["finalists"], tuple(settings["seeds"]))
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One of the best points, trained again.
+
+    Args:
+        entry: as it was in the sweep.
+        runs: seed -> folder.
+        metrics: seed -> metrics.json.
+        score: what points are selected by.
+    """
+
+    entry: Entry
+    runs: dict[int, Path]
+    metrics: dict[int, dict[str, Any]]
+    score: str
+
+    def mean(self, name: str) -> float | None:
+        """A metric's mean over the seeds; None where it is missing."""
+        values = self.values(name)
+        return statistics.mean(values) if values else None
+
+    def spread(self, name: str) -> float | None:
+        """A metric's standard deviation over the seeds; None below two."""
+        values = self.values(name)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def values(self, name: str) -> list[float]:
+        """A metric under each seed."""
+        return [metrics[name] for metrics in self.metrics.values() if name in metrics]
+
+
+def finals(
+    folder: Path, entries: Sequence[Entry], cfg: DictConfig, selection: Selection, data: MusicData
+) -> list[Finalist]:
+    """Train the best points under every seed, into run folders; write finalists.csv and tuned.yaml.
+
+    Runs that are finished are not repeated, interrupted ones go on.
+
+    Returns:
+        the finalists, the one with the best mean validation score first.
+    """
+    chosen = selection.ranked(entries)[: selection.finalists] if selection.seeds else []
+    finalists = []
+    for entry in chosen:
+        runs = {seed: folder / "finalists" / f"trial-{entry.trial:04d}" / f"seed-{seed}" for seed in selection.seeds}
+        metrics = {seed: metrics_of_run(run, cfg, entry.point, seed) for seed, run in runs.items()}
+        finalists.append(Finalist(entry, runs, metrics, selection.score))
+    sign = 1 if selection.direction == "minimize" else -1
+    finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
+    if finalists:
+        write_finalists(folder, finalists, entries, selection, len(data.members("val")))
+        write_text(folder / "tuned.yaml", tuned(folder, finalists[0], len(entries)))
+        log.info("the winner is trial %d: %s", finalists[0].entry.trial, finalists[0].runs[selection.seeds[0]])
+    return finalists
+
+
+def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[str, Any]:
+    """The metrics of a finalist's run, trained first where it is not finished."""
+    if (run / "metrics.json").exists():
+        found: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        return found
+    if (run / RECORD).exists():
+        begun = OmegaConf.load(run / RECORD)
+        assert isinstance(begun, DictConfig)
+        begun.resume = str(run).replace("${", "\\${")
+        return train(begun).metrics
+    values = applied(cfg, point) | {"seed": seed, "folder": str(run), "name": f"{cfg.name}-finalist"}
+    return train(OmegaConf.create(escaped(values))).metrics
+
+
+def write_finalists(
+    folder: Path, finalists: Sequence[Finalist], entries: Sequence[Entry], selection: Selection, tracks: int
+) -> None:
+    """Write finalists.csv: a row each, ties named.
+
+    Args:
+        tracks: that validate.
+    """
+    score, axes = selection.score, list(dict.fromkeys(key for part in finalists for key in part.entry.point))
+    test = score.replace("val/", "test/")
+    header = (
+        "rank", "trial", *axes, "value", "tied", "within_noise", "seeds", f"{score} mean", f"{score} sd",
+        f"{test} mean", f"{test} sd", "run",
+    )  # fmt: skip
+    rows = []
+    for rank, part in enumerate(finalists, start=1):
+        entry = part.entry
+        equal, close = ties(entry, entries, selection, tracks)
+        rows.append((
+            rank, entry.trial, *(text(entry.point[key]) if key in entry.point else "" for key in axes),
+            number(entry.value), ";".join(map(str, equal)), close, ";".join(map(str, part.runs)),
+            *(number(value) for name in (score, test) for value in (part.mean(name), part.spread(name))),
+            next(iter(part.runs.values())).relative_to(folder).as_posix(),
+        ))  # fmt: skip
+    write_csv(folder / "finalists.csv", header, rows)
+
+
+def ties(entry: Entry, entries: Sequence[Entry], selection: Selection, tracks: int) -> tuple[list[int], int]:
+    """Other trials with the same value, and how many other points lie within one standard error of it."""
+    assert entry.value is not None
+    noise = selection.noise(entry.value, tracks)
+    others = [other for other in selection.ranked(entries) if other.trial != entry.trial]
+    equal = sorted(other.trial for other in others if other.value == entry.value)
+    return equal, sum(abs((other.value or 0.0) - entry.value) <= noise for other in others)
+
+
+def number(value: float | None) -> str:
+    """A number of a table; empty where there is none."""
+    return "" if value is None else f"{value:.6g}"
+
+
+def tuned(folder: Path, winner: Finalist, points: int) -> str:
+    """The winner's values as an experiment of train.py."""
+    score = winner.score
+    lines = [
+        "# @package _global_",
+        f"# The best of {points} points of the sweep {folder.name}: {score} {number(winner.mean(score))}, mean of "
+        f"{len(winner.runs)} seeds.",
+        "# To use it, copy this file to conf/experiment/document/tuned.yaml, then:",
+        "#   python train.py experiment=document/tuned",
+    ]
+    if HydraConfig.initialized():
+        choices = HydraConfig.get().runtime.choices
+        lines += ["defaults:", *(f"  - override /{group}: {choices[group]}" for group in GROUPS), ""]
+    nested = OmegaConf.create()
+    for key, value in winner.entry.point.items():
+        OmegaConf.update(nested, key, value)
+    values = OmegaConf.to_container(nested) if winner.entry.point else {}
+    assert isinstance(values, dict)
+    body = yaml.safe_dump({**values, "name": "document-tuned"}, sort_keys=False, default_flow_style=None)
+    return "\n".join(lines) + "\n" + body

@@ -1,0 +1,68 @@
+"""How far a sweep is: points done, the best so far, and when it will end."""
+
+import statistics
+from types import TracebackType
+
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from genre.finalists import Selection
+from genre.grid import text
+from genre.queue import Entry, Queue
+
+
+class Progress:
+    """A line that tells how far a sweep is, of all its workers.
+
+    Args:
+        queue: of the sweep.
+        selection: says which point is the best.
+        shown: whether this worker shows it.
+    """
+
+    def __init__(self, queue: Queue, selection: Selection, shown: bool) -> None:
+        self.queue, self.selection = queue, selection
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+        self.bar = Bar(*columns, console=Console(stderr=True), disable=not shown)
+        self.task = self.bar.add_task("points", left="")
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        self.show()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def show(self) -> None:
+        """Read the record, and show it."""
+        entries = self.queue.entries()
+        done = sum(entry.state.is_finished() for entry in entries)
+        about = described(entries, self.selection)
+        self.bar.update(self.task, description=about, completed=done, total=len(entries), left=left(entries))
+
+
+def described(entries: list[Entry], selection: Selection) -> str:
+    """'best 0.613 of trial 7 (model.kernel_size=5); 1 failed'."""
+    failed = sum(entry.state == TrialState.FAIL for entry in entries)
+    ranked = selection.ranked(entries)
+    best = ""
+    if ranked:
+        values = ", ".join(f"{key}={text(value)}" for key, value in ranked[0].point.items())
+        best = f"best {selection.score} {ranked[0].value:.4g} of trial {ranked[0].trial} ({values})"
+    return "; ".join(part for part in (best or "no point is done yet", f"{failed} failed" if failed else "") if part)
+
+
+def left(entries: list[Entry]) -> str:
+    """'about 12 min left': the time of the points so far, shared by those who work now."""
+    seconds = [entry.attributes["seconds"] for entry in entries if "seconds" in entry.attributes]
+    workers = {entry.attributes.get("worker") for entry in entries if entry.state == TrialState.RUNNING}
+    unfinished = sum(not entry.state.is_finished() for entry in entries)
+    if not seconds or not unfinished:
+        return ""
+    rest = statistics.mean(seconds) * unfinished / max(len(workers), 1)
+    return f"about {rest / 60:.0f} min left" if rest < 5400 else f"about {rest / 3600:.1f} h left"

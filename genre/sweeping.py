@@ -1,0 +1,256 @@
+"""A sweep: every point of a grid trained once, by any number of workers, then selection, finalists and report."""
+
+import hashlib
+import json
+import logging
+import math
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+
+from genre import config, record
+from genre.datamodule import MusicData
+from genre.errors import Mistake
+from genre.files import write_csv
+from genre.finalists import Finalist, finals, selection_of
+from genre.grid import Point, applied, grid_of
+from genre.heads import family_of, train_family
+from genre.paths import PATH_KEYS
+from genre.proposal import Plan, planned
+from genre.queue import Direction, Entry, Queue, Rules
+from genre.runs import flat
+from genre.sweep_progress import Progress
+from genre.sweep_report import write_report, write_trials
+from genre.trial import Prune, Trained, Workbench, train_point
+
+log = logging.getLogger(__name__)
+
+MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
+    "name", "worker", "debug", "data.download", "data.timeout", "trainer.enable_progress_bar", "trainer.accelerator",
+}  # fmt: skip
+PATIENCE = 5.0  # seconds at most between two looks at points that others work on
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a worker hands back when nothing is left to do.
+
+    Args:
+        folder: of the sweep.
+        objective: the best value so far.
+        finalists: trained again; none where another worker does that, or none were asked for.
+    """
+
+    folder: Path
+    objective: float
+    finalists: list[Finalist]
+
+
+def sweep(cfg: DictConfig) -> Swept:
+    """Work on a sweep until no point is waiting or running anywhere, then conclude it if nobody else does.
+
+    Raises:
+        Mistake: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
+    """
+    worker = Worker(cfg)
+    try:
+        with Progress(worker.queue, worker.selection, worker.shows) as progress:
+            worker.work(progress)
+    finally:
+        entries = worker.queue.entries()
+        write_trials(worker.folder, entries, worker.queue.base)
+    best = worker.selection.ranked(entries)
+    if not best:
+        raise Mistake(f"no point of the sweep could be trained; {worker.folder / 'trials.csv'} has the reasons")
+    if failed := sum(entry.state == TrialState.FAIL for entry in entries):
+        log.warning("%d of %d points failed; trials.csv has the reasons", failed, len(entries))
+    assert best[0].value is not None
+    return Swept(worker.folder, best[0].value, worker.concluded(entries))
+
+
+class Worker:
+    """One process that works on a sweep.
+
+    Args:
+        cfg: as in conf/sweep.yaml.
+
+    Raises:
+        Mistake: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        values = config.plain(cfg)
+        self.settings, self.folder = values["grid"], Path(values["folder"]).absolute()
+        self.shows = str(values["worker"]) == "0" and values["trainer"].get("enable_progress_bar", True)
+        refuse_several_devices(values["trainer"])
+        self.cfg = base_of(cfg)
+        grid = grid_of(cfg)
+        grid.check(self.cfg)
+        self.selection = selection_of(self.settings)
+        rules = rules_of(self.settings, self.selection.direction)
+        self.plan = planned_by(self.settings, grid, self.selection.direction)
+        self.bench = Workbench()
+        self.data = self.bench.data_for(config.plain(self.cfg))
+        self.selection.check(self.data)
+        self.record = record.opened(self.folder, self.settings["storage"])
+        shared = shared_by_all(config.plain(self.cfg), self.settings)
+        self.queue = Queue(self.record, values["name"], shared, tracks_of(self.data), rules)
+        self.queue.refuse_changes(shared, list(grid.axes))
+        self.write_splits()
+        if fresh := self.queue.add(self.plan.first()):
+            log.info("%d points are queued in %s", fresh, self.folder)
+
+    def write_splits(self) -> None:
+        """Which tracks are where: the same for all points."""
+        write_csv(self.folder / "splits.csv", ("track", "subset"), sorted(self.data.subsets.items()))
+
+    def work(self, progress: Progress) -> None:
+        """Train what waits; then see what others are at, until nothing is left."""
+        propose = partial(self.plan.next, identity=self.queue.identity)
+        while True:
+            taken = self.queue.claim(self.settings["heads"], self.family, propose)
+            progress.show()
+            if taken:
+                self.train_alive(taken)
+                progress.show()
+            elif self.queue.running():
+                time.sleep(min(PATIENCE, self.queue.rules.lease / 4))
+            else:
+                return
+
+    def train_alive(self, entries: Sequence[Entry]) -> None:
+        """Train points with signs of life; what is interrupted waits for another worker at once."""
+        try:
+            with self.queue.alive(entries):
+                self.train(entries)
+        except BaseException:
+            self.queue.release(entries)
+            log.warning("interrupted; the same command goes on")
+            raise
+
+    def values_of(self, point: Point) -> dict[str, Any]:
+        """A point's whole configuration."""
+        return applied(self.cfg, point)
+
+    def family(self, point: Point) -> str | None:
+        """What points have in common that train in one pass."""
+        together = self.settings["heads"] > 1 and not self.settings["prune"]
+        return family_of(self.values_of(point)) if together else None
+
+    def train(self, entries: Sequence[Entry]) -> None:
+        """Train points together, or one; if those together fail, each for itself."""
+        if len(entries) > 1:
+            try:
+                trained = train_family([self.values_of(entry.point) for entry in entries], self.bench)
+            except Exception as error:
+                log.warning(
+                    "%d points could not be trained in one pass (%s); each is trained alone", len(entries), error
+                )
+            else:
+                for entry, result in zip(entries, trained, strict=True):
+                    self.finish(entry, result)
+                return
+        for entry in entries:
+            self.train_alone(entry)
+
+    def train_alone(self, entry: Entry) -> None:
+        """Train one point; whatever goes wrong is recorded with it, and does not stop the rest."""
+        try:
+            self.finish(entry, train_point(self.values_of(entry.point), self.bench, self.pruning(entry)))
+        except Exception as error:
+            again = self.queue.fail(entry, traceback.format_exc())
+            log.warning("trial %d failed (%s)%s", entry.trial, error, "; it is tried again" if again else "")
+
+    def pruning(self, entry: Entry) -> list[Callback]:
+        """What stops a point that is worse than others."""
+        if not self.settings["prune"]:
+            return []
+        return [Prune(self.selection.score, partial(self.queue.report, entry))]
+
+    def finish(self, entry: Entry, result: Trained) -> None:
+        """Record a trained point."""
+        known = {key: value for key, value in asdict(result).items() if key not in ("metrics", "pruned")}
+        value = result.metrics[self.selection.score]
+        attributes = {**result.metrics, **known, "seconds": round(result.seconds, 3)}
+        if not self.queue.complete(entry, finite(value), attributes, result.pruned):
+            log.warning("trial %d was taken back meanwhile: this worker gave no sign of life", entry.trial)
+
+    def concluded(self, entries: Sequence[Entry]) -> list[Finalist]:
+        """Train the best points again and write the report, if no other worker is at it."""
+        with self.record.lock(f"{self.queue.name}.conclusion", False) as ours:
+            if not ours:
+                log.info("another worker concludes the sweep")
+                return []
+            write_report(self.folder, entries, self.queue.base, self.selection, self.data)
+            return finals(self.folder, entries, self.cfg, self.selection, self.data)
+
+
+def refuse_several_devices(trainer: Mapping[str, Any]) -> None:
+    """A point trains on one device; several workers use several.
+
+    Raises:
+        Mistake: if the trainer asks for more.
+    """
+    if trainer.get("strategy") or trainer.get("devices", 1) != 1:
+        raise Mistake("a point of a sweep trains on one device; leave out trainer=ddp, and start several workers with "
+                      "-m hydra/launcher=joblib worker='range(4)'")  # fmt: skip
+
+
+def base_of(cfg: DictConfig) -> DictConfig:
+    """What train.py would get of a sweep's configuration."""
+    base = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("grid", "worker")])
+    OmegaConf.set_struct(base, True)
+    return base
+
+
+def rules_of(settings: Mapping[str, Any], direction: Direction) -> Rules:
+    """How points are handled, from configured values.
+
+    Raises:
+        Mistake: naming the key whose value cannot be.
+    """
+    if settings["heads"] < 1:
+        raise Mistake(f"grid.heads={settings['heads']} must be at least 1")
+    try:
+        return Rules(direction, settings["lease"], settings["retries"])
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+
+
+def planned_by(settings: Mapping[str, Any], grid: Any, direction: Direction) -> Plan:
+    """Which points are tried.
+
+    Raises:
+        Mistake: naming the key whose value cannot be.
+    """
+    if settings["prune"] and settings["sampler"] == "grid":
+        raise Mistake("grid.prune=true goes with grid.sampler=random or tpe; the exhaustive grid trains every point")
+    return planned(grid, settings["sampler"], settings["trials"], settings["seed"], direction)
+
+
+def shared_by_all(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What all points of a sweep share, flat."""
+    kept = {key: value for key, value in flat(values) if key not in MAY_DIFFER}
+    if "weights" in values["model"]:  # wherever they lie
+        kept["model.weights"] = Path(str(values["model"]["weights"])).name
+    return kept | {"grid.select_by": settings["select_by"]}
+
+
+def tracks_of(data: MusicData) -> dict[str, Any]:
+    """What tells the music and its split from any other: subsets, and how long each track is."""
+    what = [sorted(data.subsets.items()), data.first.names, data.first.offsets.tolist()]
+    digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
+    return {"counts": data.counts(), "sha256": digest}
+
+
+def finite(value: float) -> float:
+    """A value that can be recorded: a loss that is not a number is the worst."""
+    return math.inf if math.isnan(value) else value

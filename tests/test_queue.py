@@ -1,0 +1,218 @@
+"""Every point once, whoever is killed, fails, comes late or asks twice."""
+
+import multiprocessing
+import time
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from genre import record
+from genre.errors import Mistake
+from genre.grid import Grid
+from genre.queue import LOSSES, Queue, Rules
+
+BASE = {"model.filters": [8], "model.kernel_size": 3, "optimizer.lr": 0.001, "batch_size": 32}
+TRACKS = {"counts": {"train": 3, "val": 1, "test": 1}, "sha256": "0"}
+GRID = Grid({"model.filters": [[8], [16]], "model.kernel_size": [3, 5]})
+QUICK = Rules(lease=0.2)
+
+
+@pytest.fixture(params=["journal", "sqlite"])
+def join(request, tmp_path):
+    """Open the sweep as a worker of its own."""
+
+    def opened(base=BASE, tracks=TRACKS, rules=QUICK, axes=GRID.axes):
+        address = None if request.param == "journal" else f"sqlite:///{tmp_path / 'sweep.db'}"
+        queue = Queue(record.opened(tmp_path, address), "test", base, tracks, rules)
+        queue.refuse_changes(base, list(axes))
+        return queue
+
+    return opened
+
+
+def states(queue):
+    return [entry.state for entry in queue.entries()]
+
+
+def test_queueing_the_same_points_again_adds_nothing(join):
+    assert join().add(list(GRID.points())) == 4
+    assert join().add(list(GRID.points())) == 0
+    assert states(join()) == [TrialState.WAITING] * 4
+
+
+def add_all(folder, barrier):
+    queue = Queue(record.opened(folder, None), "test", BASE, TRACKS, QUICK)
+    barrier.wait()
+    queue.add(list(GRID.points()))
+
+
+def test_two_workers_that_queue_at_once_queue_every_point_once(tmp_path):
+    processes = multiprocessing.get_context("forkserver")
+    barrier = processes.Barrier(2)
+    both = [processes.Process(target=add_all, args=(tmp_path, barrier)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert len(Queue(record.opened(tmp_path, None), "test", BASE, TRACKS, QUICK).entries()) == 4
+
+
+def test_two_workers_never_have_the_same_point(join):
+    one, two = join(), join()
+    one.add(list(GRID.points()))
+    taken = [worker.claim()[0].trial for worker in (one, two, one, two)]
+    assert sorted(taken) == [0, 1, 2, 3]
+    assert one.claim() == [] and len(one.running()) == 4
+
+
+def test_a_complete_point_is_not_given_out_again(join):
+    queue = join()
+    queue.add(list(GRID.points()))
+    (entry,) = queue.claim()
+    assert queue.complete(entry, 0.5, {"seconds": 1.0})
+    again = join()
+    assert again.add(list(GRID.points())) == 0
+    assert [e.trial for e in again.claim(9, lambda point: "all")] == [1, 2, 3]
+    assert again.entries()[0].value == 0.5 and again.entries()[0].attributes["seconds"] == 1.0
+
+
+def test_a_point_of_a_lost_worker_is_taken_back_and_one_of_a_living_worker_is_not(join):
+    lost, living, other = join(), join(), join()
+    lost.add(list(GRID.points())[:2])
+    (gone,) = lost.claim()
+    (kept,) = living.claim()
+    with living.alive([kept]):
+        assert other.claim() == []
+        time.sleep(0.5)
+        assert [entry.trial for entry in other.claim()] == [gone.trial]
+        assert living.owns(kept)
+
+
+def test_an_interrupted_worker_gives_its_point_back_at_once(join):
+    interrupted = join()
+    interrupted.add(list(GRID.points())[:1])
+    (entry,) = interrupted.claim()
+    interrupted.release([entry])
+    (taken,) = join().claim()
+    interrupted.release([entry])
+    assert taken.trial == entry.trial and len(join().running()) == 1
+
+
+def test_a_worker_that_comes_back_late_may_not_finish_what_was_taken_back(join):
+    late, other = join(), join()
+    late.add(list(GRID.points())[:1])
+    (entry,) = late.claim()
+    other.claim()
+    time.sleep(0.3)
+    (taken,) = other.claim()
+    assert not late.complete(entry, 0.1, {})
+    assert other.complete(taken, 0.9, {})
+    assert not late.complete(entry, 0.1, {}) and not late.fail(entry, "late")
+    assert [e.value for e in join().entries()] == [0.9]
+
+
+def test_a_point_that_loses_every_worker_is_given_up(join):
+    queue = join()
+    queue.add(list(GRID.points())[:1])
+    for _ in range(LOSSES):
+        assert join().claim()
+        queue.claim(0)
+        time.sleep(0.3)
+        queue.claim(0)
+    assert states(queue) == [TrialState.FAIL]
+    assert "lost 5 times" in queue.entries()[0].attributes["traceback"]
+
+
+def test_a_failing_point_is_tried_again_as_often_as_configured_and_keeps_its_traceback(join):
+    queue = join(rules=Rules(retries=1))
+    queue.add(list(GRID.points())[:1])
+    assert queue.fail(queue.claim()[0], "Traceback: first")
+    assert not queue.fail(queue.claim()[0], "Traceback: second")
+    (entry,) = queue.entries()
+    assert (entry.state, entry.attributes["traceback"]) == (TrialState.FAIL, "Traceback: second")
+    assert queue.claim() == [] and queue.add(list(GRID.points())[:1]) == 0
+
+
+def test_raising_the_retries_queues_what_failed_again(join):
+    queue = join(rules=Rules(retries=0))
+    queue.add(list(GRID.points())[:1])
+    assert not queue.fail(queue.claim()[0], "Traceback")
+    patient = join(rules=Rules(retries=1))
+    assert patient.add(list(GRID.points())[:1]) == 1
+    assert patient.complete(patient.claim()[0], 1.0, {})
+    assert states(patient) == [TrialState.COMPLETE]
+
+
+def test_a_changed_grid_extends_the_sweep(join):
+    queue = join()
+    queue.add(list(GRID.points()))
+    wider = Grid({"model.filters": [[8], [16], [32]], "model.kernel_size": [3, 5, 7], "optimizer.lr": [0.001, 0.01]})
+    assert join(axes=wider.axes).add(list(wider.points())) == 18 - 4
+    assert len(queue.entries()) == 18
+
+
+def test_an_axis_of_numbers_may_get_other_values(join):
+    join().add([{"batch_size": 16}, {"batch_size": 32}])
+    mixed = join()
+    assert mixed.add([{"batch_size": None}, {"batch_size": "all"}]) == 2
+    assert mixed.add([{"batch_size": [1]}]) == 1
+    assert len(mixed.claim(9, lambda point: "all")) == 5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("batch_size", 16, "begun with batch_size=32, not 16; leave batch_size as it was"),
+        ("trainer.max_epochs", 3, "begun with trainer.max_epochs=null, not 3"),
+    ],
+)
+def test_a_changed_base_configuration_is_refused_by_name(join, key, value, message):
+    join().add(list(GRID.points()))
+    with pytest.raises(Mistake, match=message):
+        join(base=BASE | {key: value})
+    join(base=BASE | {"model.kernel_size": 9})  # an axis has no value of its own
+
+
+def test_other_tracks_are_refused_with_what_differs(join):
+    join()
+    with pytest.raises(Mistake, match=r"tracks \(train 3, val 1, test 1\), not \(train 2, val 2, test 1\)"):
+        join(tracks={"counts": {"train": 2, "val": 2, "test": 1}, "sha256": "1"})
+    with pytest.raises(Mistake, match="of the same number, which are others now"):
+        join(tracks=TRACKS | {"sha256": "2"})
+
+
+def test_points_of_a_family_are_claimed_together(join):
+    queue = join()
+    queue.add(list(GRID.points()))
+    taken = queue.claim(3, lambda point: str(point["model.kernel_size"]))
+    assert [entry.point["model.kernel_size"] for entry in taken] == [3, 3]
+
+
+def test_optuna_reads_the_study_with_its_parameters_by_their_keys(join, tmp_path):
+    queue = join()
+    queue.add(list(GRID.points()))
+    queue.complete(queue.claim()[0], 0.5, {})
+    study = optuna.load_study(study_name="test", storage=queue.storage)
+    assert study.best_trial.params == {"model.filters": "[8]", "model.kernel_size": 3.0}
+
+
+@pytest.mark.parametrize("rules", [{"lease": 0}, {"retries": -1}])
+def test_rules_that_cannot_be_are_named(rules):
+    with pytest.raises(ValueError, match=f"grid.{next(iter(rules))}="):
+        Rules(**rules)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nonsense", "grid.storage=nonsense cannot be used"),
+        ("oracle://user:secret@host/name", r"grid.storage"),
+        ("postgresql://user:secret@localhost:1/name", r"user:\*\*\*@localhost:1/name cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_mistake_without_its_password(tmp_path, address, message):
+    pytest.importorskip("psycopg2")
+    with pytest.raises(Mistake, match=message) as caught:
+        record.opened(tmp_path, address)
+    assert "secret" not in str(caught.value)
