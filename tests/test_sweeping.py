@@ -137,9 +137,19 @@ def journal(folder):
     return optuna.storages.JournalStorage(backend)
 
 
-def test_where_every_point_fails_the_reasons_are_pointed_to(swept):
+def test_where_every_point_fails_the_reasons_are_pointed_to(swept, monkeypatch):
+    def fail(values):
+        raise RuntimeError("out of luck")
+
+    counted(monkeypatch, fail)
     with pytest.raises(Mistake, match=r"no point of the sweep could be trained; .*trials.csv has the reasons"):
-        swept("grid.retries=0", axes=AXES.replace("[3,5]", "[2,4]"))
+        swept("grid.retries=0")
+
+
+def test_a_value_that_no_network_can_have_is_refused_before_anything_is_tried(swept, tmp_path):
+    with pytest.raises(Mistake, match="model.kernel_size=2 must be odd"):
+        swept(axes=AXES.replace("[3,5]", "[2,4]"))
+    assert not (tmp_path / "sweep" / "journal.log").exists()
 
 
 def test_optuna_opens_the_study(swept):
