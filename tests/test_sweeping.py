@@ -147,7 +147,7 @@ def test_where_every_point_fails_the_reasons_are_pointed_to(swept, monkeypatch):
 
 
 def test_a_value_that_no_network_can_have_is_refused_before_anything_is_tried(swept, tmp_path):
-    with pytest.raises(Mistake, match="model.kernel_size=2 must be odd"):
+    with pytest.raises(Mistake, match=r"model\.kernel_size=2 must be odd"):
         swept(axes=AXES.replace("[3,5]", "[2,4]"))
     assert not (tmp_path / "sweep" / "journal.log").exists()
 
