@@ -15,7 +15,7 @@ import torch
 
 import genre
 from benchmarks.timing import Measurement
-from genre import config
+from genre import config, datamodule
 from genre.datamodule import MusicData
 from genre.figures import save
 from genre.files import write_csv
@@ -49,6 +49,7 @@ def measured(size: int) -> dict[str, float]:
         overrides = ["data=csv", f"data.path={table}", f"data.cache={folder}/cache", f"folder={folder}/run", "name=x"]
         values = config.plain(genre.compose(*overrides, "view=segments", "data.keep=false"))
         sparse_store(values, size)
+        datamodule.COMPARED = 0  # small collections are compared track by track, which is not what is asked here
         begin = time.perf_counter()
         data = config.data_of(values, torch.device("cpu"))
         data.prepare_data()
@@ -108,8 +109,9 @@ def draw(rows: list[dict[str, float]]) -> None:
         "memory_mb": ("memory, MB (without the map)", 1.0),
     }
     for axis, (name, (label, unit)) in zip(axes, shown.items(), strict=True):
-        axis.semilogx(sizes, [row[name] * unit for row in rows], "o-", color="#0072b2")
-        axis.set(xlabel="tracks of 30 s", ylabel=label, ylim=(0, None))
+        values = [row[name] * unit for row in rows]
+        axis.semilogx(sizes, values, "o-", color="#0072b2")
+        axis.set(xlabel="tracks of 30 s", ylabel=label, ylim=(0, 1.1 * max(values)))
         axis.grid(alpha=0.3)
     save(figure, OUT / "large_catalogue.png")
 
