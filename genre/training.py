@@ -69,9 +69,9 @@ def train(cfg: DictConfig) -> Result:
     last, step = runs.last_checkpoint(folder)
     device = config.device_of(values["trainer"])
     values["trainer"]["precision"] = precision_of(values["trainer"], device)
-    runs.begin(folder, values)
     seed_everything(values["seed"], verbose=False)
     data = config.data_of(values, device)
+    runs.begin(folder, values)  # only now: a mistake in the data leaves no run behind
     data.backbone = network = config.network_of(values, len(data.genres))
     if values["init_from"] and not last:
         start_from(values["init_from"], network, data.genres)

@@ -145,6 +145,12 @@ def test_other_music_is_refused(configured, run, music, tmp_path):
         genre.train(genre.compose(f"resume={copied}", f"data.root={tmp_path / 'other'}"))
 
 
+def test_a_mistake_in_the_data_leaves_no_run_behind(configured, tmp_path):
+    with pytest.raises(Mistake, match="is not a folder"):
+        genre.train(configured(f"data.root={tmp_path / 'nowhere'}"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(Mistake, match=r"is not a run: .*hparams.yaml is missing; give the folder"):
         genre.compose(f"resume={tmp_path}")
