@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.timing import Measurement
 from genre.config import compose
-from genre.grid import canonical, grid_of
+from genre.sweeping.grid import canonical, grid_of
 
 MEASURED = 4  # points of train.py that are timed, spread over the grid; multiplied for all 24
 MUSIC = ("data=synthetic", "data.tracks=10", "data.seconds=30", "trainer.max_epochs=2")

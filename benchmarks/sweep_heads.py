@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.timing import Measurement
 from genre.config import compose
-from genre.grid import applied, grid_of
-from genre.heads import train_family
-from genre.trial import Workbench, train_point
+from genre.sweeping.grid import applied, grid_of
+from genre.sweeping.heads import train_family
+from genre.sweeping.trial import Workbench, train_point
 
 HEADS = 24
 MEASURED = 4  # heads that are trained alone, spread over the grid; multiplied for all

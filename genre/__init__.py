@@ -16,7 +16,7 @@ _HOMES = {
     "explore": "exploration.analysis",
     "load": "prediction",
     "predict": "prediction",
-    "sweep": "sweeping",
+    "sweep": "sweeping.worker",
     "train": "training",
     "Mistake": "errors",
 }

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 import genre
 from genre.errors import Mistake
-from genre.grid import Grid, applied, canonical, grid_of, identity
 from genre.runs import flat
+from genre.sweeping.grid import Grid, applied, canonical, grid_of, identity
 
 CONF = Path(__file__).parents[1] / "conf"
 GRIDS = sorted({path.stem for path in (CONF / "grid").glob("*.yaml")} - {"custom"})

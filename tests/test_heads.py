@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from genre import config
-from genre.grid import applied
-from genre.heads import family_of, train_family
-from genre.trial import Workbench, train_point
+from genre.sweeping.grid import applied
+from genre.sweeping.heads import family_of, train_family
+from genre.sweeping.trial import Workbench, train_point
 
 DIFFERENT = [
     {},

@@ -7,10 +7,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from genre import record
 from genre.errors import Mistake
-from genre.grid import Grid
-from genre.queue import LOSSES, Queue, Rules
+from genre.sweeping import record
+from genre.sweeping.grid import Grid
+from genre.sweeping.queue import LOSSES, Queue, Rules
 
 BASE = {"model.filters": [8], "model.kernel_size": 3, "optimizer.lr": 0.001, "batch_size": 32}
 TRACKS = {"counts": {"train": 3, "val": 1, "test": 1}, "sha256": "0"}

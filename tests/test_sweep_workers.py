@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from genre import record
+from genre.sweeping import record
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]

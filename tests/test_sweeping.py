@@ -10,10 +10,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import genre
-from genre import sweeping, trial
 from genre.errors import Mistake
-from genre.finalists import Selection
-from genre.sweep_figures import expected_best
+from genre.sweeping import trial, worker
+from genre.sweeping.drawing import expected_best
+from genre.sweeping.finalists import Selection
 
 AXES = "+grid.axes={model.filters:[[2,2,4],[4,4,8]],model.kernel_size:[3,5],optimizer.lr:[1e-3],model.dropout:[0.25]}"
 
@@ -68,7 +68,7 @@ def counted(monkeypatch, change=lambda values: None):
         done.append(values["model"])
         return usual(values, *given)
 
-    monkeypatch.setattr(sweeping, "train_point", train)
+    monkeypatch.setattr(worker, "train_point", train)
     return done
 
 
@@ -219,7 +219,7 @@ def test_finalists_are_not_trained_twice_and_interrupted_ones_go_on(swept, monke
     (run / "metrics.json").unlink()
     resumed = []
     usual = genre.training.train
-    monkeypatch.setattr("genre.finalists.train", lambda cfg: (resumed.append(cfg.resume), usual(cfg))[1])
+    monkeypatch.setattr("genre.sweeping.finalists.train", lambda cfg: (resumed.append(cfg.resume), usual(cfg))[1])
     again = swept("grid.seeds=[0,1]")
     assert resumed == [str(run)]
     assert again.finalists[0].metrics[1]["val/loss"] == first.finalists[0].metrics[1]["val/loss"]
@@ -275,13 +275,13 @@ def test_a_split_without_validation_is_refused(swept, music, tmp_path):
 
 def test_heads_of_a_frozen_backbone_train_in_one_pass(swept, monkeypatch):
     passes = []
-    usual = sweeping.train_family
-    monkeypatch.setattr(sweeping, "train_family", lambda some, bench: (passes.append(len(some)), usual(some, bench))[1])
+    usual = worker.train_family
+    monkeypatch.setattr(worker, "train_family", lambda some, bench: (passes.append(len(some)), usual(some, bench))[1])
     result = swept(*VGG16, axes=HEADS)
     assert passes == [4] and {row["state"] for row in trials(result.folder)} == {"complete"}
 
 
 def test_heads_that_fail_together_are_trained_alone(swept, monkeypatch):
-    monkeypatch.setattr(sweeping, "train_family", lambda values, bench: 1 / 0)
+    monkeypatch.setattr(worker, "train_family", lambda values, bench: 1 / 0)
     result = swept(*VGG16, axes=HEADS)
     assert {row["state"] for row in trials(result.folder)} == {"complete"}

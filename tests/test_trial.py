@@ -3,10 +3,11 @@
 import pytest
 
 import genre
-from genre import config, trial
+from genre import config
 from genre.errors import Mistake
-from genre.grid import applied
-from genre.trial import Prune, Workbench, train_point, trained_from
+from genre.sweeping import trial
+from genre.sweeping.grid import applied
+from genre.sweeping.trial import Prune, Workbench, train_point, trained_from
 
 
 @pytest.mark.parametrize("overrides", [(), ("augment=none", "trainer.patience=1"), ("task=multilabel", "seed=4")])

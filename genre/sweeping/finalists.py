@@ -17,12 +17,12 @@ from optuna.trial import TrialState
 from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv, write_text
-from genre.grid import Point, applied, text
 from genre.paths import RECORD
-from genre.queue import Direction, Entry
 from genre.runs import escaped
+from genre.sweeping.grid import Point, applied, text
+from genre.sweeping.queue import Direction, Entry
+from genre.sweeping.trial import SCORES
 from genre.training import train
-from genre.trial import SCORES
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from genre.errors import Mistake
-from genre.grid import Grid, Point, text
-from genre.queue import Direction, Entry
+from genre.sweeping.grid import Grid, Point, text
+from genre.sweeping.queue import Direction, Entry
 
 SAMPLERS = ("grid", "random", "tpe")
 FIRST = 10  # random points before TPE proposes

@@ -12,13 +12,14 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 from torch.utils.tensorboard import SummaryWriter
 
-from genre import figures, sweep_figures
+from genre import figures
 from genre.datamodule import MusicData
 from genre.files import write_csv
-from genre.finalists import Selection, number
-from genre.grid import Grid, text, value_at
-from genre.proposal import shadow
-from genre.queue import Entry
+from genre.sweeping import drawing
+from genre.sweeping.finalists import Selection, number
+from genre.sweeping.grid import Grid, text, value_at
+from genre.sweeping.proposal import shadow
+from genre.sweeping.queue import Entry
 
 STATES = {
     TrialState.WAITING: "waiting",
@@ -81,18 +82,18 @@ def draw(
     score, largest = selection.score, selection.direction == "maximize"
     varied = {key: order for key in points[0] if len(order := labels([point[key] for point in points])) > 1}
     shown = {
-        "random": sweep_figures.random_search(np.sort(values if largest else -values), score, title, largest),
-        "cost": sweep_figures.costs(
+        "random": drawing.random_search(np.sort(values if largest else -values), score, title, largest),
+        "cost": drawing.costs(
             {name: np.array([entry.attributes[name] for entry in done], float) for name in ("parameters", "seconds")},
             values, score, title,
         ),
     }  # fmt: skip
     if varied:
         places = {key: np.array([order.index(text(p[key])) for p in points]) for key, order in varied.items()}
-        shown["marginal"] = sweep_figures.marginals(varied, places, values, score, title)
-        shown["parallel"] = sweep_figures.parallel(varied, places, values, score, title, largest)
+        shown["marginal"] = drawing.marginals(varied, places, values, score, title)
+        shown["parallel"] = drawing.parallel(varied, places, values, score, title, largest)
     if varied and len(set(values.tolist())) > 1:
-        shown["importance"] = sweep_figures.importance(importances(varied, points, done, selection), title)
+        shown["importance"] = drawing.importance(importances(varied, points, done, selection), title)
     for name, figure in shown.items():
         figures.save(figure, folder / f"{name}.png")
 

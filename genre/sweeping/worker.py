@@ -16,20 +16,21 @@ from lightning import Callback
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from genre import config, record
+from genre import config
 from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv
-from genre.finalists import Finalist, finals, selection_of
-from genre.grid import Point, applied, grid_of
-from genre.heads import family_of, train_family
 from genre.paths import PATH_KEYS
-from genre.proposal import Plan, planned
-from genre.queue import Direction, Entry, Queue, Rules
 from genre.runs import flat
-from genre.sweep_progress import Progress
-from genre.sweep_report import write_report, write_trials
-from genre.trial import Prune, Trained, Workbench, train_point
+from genre.sweeping.finalists import Finalist, finals, selection_of
+from genre.sweeping.grid import Point, applied, grid_of
+from genre.sweeping.heads import family_of, train_family
+from genre.sweeping.progress import Progress
+from genre.sweeping.proposal import Plan, planned
+from genre.sweeping.queue import Direction, Entry, Queue, Rules
+from genre.sweeping.record import opened
+from genre.sweeping.report import write_report, write_trials
+from genre.sweeping.trial import Prune, Trained, Workbench, train_point
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Worker:
         self.bench = Workbench()
         self.data = self.bench.data_for(config.plain(self.cfg))
         self.selection.check(self.data)
-        self.record = record.opened(self.folder, self.settings["storage"])
+        self.record = opened(self.folder, self.settings["storage"])
         shared = shared_by_all(config.plain(self.cfg), self.settings)
         self.queue = Queue(self.record, values["name"], shared, tracks_of(self.data), rules)
         self.queue.refuse_changes(shared, list(grid.axes))

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from genre.finalists import Selection
-from genre.grid import text
-from genre.queue import Entry, Queue
+from genre.sweeping.finalists import Selection
+from genre.sweeping.grid import text
+from genre.sweeping.queue import Entry, Queue
 
 
 class Progress:

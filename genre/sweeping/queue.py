@@ -20,8 +20,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from genre.errors import Mistake
-from genre.grid import Point, canonical, identity, text
-from genre.record import Record
+from genre.sweeping.grid import Point, canonical, identity, text
+from genre.sweeping.record import Record
 
 log = logging.getLogger(__name__)
 

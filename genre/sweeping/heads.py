@@ -25,8 +25,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from genre.classifier import dropout_seed, outcome
 from genre.datamodule import MusicData
 from genre.runs import flat
+from genre.sweeping.trial import Row, Trained, Workbench, network_for, settled, trained_from
 from genre.training import monitored, partial_of
-from genre.trial import Row, Trained, Workbench, network_for, settled, trained_from
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "model.dense_units", "model.dropout", "seed"})
 KNOWN = frozenset(  # what the group trainer may hold; anything else is left to Lightning

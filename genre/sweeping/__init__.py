@@ -1,0 +1,1 @@
+"""Every combination of a grid once, whoever is interrupted: `sweep.py`."""
