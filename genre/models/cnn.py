@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from genre.models.dropout import Dropout
+
 
 class CNN(nn.Module):
     """Three convolutions, each followed by max-pooling, ReLU and dropout; a dense layer; logits.
@@ -67,5 +69,5 @@ def initialize(layer: nn.Module) -> None:
 def convolution(inputs: int, outputs: int, kernel_size: int, dropout: float) -> nn.Sequential:
     """One stage: height and width halve."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.MaxPool2d(2), nn.ReLU(), nn.Dropout(dropout)
+        nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.MaxPool2d(2), nn.ReLU(), Dropout(dropout)
     )

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from genre.models.dropout import Dropout
+
 HEADS = 2  # of self-attention; divides the width, which is twice the units
 
 
@@ -123,7 +125,7 @@ def convolution(inputs: int, outputs: int, time: int, kernel_size: int, dropout:
     """One stage: height shrinks to a quarter, width by ``time``; pooled first, as the rest then costs less."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding="same", bias=False), nn.MaxPool2d((4, time)),
-        nn.BatchNorm2d(outputs), nn.ReLU(), nn.Dropout(dropout),
+        nn.BatchNorm2d(outputs), nn.ReLU(), Dropout(dropout),
     )  # fmt: skip
 
 

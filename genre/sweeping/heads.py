@@ -116,7 +116,9 @@ def one_optimizer(optimizers: Sequence[Optimizer]) -> Optimizer:
 
     One call instead of many: PyTorch looks for a GPU at each, which takes longer than a small head's step.
     """
-    return type(optimizers[0])([group for optimizer in optimizers for group in optimizer.param_groups])
+    kind: Any = type(optimizers[0])
+    whole: Optimizer = kind([group for optimizer in optimizers for group in optimizer.param_groups])
+    return whole
 
 
 class Pack:
