@@ -29,6 +29,7 @@ from genre.views import View
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+CONF = Path(__file__).parents[1] / "conf"
 SETTINGS_OF_DATA = ("kind", "cache", "keep")  # the rest of the group data belongs to its reader
 
 
@@ -176,7 +177,7 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
     Example:
         >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
     """
-    place = Path(__file__).parents[1] / "conf"
+    place = CONF
     for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
         place, config_name = folder_to_resume(run), Path(RECORD).stem
     with hydra.initialize_config_dir(str(place), version_base="1.3"):

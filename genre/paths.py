@@ -6,7 +6,7 @@ from genre.errors import Mistake
 
 PATH_KEYS = frozenset(
     "data.root data.path data.catalogue data.cache split.hold_out run runs resume init_from model.weights input "
-    "output features folder".split()
+    "output features folder grid.storage".split()
 )
 RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning's name for it
 

@@ -219,6 +219,7 @@ def quiet_lightning() -> None:
     """Only warnings: what Lightning says of devices at every start is in the run's own record."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode.*")  # a frozen backbone is meant to be
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # for one device it is not needed
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,35 +3,47 @@
 import csv
 import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
+import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import genre
+from genre import config
 from genre.errors import Mistake
 from genre.sweeping import trial, worker
 from genre.sweeping.drawing import expected_best
 from genre.sweeping.finalists import Selection
+from genre.sweeping.trial import Trained
+from genre.sweeping.worker import devices_of
 
 AXES = "+grid.axes={model.filters:[[2,2,4],[4,4,8]],model.kernel_size:[3,5],optimizer.lr:[1e-3],model.dropout:[0.25]}"
 
 
 @pytest.fixture
-def swept(music, cache, tmp_path):
-    """Sweep over the small music, four points of one epoch; returns what the worker hands back."""
+def composed(music, cache, tmp_path):
+    """The configuration of a sweep over the small music, four points of one epoch."""
 
-    def run(*overrides, axes=AXES):
-        cfg = genre.compose(
+    def compose(*overrides, axes=AXES):
+        return genre.compose(
             "grid=custom", axes, "data=folder", f"data.root={music}", f"data.cache={cache}", "view.seconds=4",
             f"folder={tmp_path / 'sweep'}", "name=test", "trainer.max_epochs=1", "trainer.precision=32-true",
             "trainer.enable_progress_bar=false", "model.dense_units=8", "grid.lease=0.4",
             "grid.finalists=1", "grid.seeds=[]", *overrides, config_name="sweep",
         )  # fmt: skip
-        return genre.sweep(cfg)
 
-    return run
+    return compose
+
+
+@pytest.fixture
+def swept(composed):
+    """Sweep; returns what the worker hands back."""
+    return lambda *overrides, **axes: genre.sweep(composed(*overrides, **axes))
 
 
 VGG16 = ("model=vgg16", "model.weights=random", "augment=none")
@@ -77,6 +89,38 @@ def test_the_same_command_again_trains_nothing(swept, monkeypatch):
     done = counted(monkeypatch)
     again = swept()
     assert done == [] and again.objective == first.objective
+
+
+def test_the_table_is_there_while_the_sweep_goes_on(swept, monkeypatch, tmp_path):
+    seen = []
+    counted(monkeypatch, lambda values: seen.append((tmp_path / "sweep" / "trials.csv").exists()))
+    swept()
+    assert seen == [False, True, True, True]
+
+
+@pytest.mark.parametrize(("worker", "gpus", "device"), [(0, 0, 1), (5, 1, 1), (0, 4, [0]), (5, 4, [1]), (7, 4, [3])])
+def test_the_workers_of_a_machine_take_its_gpus_in_turn(monkeypatch, worker, gpus, device):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    trainer = {"accelerator": "auto", "devices": 1}
+    chosen = devices_of(trainer, worker)
+    assert chosen == device
+    placed = config.device_of({**trainer, "devices": chosen})
+    assert placed == (torch.device("cuda", device[0] if gpus > 1 else 0) if gpus else torch.device("cpu"))
+
+
+def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
+    seen = []
+    monkeypatch.setattr(worker, "devices_of", lambda trainer, number: [3])
+    metrics = {f"{subset}/{name}": 0.5 for subset in ("train", "val") for name in ("loss", "accuracy")}
+
+    def train(values, *given):
+        seen.append(values["trainer"]["devices"])
+        return Trained(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
+
+    monkeypatch.setattr(worker, "train_point", train)
+    swept()
+    assert seen == [[3]] * 4
 
 
 def test_an_interrupted_sweep_goes_on(swept, monkeypatch, tmp_path):
@@ -187,6 +231,9 @@ def test_points_that_are_worse_than_others_are_stopped_where_asked_for(swept):
         ("grid.heads=0", "grid.heads=0"),
         ("trainer=ddp", "trains on one device; leave out trainer=ddp"),
         ("grid.finalists=-1", "grid.finalists=-1"),
+        ("grid.experiment=../mine", "grid.experiment=../mine is no name such as document/tuned"),
+        ("worker=mine", "worker=mine must be a number from 0 up"),
+        ("+grid.axes.trainer.devices=[1,2]", "trainer.devices cannot differ between points"),
         ("+grid.axes.data.root=[a]", "data.root cannot differ between points"),
     ],
 )
@@ -225,11 +272,32 @@ def test_finalists_are_not_trained_twice_and_interrupted_ones_go_on(swept, monke
     assert again.finalists[0].metrics[1]["val/loss"] == first.finalists[0].metrics[1]["val/loss"]
 
 
-def test_the_winner_is_an_experiment_of_train(swept):
-    result = swept("grid.seeds=[0]")
-    text = (result.folder / "tuned.yaml").read_text()
-    assert text.startswith("# @package _global_\n# The best of 4 points")
-    assert "name: document-tuned" in text and "kernel_size" in text
+def test_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
+    result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
+    winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
+    for key, value in result.finalists[0].entry.point.items():
+        assert OmegaConf.select(winner, key) == value
+    assert winner.name == "document-tuned"
+    written = (config.CONF / "experiment" / "document" / "tuned.yaml").read_text()
+    assert "of 4 points the best val/accuracy" in written and "split=random with split.seed=0" in written
+    assert written == (result.folder / "tuned.yaml").read_text()
+
+
+def test_without_a_name_the_winner_stays_in_the_sweeps_folder(swept, monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
+    before = sorted((config.CONF / "experiment").rglob("*.yaml"))
+    text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
+    assert "once this file is conf/experiment/sweep/tuned.yaml" in text
+    assert sorted((config.CONF / "experiment").rglob("*.yaml")) == before
+
+
+def test_an_experiment_that_cannot_be_written_costs_a_warning(composed, monkeypatch, tmp_path, caplog):
+    cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned")
+    (tmp_path / "experiment").touch()
+    monkeypatch.setattr(config, "CONF", tmp_path)
+    result = genre.sweep(cfg)
+    assert "tuned.yaml could not be written" in caplog.text and (result.folder / "tuned.yaml").exists()
 
 
 def test_the_report_has_figures_and_hparams(swept):

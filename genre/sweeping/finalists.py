@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
+from genre import config
 from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv, write_text
@@ -37,6 +39,7 @@ class Selection:
         score: what points are selected by, of SCORES.
         finalists: how many of the best are trained again.
         seeds: under which.
+        experiment: of train.py that the winner becomes, such as 'document/tuned'; None for none.
 
     Raises:
         ValueError: naming the key whose value cannot be.
@@ -45,12 +48,15 @@ class Selection:
     score: str
     finalists: int
     seeds: tuple[int, ...]
+    experiment: str | None = None
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ValueError(f"grid.select_by={self.score} is not one of {', '.join(SCORES)}")
         if self.finalists < 0:
             raise ValueError(f"grid.finalists={self.finalists} must be 0 or more")
+        if self.experiment is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.experiment):
+            raise ValueError(f"grid.experiment={self.experiment} is no name such as document/tuned")
 
     @property
     def direction(self) -> Direction:
@@ -90,7 +96,7 @@ def selection_of(settings: Mapping[str, Any]) -> Selection:
         Mistake: naming the key whose value cannot be.
     """
     try:
-        return Selection(settings["select_by"], settings["finalists"], tuple(settings["seeds"]))
+        return Selection(settings["select_by"], settings["finalists"], tuple(settings["seeds"]), settings["experiment"])
     except ValueError as error:
         raise Mistake(str(error)) from None
 
@@ -129,7 +135,7 @@ class Finalist:
 def finals(
     folder: Path, entries: Sequence[Entry], cfg: DictConfig, selection: Selection, data: MusicData
 ) -> list[Finalist]:
-    """Train the best points under every seed, into run folders; write finalists.csv and tuned.yaml.
+    """Train the best points under every seed, into run folders; write finalists.csv and the winner's experiment.
 
     Runs that are finished are not repeated, interrupted ones go on.
 
@@ -146,7 +152,7 @@ def finals(
     finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
     if finalists:
         write_finalists(folder, finalists, entries, selection, len(data.members("val")))
-        write_text(folder / "tuned.yaml", tuned(folder, finalists[0], len(entries)))
+        write_experiment(folder, tuned(folder, finalists[0], len(entries), selection, cfg, data), selection.experiment)
         log.info("the winner is trial %d: %s", finalists[0].entry.trial, finalists[0].runs[selection.seeds[0]])
     return finalists
 
@@ -206,15 +212,31 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def tuned(folder: Path, winner: Finalist, points: int) -> str:
-    """The winner's values as an experiment of train.py."""
-    score = winner.score
+def write_experiment(folder: Path, content: str, experiment: str | None) -> None:
+    """Write the winner as an experiment of train.py: into the sweep's folder, and into conf/experiment if named."""
+    write_text(folder / "tuned.yaml", content)
+    if experiment is None:
+        return
+    path = config.CONF / "experiment" / f"{experiment}.yaml"
+    try:
+        write_text(path, content)
+    except OSError as error:
+        log.warning("%s could not be written (%s); %s holds the same", path, error.strerror, folder / "tuned.yaml")
+    else:
+        log.info("python train.py experiment=%s now trains the winner", experiment)
+
+
+def tuned(folder: Path, winner: Finalist, points: int, selection: Selection, cfg: DictConfig, data: MusicData) -> str:
+    """The winner's values as an experiment of train.py, and where they are from."""
+    mean, name = winner.mean(selection.score), selection.experiment or f"{folder.name}/tuned"
+    tracks = ", ".join(f"{count} {subset}" for subset, count in data.counts().items())
     lines = [
         "# @package _global_",
-        f"# The best of {points} points of the sweep {folder.name}: {score} {number(winner.mean(score))}, mean of "
-        f"{len(winner.runs)} seeds.",
-        "# To use it, copy this file to conf/experiment/document/tuned.yaml, then:",
-        "#   python train.py experiment=document/tuned",
+        f"# The winner of the sweep {folder.name}: of {points} points the best {selection.score} (mean of "
+        f"{len(winner.runs)} seeds: {number(mean)}),",
+        f"# data={cfg.data.kind}, split={cfg.split.kind} with split.seed={cfg.split.seed} ({tracks}).",
+        f"#   python train.py experiment={name}"
+        + ("" if selection.experiment else f"  # once this file is conf/experiment/{name}.yaml"),
     ]
     if HydraConfig.initialized():
         choices = HydraConfig.get().runtime.choices
@@ -224,5 +246,5 @@ def tuned(folder: Path, winner: Finalist, points: int) -> str:
         OmegaConf.update(nested, key, value)
     values = OmegaConf.to_container(nested) if winner.entry.point else {}
     assert isinstance(values, dict)
-    body = yaml.safe_dump({**values, "name": "document-tuned"}, sort_keys=False, default_flow_style=None)
-    return "\n".join(lines) + "\n" + body
+    values["name"] = name.replace("/", "-")
+    return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, default_flow_style=None)

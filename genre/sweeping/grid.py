@@ -15,7 +15,10 @@ from genre.runs import flat
 
 Point = dict[str, Any]  # configuration key -> value
 FIXED = ("split", "data", "grid", "hydra")  # groups that all points share: they are compared on the same tracks
-FIXED_KEYS = ("trainer.limit_tracks", "trainer.monitor", "folder", "name", "worker", "resume", "debug")
+FIXED_KEYS = (
+    "trainer.limit_tracks", "trainer.monitor", "trainer.devices", "trainer.strategy", "folder", "name", "worker",
+    "resume", "debug",
+)  # fmt: skip
 
 
 class Grid:

@@ -41,7 +41,7 @@ def family_of(values: Mapping[str, Any]) -> str | None:
     plateau = schedule is None or issubclass(get_class(schedule["_target_"]), ReduceLROnPlateau)
     if not (frozen and values["data"]["keep"] and plateau and set(trainer) <= KNOWN) or values["init_from"]:
         return None
-    if trainer["precision"] == "16-mixed" or trainer.get("devices", 1) != 1:
+    if trainer["precision"] == "16-mixed":
         return None
     return json.dumps({key: value for key, value in flat(values) if key not in HEAD_KEYS}, sort_keys=True)
 

@@ -1,6 +1,9 @@
 """How far a sweep is: points done, the best so far, and when it will end."""
 
+import logging
+import math
 import statistics
+import time
 from types import TracebackType
 
 from optuna.trial import TrialState
@@ -12,9 +15,13 @@ from genre.sweeping.finalists import Selection
 from genre.sweeping.grid import text
 from genre.sweeping.queue import Entry, Queue
 
+log = logging.getLogger(__name__)
+
+EVERY = 60.0  # seconds between two lines of a log
+
 
 class Progress:
-    """A line that tells how far a sweep is, of all its workers.
+    """A line that tells how far a sweep is, of all its workers; in a log, where none can be redrawn, one a minute.
 
     Args:
         queue: of the sweep.
@@ -24,8 +31,10 @@ class Progress:
 
     def __init__(self, queue: Queue, selection: Selection, shown: bool) -> None:
         self.queue, self.selection = queue, selection
+        self.told = -math.inf
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
-        self.bar = Bar(*columns, console=Console(stderr=True), disable=not shown)
+        console = Console(stderr=True)
+        self.bar = Bar(*columns, console=console, disable=not (shown and console.is_terminal))
         self.task = self.bar.add_task("points", left="")
 
     def __enter__(self) -> "Progress":
@@ -42,8 +51,11 @@ class Progress:
         """Read the record, and show it."""
         entries = self.queue.entries()
         done = sum(entry.state.is_finished() for entry in entries)
-        about = described(entries, self.selection)
-        self.bar.update(self.task, description=about, completed=done, total=len(entries), left=left(entries))
+        about, rest = described(entries, self.selection), left(entries)
+        self.bar.update(self.task, description=about, completed=done, total=len(entries), left=rest)
+        if not self.bar.console.is_terminal and time.monotonic() > self.told + EVERY:
+            self.told = time.monotonic()
+            log.info("%s", "; ".join(part for part in (f"{done} of {len(entries)} points", about, rest) if part))
 
 
 def described(entries: list[Entry], selection: Selection) -> str:

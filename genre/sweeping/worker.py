@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
     "name", "worker", "debug", "data.download", "data.timeout", "trainer.enable_progress_bar", "trainer.accelerator",
+    "trainer.devices",
 }  # fmt: skip
 PATIENCE = 5.0  # seconds at most between two looks at points that others work on
 
@@ -90,8 +92,8 @@ class Worker:
     def __init__(self, cfg: DictConfig) -> None:
         values = config.plain(cfg)
         self.settings, self.folder = values["grid"], Path(values["folder"]).absolute()
-        self.shows = str(values["worker"]) == "0" and values["trainer"].get("enable_progress_bar", True)
-        refuse_several_devices(values["trainer"])
+        self.shows = values["worker"] == 0 and values["trainer"].get("enable_progress_bar", True)
+        self.devices = devices_of(values["trainer"], values["worker"])
         self.cfg = base_of(cfg)
         grid = grid_of(cfg)
         grid.check(self.cfg)
@@ -99,7 +101,7 @@ class Worker:
         rules = rules_of(self.settings, self.selection.direction)
         self.plan = planned_by(self.settings, grid, self.selection.direction)
         self.bench = Workbench()
-        self.data = self.bench.data_for(config.plain(self.cfg))
+        self.data = self.bench.data_for(self.values_of({}))
         self.selection.check(self.data)
         self.record = opened(self.folder, self.settings["storage"])
         shared = shared_by_all(config.plain(self.cfg), self.settings)
@@ -122,6 +124,7 @@ class Worker:
             if taken:
                 self.train_alive(taken)
                 progress.show()
+                write_trials(self.folder, self.queue.entries(), self.queue.base)
             elif self.queue.running():
                 time.sleep(min(PATIENCE, self.queue.rules.lease / 4))
             else:
@@ -138,8 +141,10 @@ class Worker:
             raise
 
     def values_of(self, point: Point) -> dict[str, Any]:
-        """A point's whole configuration."""
-        return applied(self.cfg, point)
+        """A point's whole configuration, on this worker's device."""
+        values = applied(self.cfg, point)
+        values["trainer"]["devices"] = self.devices
+        return values
 
     def family(self, point: Point) -> str | None:
         """What points have in common that train in one pass."""
@@ -194,15 +199,19 @@ class Worker:
             return finals(self.folder, entries, self.cfg, self.selection, self.data)
 
 
-def refuse_several_devices(trainer: Mapping[str, Any]) -> None:
-    """A point trains on one device; several workers use several.
+def devices_of(trainer: Mapping[str, Any], worker: Any) -> int | list[int]:
+    """What the group trainer calls the one device of a worker: those of one machine take its GPUs in turn.
 
     Raises:
-        Mistake: if the trainer asks for more.
+        Mistake: if the trainer asks for several devices, or a worker has no number.
     """
     if trainer.get("strategy") or trainer.get("devices", 1) != 1:
         raise Mistake("a point of a sweep trains on one device; leave out trainer=ddp, and start several workers with "
                       "-m hydra/launcher=joblib worker='range(4)'")  # fmt: skip
+    if not isinstance(worker, int) or worker < 0:
+        raise Mistake(f"worker={worker} must be a number from 0 up; start several with -m worker='range(4)'")
+    gpus = torch.cuda.device_count() if config.device_of(trainer).type == "cuda" else 0
+    return [worker % gpus] if gpus > 1 else 1
 
 
 def base_of(cfg: DictConfig) -> DictConfig:
