@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genre import resolvers  # noqa: F401  # which Hydra asks when it composes
 from genre.errors import Mistake
 from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def run_name(run: str | None) -> str:
-    """What a run is called, for the folder of whatever is made from it: outputs/train/NAME/time -> NAME."""
-    return Path(run).absolute().parent.name.replace("=", "-") or "run" if run else "runs"
-
-
-OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 class Stderr:

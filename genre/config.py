@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import hydra
 import torch
 from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
-from genre import catalogue, gtzan, synthetic
+from genre import catalogue, gtzan, resolvers, synthetic  # noqa: F401  # resolvers: for compose
 from genre.augment import Augment
 from genre.catalogue import Catalogue
 from genre.checkpoint import Checkpoint
@@ -181,4 +181,9 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
     for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
         place, config_name = folder_to_resume(run), Path(RECORD).stem
     with hydra.initialize_config_dir(str(place), version_base="1.3"):
-        return hydra.compose(config_name, [literal(override) for override in overrides])
+        cfg = hydra.compose(config_name, [literal(override) for override in overrides], return_hydra_config=True)
+    with open_dict(cfg):
+        if "name" in cfg:
+            cfg.name = cfg.name  # as the chosen options have it, which go with Hydra's part
+        del cfg["hydra"]
+    return cfg

@@ -1,0 +1,25 @@
+"""What the configuration can ask for besides its own keys."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+
+def choice(group: str, *, _root_: DictConfig) -> Any:
+    """The option chosen of a group: ``${choice:model}`` -> 'cnn'.
+
+    As ``${hydra:runtime.choices.model}``, but also where a multirun's folder is made, before Hydra has a configuration.
+    """
+    hydra = _root_.get("hydra") or HydraConfig.get()
+    return hydra.runtime.choices[group]
+
+
+def run_name(run: str | None) -> str:
+    """What a run is called, for the folder of whatever is made from it: outputs/train/NAME/time -> NAME."""
+    return Path(run).absolute().parent.name.replace("=", "-") or "run" if run else "runs"
+
+
+OmegaConf.register_new_resolver("choice", choice, replace=True)
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
