@@ -1,4 +1,4 @@
-"""What is measured on: real excerpts where GENRE_GTZAN or ../shared has them, else the synthetic set."""
+"""What is measured on: real music where GENRE_GTZAN or ../shared has it, else the synthetic set."""
 
 import os
 from pathlib import Path
@@ -17,6 +17,12 @@ def wav_files(count: int) -> list[Path]:
         if folder is not None and len(files := sorted(folder.rglob("*.wav"))) >= count:
             return files[:: len(files) // count][:count]
     return sorted(make(Path("outputs/benchmarks/music"), 10, 0, 30.0, 0).rglob("*.wav"))[:count]
+
+
+def archive_or_synthetic() -> list[str]:
+    """Overrides for a whole collection: the real archive where ../shared has it, else the synthetic set."""
+    archive = Path("../shared/data/gtzan_logmel_dev.npz")
+    return ["data=logmel", f"data.path={archive}"] if archive.exists() else ["data=synthetic", "data.tracks=70"]
 
 
 def pictures(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import genre
-from genre.cli import run_name
 from genre.paths import literal, quoted
 
 ROOT = Path(__file__).parents[1]
@@ -35,10 +34,6 @@ def test_hydra_gives_back_the_very_path(path):
 def test_other_keys_are_left_to_hydra():
     assert literal("model.filters=[1,2],[3,4]") == "model.filters=[1,2],[3,4]"
     assert literal("data.catalogue=null") == "data.catalogue=null"
-
-
-def test_a_run_is_called_after_its_folder():
-    assert run_name("outputs/train/cnn-multiclass/2026-11-22_09-00-00") == "cnn-multiclass"
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch):

@@ -41,6 +41,10 @@ def test_queueing_the_same_points_again_adds_nothing(join):
     assert states(join()) == [TrialState.WAITING] * 4
 
 
+def test_what_the_first_worker_proposes_is_what_all_agree_on(join):
+    assert [join().agreed("precision", lambda own=own: own) for own in ("bf16-mixed", "32-true")] == ["bf16-mixed"] * 2
+
+
 def add_all(folder, barrier):
     queue = Queue(record.opened(folder, None), "test", BASE, TRACKS, QUICK)
     barrier.wait()
@@ -73,8 +77,17 @@ def test_a_complete_point_is_not_given_out_again(join):
     assert queue.complete(entry, 0.5, {"seconds": 1.0})
     again = join()
     assert again.add(list(GRID.points())) == 0
-    assert [e.trial for e in again.claim(9, lambda point: "all")] == [1, 2, 3]
-    assert again.entries()[0].value == 0.5 and again.entries()[0].attributes["seconds"] == 1.0
+    assert {e.trial for e in again.claim(9, lambda point: "all")} == {0, 1, 2, 3} - {entry.trial}
+    (done,) = [e for e in again.entries() if e.trial == entry.trial]
+    assert done.value == 0.5 and done.attributes["seconds"] == 1.0
+
+
+def test_points_are_given_out_in_an_order_that_follows_no_axis(join):
+    queue = join(axes={"model.kernel_size": [], "optimizer.lr": []})
+    queue.add(list(Grid({"model.kernel_size": [1, 3, 5, 7], "optimizer.lr": [0.1, 0.2, 0.3, 0.4, 0.5]}).points()))
+    order = [queue.claim()[0].trial for _ in range(20)]
+    assert sorted(order) == list(range(20)) != order
+    assert 5 < sum(order[:10]) / 10 < 14
 
 
 def test_a_point_of_a_lost_worker_is_taken_back_and_one_of_a_living_worker_is_not(join):

@@ -20,6 +20,7 @@ from genre.sweeping import record
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
+SWEEP = "outputs/sweep/small"
 KILLED_AT = (3, 8, 14)  # points done when a worker is killed
 SMALL = [
     "+grid.axes.model.filters=[[2,4,4],[4,4,8]]", "model.dense_units=8", "trainer.max_epochs=1", "grid.lease=4",
@@ -31,8 +32,7 @@ SMALL = [
 def arguments(shared: Path, tmp_path: Path, *overrides: str) -> list[str]:
     """A sweep of 24 points over the whole archive, one epoch each."""
     music = ["data=logmel", f"data.path={shared / 'gtzan_logmel_dev.npz'}", f"data.cache={tmp_path / 'cache'}"]
-    return [sys.executable, str(ROOT / "sweep.py"), "grid=small", *music, *SMALL,
-            f"hydra.run.dir={tmp_path / 'sweep'}", "name=killed", *overrides]  # fmt: skip
+    return [sys.executable, str(ROOT / "sweep.py"), "grid=small", *music, *SMALL, *overrides]
 
 
 ALONE = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -75,7 +75,7 @@ def postgresql() -> Iterator[str]:
 def entries(folder: Path, address: str | None) -> list[optuna.trial.FrozenTrial]:
     """What is recorded, or nothing where there is no study yet."""
     try:
-        study = optuna.load_study(study_name="killed", storage=record.opened(folder, address).storage)
+        study = optuna.load_study(study_name="small", storage=record.opened(folder, address).storage)
     except KeyError:
         return []
     return study.get_trials(deepcopy=False)
@@ -100,7 +100,7 @@ def test_workers_killed_when_3_8_and_14_points_are_done_lose_nothing(shared, tmp
     workers = [started(command, tmp_path) for _ in range(2)]
     deadline = time.monotonic() + 400
     for number, limit in enumerate(KILLED_AT):
-        while complete(tmp_path / "sweep", address) < limit:
+        while complete(tmp_path / SWEEP, address) < limit:
             assert time.monotonic() < deadline, (tmp_path / "workers.log").read_text()[-3000:]
             time.sleep(0.2)
         victim = workers[number % 2]
@@ -109,7 +109,7 @@ def test_workers_killed_when_3_8_and_14_points_are_done_lose_nothing(shared, tmp
         workers[number % 2] = started(command, tmp_path)
     for worker in workers:
         assert worker.wait(max(deadline - time.monotonic(), 1)) == 0, (tmp_path / "workers.log").read_text()[-3000:]
-    every_point_once(tmp_path / "sweep", address)
+    every_point_once(tmp_path / SWEEP, address)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_hydras_launchers_run_several_workers(shared, tmp_path, launcher, option
     command = [*arguments(shared, tmp_path, f"hydra/launcher={launcher}", "worker=range(2)", *options), "--multirun"]
     done = subprocess.run(command, cwd=tmp_path, env=ALONE, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    every_point_once(tmp_path / "sweep", None)
-    taken = {trial.user_attrs["worker"] for trial in entries(tmp_path / "sweep", None)}
+    every_point_once(tmp_path / SWEEP, None)
+    taken = {trial.user_attrs["worker"] for trial in entries(tmp_path / SWEEP, None)}
     assert len(taken) == 2
-    assert not any("=" in path.name for path in (tmp_path / "sweep").rglob("*"))
+    assert not any("=" in path.name for path in (tmp_path / SWEEP).rglob("*"))

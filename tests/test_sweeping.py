@@ -123,16 +123,29 @@ def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
     assert seen == [[3]] * 4
 
 
+def test_all_points_are_trained_in_the_precision_that_the_first_worker_measured(swept, monkeypatch):
+    seen = []
+    counted(monkeypatch, lambda values: seen.append(values["trainer"]["precision"]))
+    for measured, kernels in (("32-true", "[3,5]"), ("bf16-mixed", "[3,5,7]")):
+        monkeypatch.setattr(worker, "precision_of", lambda trainer, device, measured=measured: measured)
+        swept("trainer.precision=auto", axes=AXES.replace("[3,5]", kernels))
+    assert seen == ["32-true"] * 6
+
+
 def test_an_interrupted_sweep_goes_on(swept, monkeypatch, tmp_path):
+    begun = []
+
     def stop(values):
-        if values["model"]["kernel_size"] == 5:
+        begun.append(values)
+        if len(begun) == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         counted(patched, stop)
         with pytest.raises(KeyboardInterrupt):
             swept()
-    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["complete", "waiting", "waiting", "waiting"]
+    states = [row["state"] for row in trials(tmp_path / "sweep")]
+    assert sorted(states) == ["complete", "waiting", "waiting", "waiting"]
     done = counted(monkeypatch)
     assert points(swept().folder) == EVERY and len(done) == 3
 
@@ -143,7 +156,7 @@ def test_a_changed_grid_extends_the_sweep(swept, monkeypatch):
     result = swept(axes=AXES.replace("[3,5]", "[3,5,7]"))
     assert [model["kernel_size"] for model in done] == [7, 7]
     swept(axes=AXES.replace("optimizer.lr", "batch_size").replace("[1e-3]", "[32,8]"))
-    assert [model["kernel_size"] for model in done] == [7, 7, 3, 5, 3, 5]
+    assert sorted(model["kernel_size"] for model in done) == [3, 3, 5, 5, 7, 7]
     assert [row["batch_size"] for row in trials(result.folder)] == ["32"] * 6 + ["8"] * 4
 
 

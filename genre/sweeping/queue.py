@@ -4,6 +4,7 @@ Each point is one trial, however often it was begun: what a killed worker leaves
 the lock's holder changes what a trial is, and only the worker that a trial belongs to may finish it.
 """
 
+import hashlib
 import logging
 import socket
 import threading
@@ -129,6 +130,13 @@ class Queue:
                     f" leave {key} as it was, add it to grid.axes, or start another sweep with name=…"
                 )
 
+    def agreed(self, name: str, propose: Callable[[], str]) -> str:
+        """What the first worker that asks proposes, whoever asks later."""
+        with self.locked():
+            if name not in self.study.user_attrs:
+                self.study.set_user_attr(name, propose())
+            return str(self.study.user_attrs[name])
+
     def entries(self) -> list[Entry]:
         """Every point, in the order in which they were queued; a point that was queued again after it failed counts
         as it is now."""
@@ -209,10 +217,10 @@ class Queue:
         """
         with self.locked():
             self.take_back()
-            waiting = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
+            waiting = self.waiting()
             if not waiting and (point := propose(self.entries())) is not None:
                 self.enqueue(point, self.distributions([point]), {})
-                waiting = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
+                waiting = self.waiting()
             if not waiting:
                 return []
             own = family(waiting[0].point)
@@ -222,6 +230,11 @@ class Queue:
                 self.set(entry, worker=self.worker)
                 self.storage.set_trial_state_values(self.id_of(entry), TrialState.RUNNING)
         return taken
+
+    def waiting(self) -> list[Entry]:
+        """What waits, shuffled: points that are done are then a fair sample of the grid, in values and in seconds."""
+        some = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
+        return sorted(some, key=lambda entry: hashlib.sha256(self.identity(entry.point).encode()).digest())
 
     def take_back(self) -> None:
         """Let points of workers without a sign of life wait again, in the lock."""

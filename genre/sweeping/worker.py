@@ -32,6 +32,7 @@ from genre.sweeping.queue import Direction, Entry, Queue, Rules
 from genre.sweeping.record import opened
 from genre.sweeping.report import write_report, write_trials
 from genre.sweeping.trial import Prune, Trained, Workbench, train_point
+from genre.training import precision_of
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ class Worker:
         shared = shared_by_all(config.plain(self.cfg), self.settings)
         self.queue = Queue(self.record, values["name"], shared, tracks_of(self.data), rules)
         self.queue.refuse_changes(shared, list(grid.axes))
+        measured = partial(precision_of, values["trainer"], config.device_of(values["trainer"]))
+        self.cfg.trainer.precision = self.queue.agreed("precision", measured)
         self.write_splits()
         if fresh := self.queue.add(self.plan.first()):
             log.info("%d points are queued in %s", fresh, self.folder)
