@@ -83,7 +83,7 @@ def test_a_complete_point_is_not_given_out_again(join):
 
 
 def test_points_are_given_out_in_an_order_that_follows_no_axis(join):
-    queue = join(axes={"model.kernel_size": [], "optimizer.lr": []})
+    queue = join(rules=Rules())
     queue.add(list(Grid({"model.kernel_size": [1, 3, 5, 7], "optimizer.lr": [0.1, 0.2, 0.3, 0.4, 0.5]}).points()))
     order = [queue.claim()[0].trial for _ in range(20)]
     assert sorted(order) == list(range(20)) != order
