@@ -10,6 +10,9 @@ from lightning import Callback
 import genre
 from genre import callbacks
 from genre.spectrogram import Archive, Document
+from genre.sweeping.grid import applied
+from genre.sweeping.heads import train_family
+from genre.sweeping.trial import Workbench, train_point
 
 pytestmark = [
     pytest.mark.gpu,
@@ -82,3 +85,15 @@ def test_a_checkpoint_of_the_gpu_predicts_the_same_on_the_cpu(configured, music,
     waveform = torch.randn(1, 4 * 22_050, generator=torch.Generator().manual_seed(0)) * 0.1
     expected = model(waveform)
     np.testing.assert_allclose(model.to("cuda")(waveform.cuda()).cpu(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_heads_that_train_in_one_pass_end_as_each_does_alone(configured, precision):
+    frozen = ("model=vgg16", "model.weights=random", "augment=none", "batch_size=8", "trainer.max_epochs=4")
+    cfg = configured(*frozen, "trainer.accelerator=gpu", f"trainer.precision={precision}", network="vgg16")
+    points = [{"optimizer.lr": 3e-4}, {"model.dense_units": 8}, {"model.dropout": 0.0, "optimizer.lr": 1e-4}]
+    together = train_family([applied(cfg, point) for point in points], Workbench())
+    for point, one in zip(points, together, strict=True):
+        alone = train_point(applied(cfg, point), Workbench())
+        assert one.epochs == alone.epochs
+        assert one.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=0.02)
