@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
     "name", "worker", "debug", "data.download", "data.timeout", "trainer.enable_progress_bar", "trainer.accelerator",
-    "trainer.devices",
 }  # fmt: skip
 PATIENCE = 5.0  # seconds at most between two looks at points that others work on
 
