@@ -112,12 +112,21 @@ def test_workers_killed_when_3_8_and_14_points_are_done_lose_nothing(shared, tmp
     every_point_once(tmp_path / SWEEP, address)
 
 
+def slurm_works() -> bool:
+    """Whether a SLURM cluster takes jobs from here."""
+    return bool(shutil.which("sbatch")) and b" up " in subprocess.run(["sinfo", "-h"], capture_output=True).stdout
+
+
 @pytest.mark.parametrize(
     ("launcher", "options", "plugin"),
     [
         ("joblib", ["hydra.launcher.n_jobs=2"], "hydra_joblib_launcher"),
         ("submitit_local", ["hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1"],
          "hydra_submitit_launcher"),
+        pytest.param(
+            "submitit_slurm", ["hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1"],
+            "hydra_submitit_launcher", marks=pytest.mark.skipif(not slurm_works(), reason="there is no SLURM cluster"),
+        ),
     ],
 )  # fmt: skip
 def test_hydras_launchers_run_several_workers(shared, tmp_path, launcher, options, plugin):
