@@ -53,6 +53,7 @@ def same(together, alone, tolerance=1e-3):
         ("augment=none", "view=segments", "view.seconds=2", "view.crops=2", "model.cached_views=2"),
         ("augment=none", "optimizer._target_=torch.optim.SGD", "scheduler=null"),
         ("augment=none", "trainer.monitor=val/accuracy"),
+        ("augment=none", "scheduler.patience=0", "scheduler.factor=0.5", "+scheduler.threshold=0.3"),
     ],
 )
 def test_each_head_equals_its_own_run(base, overrides):
