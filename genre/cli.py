@@ -16,6 +16,7 @@ from genre.errors import Mistake
 from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+MULTIRUN = ("-m", "--multirun")
 
 
 class Stderr:
@@ -54,6 +55,7 @@ def prepared(arguments: list[str]) -> list[str]:
     """Arguments as Hydra should see them: paths quoted; to resume a run, its own configuration instead of ``conf/``."""
     if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments):
         return arguments  # Lightning repeats them to the other processes of a run
+    arguments = sorted(arguments, key=lambda argument: argument not in MULTIRUN)  # behind its options Hydra takes none
     literally = [literal(argument) for argument in arguments]
     runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
     if not runs or runs[-1] in ("", "null"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import genre
+from genre.cli import prepared
 from genre.paths import literal, quoted
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,13 @@ def test_hydra_gives_back_the_very_path(path):
 def test_other_keys_are_left_to_hydra():
     assert literal("model.filters=[1,2],[3,4]") == "model.filters=[1,2],[3,4]"
     assert literal("data.catalogue=null") == "data.catalogue=null"
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_a_multirun_may_be_asked_for_anywhere(flag):
+    expected = [flag, "grid=small", "hydra/launcher=joblib", "data.root='x'"]
+    assert prepared(["grid=small", flag, "hydra/launcher=joblib", "data.root=x"]) == expected
+    assert prepared(["grid=small", "hydra/launcher=joblib", "data.root=x", flag]) == expected
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch):
