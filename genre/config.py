@@ -3,12 +3,14 @@
 import inspect
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
@@ -180,10 +182,22 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
     place = CONF
     for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
         place, config_name = folder_to_resume(run), Path(RECORD).stem
-    with hydra.initialize_config_dir(str(place), version_base="1.3"):
+    with own_hydra(place):
         cfg = hydra.compose(config_name, [literal(override) for override in overrides], return_hydra_config=True)
     with open_dict(cfg):
         if "name" in cfg:
             cfg.name = cfg.name  # as the chosen options have it, which go with Hydra's part
         del cfg["hydra"]
     return cfg
+
+
+@contextmanager
+def own_hydra(place: Path) -> Iterator[None]:
+    """Hydra over a folder of configurations, also inside a command of Hydra's, which would else refuse a second one."""
+    shared = GlobalHydra.instance()
+    outer, shared.hydra = shared.hydra, None
+    try:
+        with hydra.initialize_config_dir(str(place), version_base="1.3"):
+            yield
+    finally:
+        shared.hydra = outer

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib import colormaps, rc_context
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy.special import gammaln
 
 from genre.figures import STYLE, TRAIN, VAL, new_figure
@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 PALE = "#B8B8B8"
 COLOURS = "viridis"
 ACROSS = 5  # panels beside each other
+WIDE = 4  # times from the least cost to the largest, beyond which its axis is logarithmic
 
 
 def labelled(score: str) -> str:
@@ -68,7 +69,7 @@ def parallel(
     title: str,
     largest: bool,
 ) -> Figure:
-    """Every point as a line through its values, the best drawn last.
+    """Every point as a line through its values, the best drawn last; of equal ones that which comes first.
 
     Args:
         axes: key -> its values, as shown.
@@ -80,7 +81,7 @@ def parallel(
     heights = np.column_stack(
         [*((places[key] + 0.5) / len(order) for key, order in axes.items()), np.asarray(norm(values))]
     )
-    order_drawn = np.argsort(values if largest else -values, kind="stable")
+    order_drawn = np.argsort(-values if largest else values, kind="stable")[::-1]
     jitter = (np.arange(len(values)) * 0.618 % 1 - 0.5)[:, None] * 0.06
     heights[:, :-1] += jitter
     with rc_context(STYLE):
@@ -129,12 +130,15 @@ def costs(costs: Mapping[str, Floats], values: Floats, score: str, title: str) -
         figure = new_figure(4.5 * len(costs), 3.6)
         panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for panel, (name, cost) in zip(panels, costs.items(), strict=True):
-            panel.semilogx(cost, values, "o", color=TRAIN, markersize=4, alpha=0.6, markeredgewidth=0)
-            label = "parameters of the network" if name == "parameters" else "seconds of training"
-            panel.set(xlabel=label)
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-            panel.xaxis.set_minor_formatter(NullFormatter())
+            panel.plot(cost, values, "o", color=TRAIN, markersize=4, alpha=0.6, markeredgewidth=0)
+            panel.set(xlabel="parameters of the network" if name == "parameters" else "seconds of training")
+            if cost.max() > WIDE * cost.min():
+                panel.set_xscale("log")
+                panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                panel.xaxis.set_minor_formatter(NullFormatter())
+            else:
+                panel.xaxis.set_major_locator(MaxNLocator(5))
+            panel.xaxis.set_major_formatter(EngFormatter(sep="") if name == "parameters" else "{x:g}")
         panels[0].set_ylabel(labelled(score))
         figure.suptitle(title, fontsize=11)
     return figure

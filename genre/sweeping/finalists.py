@@ -20,8 +20,8 @@ from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
-from genre.runs import escaped
-from genre.sweeping.grid import Point, applied, text
+from genre.runs import escaped, flat
+from genre.sweeping.grid import FIXED, MAY_DIFFER, Point, applied, text
 from genre.sweeping.queue import Direction, Entry
 from genre.sweeping.trial import SCORES
 from genre.training import train
@@ -29,6 +29,7 @@ from genre.training import train
 log = logging.getLogger(__name__)
 
 GROUPS = ("model", "task", "view", "augment")  # of which tuned.yaml names the options
+LEFT_OUT = ("spectrogram", "trainer")  # of which it does not: the music and the machine decide
 
 
 @dataclass(frozen=True)
@@ -241,10 +242,27 @@ def tuned(folder: Path, winner: Finalist, points: int, selection: Selection, cfg
     if HydraConfig.initialized():
         choices = HydraConfig.get().runtime.choices
         lines += ["defaults:", *(f"  - override /{group}: {choices[group]}" for group in GROUPS), ""]
-    nested = OmegaConf.create()
-    for key, value in winner.entry.point.items():
+    nested = OmegaConf.create({})
+    for key, value in {**changed(cfg), **winner.entry.point}.items():
         OmegaConf.update(nested, key, value)
-    values = OmegaConf.to_container(nested) if winner.entry.point else {}
+    values = OmegaConf.to_container(nested)
     assert isinstance(values, dict)
     values["name"] = name.replace("/", "-")
     return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
+
+
+def changed(cfg: DictConfig) -> dict[str, Any]:
+    """In what the base of all points differs from the options it was composed of: by the command line, an experiment.
+
+    What belongs to the machine, the music or the split is left out.
+    """
+    if not HydraConfig.initialized():
+        return {}
+    choices = HydraConfig.get().runtime.choices
+    options = config.compose(*(f"{group}={choices[group]}" for group in (*GROUPS, *LEFT_OUT)), "folder=x", "name=x")
+    before, after = (dict(flat(config.plain(values))) for values in (options, cfg))
+    return {
+        key: value
+        for key, value in after.items()
+        if key not in (*MAY_DIFFER, "trainer.precision") and key.split(".")[0] not in FIXED and value != before.get(key)
+    }

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genre import config
 from genre.errors import Mistake
+from genre.paths import PATH_KEYS
 from genre.runs import flat
 
 Point = dict[str, Any]  # configuration key -> value
@@ -19,6 +20,10 @@ FIXED_KEYS = (
     "trainer.limit_tracks", "trainer.monitor", "trainer.devices", "trainer.strategy", "folder", "name", "worker",
     "resume", "debug",
 )  # fmt: skip
+
+MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
+    "name", "worker", "debug", "data.download", "data.timeout", "trainer.enable_progress_bar", "trainer.accelerator",
+}  # fmt: skip
 
 
 class Grid:

@@ -21,10 +21,9 @@ from genre import config
 from genre.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv
-from genre.paths import PATH_KEYS
 from genre.runs import flat
 from genre.sweeping.finalists import Finalist, finals, selection_of
-from genre.sweeping.grid import Point, applied, grid_of
+from genre.sweeping.grid import MAY_DIFFER, Point, applied, grid_of
 from genre.sweeping.heads import family_of, train_family
 from genre.sweeping.progress import Progress
 from genre.sweeping.proposal import Plan, planned
@@ -36,9 +35,6 @@ from genre.training import precision_of
 
 log = logging.getLogger(__name__)
 
-MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
-    "name", "worker", "debug", "data.download", "data.timeout", "trainer.enable_progress_bar", "trainer.accelerator",
-}  # fmt: skip
 PATIENCE = 5.0  # seconds at most between two looks at points that others work on
 
 
