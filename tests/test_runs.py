@@ -172,13 +172,13 @@ def test_a_checkpoint_with_a_pickle_inside_is_refused_and_not_run(run, tmp_path,
     assert not (tmp_path / "planted").exists()
 
 
-def full_after(monkeypatch, saves):
-    """A disk that has room for so many checkpoints."""
-    left = iter(range(saves))
+def full_after(monkeypatch, epochs):
+    """A disk that has room for the checkpoints of so many epochs, whether they were the best or not."""
+    left = iter(range(epochs))
     usual = checkpoint.write_bytes
 
     def write(path, content):
-        if next(left, None) is None:
+        if path.name == "last.ckpt" and next(left, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         usual(path, content)
 
@@ -188,7 +188,7 @@ def full_after(monkeypatch, saves):
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_how_to_go_on(configured, tmp_path, monkeypatch):
     whole = genre.train(configured("trainer.max_epochs=3", f"folder={tmp_path / 'whole'}"))
     with monkeypatch.context() as patched:
-        full_after(patched, 3)
+        full_after(patched, 1)
         with pytest.raises(Mistake, match=r"no room is left on the disk .* go on with: python train.py resume="):
             genre.train(configured("trainer.max_epochs=3"))
     assert checkpoint.content_of(tmp_path / "run" / "checkpoints" / "last.ckpt")["epoch"] == 0
