@@ -118,10 +118,9 @@ class Worker:
         propose = partial(self.plan.next, identity=self.queue.identity)
         while True:
             taken = self.queue.claim(self.settings["heads"], self.family, propose)
-            progress.show()
+            progress.show()  # with what this worker begins, so that it counts among those who share the rest
             if taken:
                 self.train_alive(taken)
-                progress.show()
                 write_trials(self.folder, self.queue.entries(), self.queue.base)
             elif self.queue.running():
                 time.sleep(min(PATIENCE, self.queue.rules.lease / 4))
