@@ -14,6 +14,7 @@ from genre import config
 from genre.catalogue import Catalogue, Track
 from genre.classifier import Classifier
 from genre.datamodule import MusicData
+from genre.duplicates import Pair
 from genre.precision import faster_precision
 from genre.splits import Split
 from genre.store import Key, Store
@@ -41,6 +42,10 @@ class Pictured(MusicData):
         names = [track.name for track in self.catalogue.tracks]
         key = Key("picture", {"benchmark": PICTURES}, None)
         return Store(key, names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(shown))
+
+    def same_recordings(self, needed: bool) -> list[Pair]:
+        """None: random pictures are no recordings."""
+        return []
 
 
 def fitting(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
