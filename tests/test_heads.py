@@ -47,12 +47,12 @@ def same(together, alone, tolerance=1e-3):
     "overrides",
     [
         ("augment=none",),
-        ("augment=document", "model.cached_views=2"),
+        pytest.param(("augment=document", "model.cached_views=2"), marks=pytest.mark.slow),
         ("augment=none", "model.features=pooled", "model.blocks=[2]"),
-        ("augment=none", "task=multilabel", "task.class_weights=true"),
+        pytest.param(("augment=none", "task=multilabel", "task.class_weights=true"), marks=pytest.mark.slow),
         ("augment=none", "view=segments", "view.seconds=2", "view.crops=2", "model.cached_views=2"),
-        ("augment=none", "optimizer._target_=torch.optim.SGD", "scheduler=null"),
-        ("augment=none", "trainer.monitor=val/accuracy"),
+        pytest.param(("augment=none", "optimizer._target_=torch.optim.SGD", "scheduler=null"), marks=pytest.mark.slow),
+        pytest.param(("augment=none", "trainer.monitor=val/accuracy"), marks=pytest.mark.slow),
         ("augment=none", "scheduler.patience=0", "scheduler.factor=0.5", "+scheduler.threshold=0.3"),
     ],
 )
