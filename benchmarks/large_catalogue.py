@@ -15,11 +15,12 @@ import torch
 
 import genre
 from benchmarks.timing import Measurement
-from genre import config, datamodule
-from genre.datamodule import MusicData
-from genre.figures import save
+from genre import config
+from genre.data import datamodule
+from genre.data.datamodule import MusicData
+from genre.data.sources import first_key
+from genre.evaluation.figures import save
 from genre.files import write_csv
-from genre.sources import first_key
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 ROUNDS = 3

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genre.gtzan import genre_folder
-from genre.synthetic import make
+from genre.data.gtzan import genre_folder
+from genre.data.synthetic import make
 
 
 def wav_files(count: int) -> list[Path]:

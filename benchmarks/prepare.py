@@ -13,8 +13,8 @@ from PIL import Image
 from benchmarks.music import wav_files
 from benchmarks.timing import Measurement, alternate
 from genre import config
-from genre.catalogue import Track, catalogue_of
-from genre.sources import first_store
+from genre.data.catalogue import Track, catalogue_of
+from genre.data.sources import first_store
 
 FILES = 40
 ROUNDS = 3

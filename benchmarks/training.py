@@ -11,14 +11,14 @@ from lightning import Callback, LightningModule, Trainer
 from benchmarks.keras_runs import PICTURES
 from benchmarks.music import pictures
 from genre import config
-from genre.catalogue import Catalogue, Track
-from genre.classifier import Classifier
-from genre.datamodule import MusicData
-from genre.duplicates import Pair
-from genre.precision import faster_precision
-from genre.splits import Split
-from genre.store import Key, Store
-from genre.training import quiet_lightning
+from genre.data.catalogue import Catalogue, Track
+from genre.data.datamodule import MusicData
+from genre.data.duplicates import Pair
+from genre.data.splits import Split
+from genre.data.store import Key, Store
+from genre.models.classifier import Classifier
+from genre.training.precision import faster_precision
+from genre.training.train import quiet_lightning
 
 
 class Clock(Callback):

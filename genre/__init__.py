@@ -12,12 +12,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "command": "cli",
     "compose": "config",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.evaluate",
     "explore": "exploration.analysis",
-    "load": "prediction",
-    "predict": "prediction",
+    "load": "prediction.predict",
+    "predict": "prediction.predict",
     "sweep": "sweeping.worker",
-    "train": "training",
+    "train": "training.train",
     "Mistake": "errors",
 }
 __all__ = list(_HOMES)

@@ -15,18 +15,19 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
-from genre import catalogue, gtzan, resolvers, synthetic  # noqa: F401  # resolvers: for compose
-from genre.augment import Augment
-from genre.catalogue import Catalogue
-from genre.checkpoint import Checkpoint
-from genre.datamodule import MusicData
+from genre import resolvers  # noqa: F401  # resolvers: for compose
+from genre.data import catalogue, gtzan, synthetic  # resolvers: for compose
+from genre.data.catalogue import Catalogue
+from genre.data.datamodule import MusicData
+from genre.data.pipeline import Pipeline
+from genre.data.splits import Split
 from genre.errors import Mistake
+from genre.models.checkpoint import Checkpoint
 from genre.paths import RECORD, folder_to_resume, literal
-from genre.pipeline import Pipeline
-from genre.spectrogram import Document
-from genre.splits import Split
 from genre.tasks import Task
-from genre.views import View
+from genre.transforms.augment import Augment
+from genre.transforms.spectrogram import Document
+from genre.transforms.views import View
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def task_of(cfg: Mapping[str, Any]) -> Task:
 
 def split_of(cfg: Mapping[str, Any]) -> Split:
     """How a run's tracks are divided."""
-    return build({"_target_": "genre.splits.Split", **cfg["split"]}, Split)
+    return build({"_target_": "genre.data.splits.Split", **cfg["split"]}, Split)
 
 
 def catalogue_of(data: Mapping[str, Any]) -> Catalogue:

@@ -8,11 +8,11 @@ import torch
 from lightning import Callback
 
 import genre
-from genre import callbacks
-from genre.spectrogram import Archive, Document
 from genre.sweeping.grid import applied
 from genre.sweeping.heads import train_family
 from genre.sweeping.trial import Workbench, train_point
+from genre.training import callbacks
+from genre.transforms.spectrogram import Archive, Document
 
 pytestmark = [
     pytest.mark.gpu,
@@ -54,7 +54,7 @@ class Profiled(Callback):
 
 def test_no_music_is_copied_to_the_gpu_inside_an_epoch(configured, monkeypatch, tmp_path):
     usual, trace = callbacks.callbacks_of, tmp_path / "trace.json"
-    monkeypatch.setattr("genre.training.callbacks_of", lambda *given: [*usual(*given), Profiled(trace)])
+    monkeypatch.setattr("genre.training.train.callbacks_of", lambda *given: [*usual(*given), Profiled(trace)])
     genre.train(configured("trainer.accelerator=gpu", "trainer.max_epochs=2", "batch_size=8"))
     events = json.loads(trace.read_text())["traceEvents"]
     copied = [

@@ -10,17 +10,19 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from genre import config, duplicates, figures
-from genre.catalogue import Catalogue, Skipped, Track, genres_of, read_table
+from genre import config
+from genre.data import duplicates
+from genre.data.catalogue import Catalogue, Skipped, Track, genres_of, read_table
+from genre.data.sources import first_store
+from genre.data.store import Store
 from genre.errors import Mistake
+from genre.evaluation import figures
+from genre.evaluation.report import write_skipped
 from genre.exploration import doctor, drawing, features, pictures
 from genre.exploration.doctor import Finding
 from genre.exploration.features import Values
 from genre.exploration.report import WITHOUT_MUSIC, by_genre, medians, report_of, show
 from genre.files import write_csv, write_text
-from genre.reporting import write_skipped
-from genre.sources import first_store
-from genre.store import Store
 
 LABELS = {"spectral_centroid_mean": "spectral centroid, mean (Hz)", "tempo": "tempo (BPM)"}
 
@@ -134,7 +136,7 @@ def of_collection(values: Mapping[str, Any]) -> Exploration:
     folder, cache = Path(values["folder"]), Path(values["data"]["cache"]).expanduser()
     listed = config.catalogue_of(values["data"])
     chosen(values["show"], [track.name for track in listed.tracks])
-    pipeline = config.pipeline_of({**values, "augment": {"_target_": "genre.augment.Augment"}})
+    pipeline = config.pipeline_of({**values, "augment": {"_target_": "genre.transforms.augment.Augment"}})
     first = first_store(listed, pipeline.spectrogram.sample_rate, cache)
     name = chosen(values["show"], first.names)
     found = listed.without(first.skipped)

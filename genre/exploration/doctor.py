@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track as progress
 
-from genre import audio
-from genre.building import in_parallel
-from genre.catalogue import Catalogue, Skipped, Track, shown
-from genre.duplicates import Pair
+from genre.data import audio
+from genre.data.catalogue import Catalogue, Skipped, Track, shown
+from genre.data.duplicates import Pair
+from genre.data.store import Store
+from genre.data.store_builder import in_parallel
 from genre.errors import BadAudio
 from genre.exploration.kept import remembered
 from genre.files import write_csv
-from genre.store import Store
 
 FULL_SCALE = 0.999  # what counts as the highest level; MP3s that were clipped before swing about it
 RUN = 3  # samples in a row at full scale; music reaches it for one or two without being clipped

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from genre.figures import STYLE, TRAIN, VAL, new_figure
+from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
 
 FILL = "#CFE3F1"  # the blue of the results' figures, light enough for the median to stand out in print
 OCTAVES = (512, 1024, 2048, 4096, 8192)  # Hz

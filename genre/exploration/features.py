@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track as progress
 
-from genre import audio
-from genre.building import in_parallel
-from genre.catalogue import Track, shown
+from genre.data import audio
+from genre.data.catalogue import Track, shown
+from genre.data.store_builder import in_parallel
 from genre.errors import BadAudio, Mistake
 from genre.exploration.kept import remembered
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genre.catalogue import Track
+from genre.data.catalogue import Track
+from genre.data.sources import identity
 from genre.errors import Mistake
 from genre.files import write_json
-from genre.sources import identity
 
 
 def remembered(

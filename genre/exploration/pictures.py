@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from rich.progress import track as progress
 
-from genre import figures
-from genre.catalogue import AUDIO_SUFFIXES, Catalogue, Skipped, Track
+from genre.data.catalogue import AUDIO_SUFFIXES, Catalogue, Skipped, Track
+from genre.data.pipeline import Pipeline
+from genre.data.store import Store
+from genre.evaluation import figures
 from genre.exploration import drawing
-from genre.pipeline import Pipeline
-from genre.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from genre import duplicates
-from genre.catalogue import Catalogue, Track
+from genre.data import duplicates
+from genre.data.catalogue import Catalogue, Track
 from genre.exploration import doctor, features
 from genre.exploration.doctor import Finding
 from genre.exploration.features import Values

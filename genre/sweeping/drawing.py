@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy.special import gammaln
 
-from genre.figures import STYLE, TRAIN, VAL, new_figure
+from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -16,15 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from genre import config
-from genre.datamodule import MusicData
+from genre.data.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
-from genre.runs import escaped, flat
 from genre.sweeping.grid import FIXED, MAY_DIFFER, Point, applied, text
 from genre.sweeping.queue import Direction, Entry
 from genre.sweeping.trial import SCORES
-from genre.training import train
+from genre.training.run_folder import escaped, flat
+from genre.training.train import train
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from genre import config
 from genre.errors import Mistake
 from genre.paths import PATH_KEYS
-from genre.runs import flat
+from genre.training.run_folder import flat
 
 Point = dict[str, Any]  # configuration key -> value
 FIXED = ("split", "data", "grid", "hydra")  # groups that all points share: they are compared on the same tracks

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from genre.classifier import dropout_seed, outcome
-from genre.datamodule import MusicData
-from genre.runs import flat
+from genre.data.datamodule import MusicData
+from genre.models.classifier import dropout_seed, outcome
 from genre.sweeping.trial import Row, Trained, Workbench, network_for, settled, trained_from
-from genre.training import monitored, partial_of
+from genre.training.run_folder import flat
+from genre.training.train import monitored, partial_of
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "model.dense_units", "model.dropout", "seed"})
 KNOWN = frozenset(  # what the group trainer may hold; anything else is left to Lightning

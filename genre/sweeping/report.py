@@ -12,8 +12,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 from torch.utils.tensorboard import SummaryWriter
 
-from genre import figures
-from genre.datamodule import MusicData
+from genre.data.datamodule import MusicData
+from genre.evaluation import figures
 from genre.files import write_csv
 from genre.sweeping import drawing
 from genre.sweeping.finalists import Selection, number

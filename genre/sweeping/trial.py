@@ -11,11 +11,11 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import nn
 
 from genre import config
-from genre.callbacks import History, Patience
-from genre.datamodule import MusicData
+from genre.data.backbone_features import Backbone
+from genre.data.datamodule import MusicData
 from genre.errors import Mistake
-from genre.frozen import Backbone
-from genre.training import OWN_KEYS, classifier_for, precision_of, quiet_lightning, start_from
+from genre.training.callbacks import History, Patience
+from genre.training.train import OWN_KEYS, classifier_for, precision_of, quiet_lightning, start_from
 
 SHARED_GROUPS = ("data", "split", "spectrogram", "view", "augment", "task")
 SCORES = ("val/accuracy", "val/loss")  # what points can be selected by

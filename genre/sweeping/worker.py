@@ -18,10 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from genre import config
-from genre.datamodule import MusicData
+from genre.data.datamodule import MusicData
 from genre.errors import Mistake
 from genre.files import write_csv
-from genre.runs import flat
 from genre.sweeping.finalists import Finalist, finals, selection_of
 from genre.sweeping.grid import MAY_DIFFER, Point, applied, grid_of
 from genre.sweeping.heads import family_of, train_family
@@ -31,7 +30,8 @@ from genre.sweeping.queue import Direction, Entry, Queue, Rules
 from genre.sweeping.record import opened
 from genre.sweeping.report import write_report, write_trials
 from genre.sweeping.trial import Prune, Trained, Workbench, train_point
-from genre.training import precision_of
+from genre.training.run_folder import flat
+from genre.training.train import precision_of
 
 log = logging.getLogger(__name__)
 

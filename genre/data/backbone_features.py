@@ -1,0 +1,100 @@
+"""What a frozen backbone makes of the pictures, computed once: epochs then train the head alone."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genre.data.pipeline import KEEPING_BATCH, Pipeline
+from genre.data.store import Key, Store
+from genre.data.store_builder import Item, build
+from genre.tasks import Task
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A network that can be asked for what its head works on, and takes that instead of a picture.
+
+    Args:
+        cached_views: random views a track that are kept; 0 computes live.
+    """
+
+    cached_views: int
+
+    @property
+    def frozen_as(self) -> Mapping[str, Any] | None:
+        """What the features depend on besides the pictures; None where they change in training."""
+
+    def embed(self, picture: Tensor) -> Tensor:
+        """(batch, 1, size, size) -> (batch, width)."""
+
+
+class Keeper:
+    """Makes the stores of a frozen backbone's features.
+
+    Args:
+        backbone: moved to the pipeline's device, in evaluation mode.
+        pipeline: from stores to pictures.
+        precision: of the run, in Lightning's words.
+        cache: the folder of all stores.
+    """
+
+    def __init__(self, backbone: Backbone, pipeline: Pipeline, precision: str, cache: Path) -> None:
+        network: Any = backbone  # a module, which the protocol cannot say
+        self.backbone: Any = network.to(pipeline.device, memory_format=torch.channels_last).eval()
+        self.pipeline, self.precision, self.cache = pipeline, precision, cache
+
+    def embed(self, pictures: Tensor) -> Tensor:
+        """(batch, crops, 1, size, size) -> (batch, crops, width), float32, computed in the run's precision."""
+        half = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
+        with torch.autocast(pictures.device.type, half, enabled=self.precision.endswith("-mixed")):
+            features: Tensor = self.backbone.embed(pictures.flatten(0, 1))
+        return features.float().unflatten(0, pictures.shape[:2])
+
+    def settings(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        """What a store of features depends on besides its inputs."""
+        return {"backbone": self.backbone.frozen_as, "precision": self.precision, **self.pipeline.settings, **more}
+
+    def keep(self, pictures: Store) -> Store:
+        """The features of every track's pictures at evaluation: (crops, width) a track."""
+        key = Key("features", self.settings({}), pictures.key.name)
+
+        def items(begin: int) -> Iterator[Item]:
+            for rows in torch.arange(begin, len(pictures.names)).split(KEEPING_BATCH):
+                yield from self.embed(self.pipeline.pictures(pictures, rows)).cpu().numpy()
+
+        with torch.inference_mode():
+            return build(self.cache, key, 0.0, pictures.names, items, "features", KEEPING_BATCH)
+
+    def keep_views(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
+        """The features of random views of training tracks: (views, width + genres) a track, its targets behind.
+
+        Args:
+            source: the store that training pictures come from.
+            rows: (tracks,) of the training tracks, which alone are mixed with each other.
+            targets: (tracks, genres).
+            seed: of the views.
+        """
+        views = self.backbone.cached_views
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+        rows, targets = rows[order], targets[order]
+        names = [source.names[row] for row in rows.tolist()]
+        varied = {"augment": vars(self.pipeline.augment), "views": views, "seed": seed, "task": type(task).__name__}
+        key = Key("views", self.settings(varied), [source.key.name, names, targets.tolist()])
+
+        def items(begin: int) -> Iterator[Item]:
+            for number, batch in enumerate(torch.arange(begin, len(rows)).split(KEEPING_BATCH), begin // KEEPING_BATCH):
+                draws = np.random.SeedSequence([seed, number]).generate_state(views).tolist()
+                kept = [self.view(source, rows[batch], targets[batch], task, draw) for draw in draws]
+                yield from torch.stack(kept, dim=1).cpu().numpy()
+
+        with torch.inference_mode():
+            return build(self.cache, key, 0.0, names, items, "views", KEEPING_BATCH)
+
+    def view(self, source: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> Tensor:
+        """One random view of each track, its features and targets: (batch,) -> (batch, width + genres)."""
+        pictures, targets = self.pipeline.examples(source, rows, targets, task, draw)
+        return torch.cat([self.embed(pictures)[:, 0], targets], dim=1)

@@ -1,0 +1,82 @@
+"""What is known of GTZAN (Tzanetakis & Cook 2002): its genres, the layouts that circulate, its fault-filtered lists."""
+
+import csv
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from genre.data.catalogue import Catalogue, Skipped, Track, annotated, catalogue_of, files_below, unusable, written
+from genre.data.download import Archive, fetch
+from genre.errors import Mistake
+
+GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+LAYOUTS = (".", "genres", "genres_original", "Data/genres_original", "gtzan/genres")
+
+
+def read_gtzan(
+    root: str | Path,
+    catalogue: str | Path | None = None,
+    download: bool = False,
+    urls: str | Sequence[str] = (),
+    archive_bytes: int = 0,
+    sha256: str | None = None,
+    unpacked_bytes: int = 0,
+    timeout: float = 30.0,
+) -> Catalogue:
+    """GTZAN in any layout that circulates, .wav or .au; a track is named like 'blues.00000'.
+
+    jazz.00054 is truncated in most copies: like every unreadable file it is left out, with the reason, when the music
+    is decoded.
+
+    Args:
+        root: the folder with the genre folders, or one of those above it.
+        catalogue: a CSV (``track``, ``artist``, …) that selects and annotates the tracks.
+        download: whether to fetch GTZAN where it is not there yet, to ``root/genres``.
+        urls, archive_bytes, sha256, unpacked_bytes, timeout: what is fetched, as ``data.download.Archive`` has it.
+
+    Raises:
+        Mistake: if there is no GTZAN, with the ways on.
+    """
+    place = Path(root).expanduser()
+    if not isinstance(download, bool):
+        raise Mistake(f"data.download={download} must be true or false")
+    if download and genre_folder(place) is None:
+        addresses = (urls,) if isinstance(urls, str) else tuple(urls or ())
+        fetch(Archive(addresses, archive_bytes, sha256, unpacked_bytes, timeout), place / "genres", genre_folder)
+    folder = genre_folder(place)
+    if folder is None:
+        raise Mistake(missing(root))
+    tracks, skipped = [], []
+    for genre in (name for name in GENRES if (folder / name).is_dir()):
+        for file in files_below(folder / genre):
+            if reason := unusable(file):
+                skipped.append(Skipped(str(file), reason))
+            else:
+                tracks.append(Track(written(file.stem), (genre,), file))
+    found = catalogue_of(tracks, skipped)
+    return annotated(found, catalogue) if catalogue else found
+
+
+def genre_folder(root: Path) -> Path | None:
+    """The first known layout below ``root`` in which a genre folder holds audio."""
+    for layout in LAYOUTS:
+        for genre in GENRES:
+            folder = root / layout / genre
+            if folder.is_dir() and any(not unusable(file) for file in files_below(folder)):
+                return root / layout
+    return None
+
+
+def missing(root: str | Path) -> str:
+    """What to do where GTZAN is not."""
+    return (
+        f"no GTZAN at {root} (looked for its genre folders there and in {', '.join(LAYOUTS[1:])}): set data.root or "
+        "GENRE_GTZAN to its folder, data.download=true to fetch it (1.2 GB), data=folder data.root=… for music of your "
+        "own, or data=synthetic to try without"
+    )
+
+
+def fault_filtered() -> dict[str, str]:
+    """Track -> train, val or test, as in the fault-filtered lists of Kereliuk, Sturm and Larsen (2015): 443/197/290."""
+    with files("genre.data").joinpath("fault_filtered.csv").open(encoding="utf-8") as file:
+        return {row["track"]: row["split"] for row in csv.DictReader(file)}

@@ -1,0 +1,196 @@
+"""What is written of a subset: predictions, the report with its sentences, and its figures."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from genre.data.catalogue import Catalogue
+from genre.data.splits import SUBSETS
+from genre.evaluation import calibration, figures, thresholds
+from genre.evaluation.metrics import Floats, counted
+from genre.evaluation.postprocessing import uncertain
+from genre.evaluation.predictions import Outcome
+from genre.files import write_csv, write_json, write_text
+from genre.models.checkpoint import Learnt
+
+Report = Mapping[str, Mapping[str, float]]
+History = Sequence[Mapping[str, float]]
+
+COMMONEST = 3  # confusions that are told
+
+
+def write_outcome(folder: Path, outcome: Outcome, learnt: Learnt, title: str, history: History, monitor: str) -> None:
+    """Write predictions.csv, report.json and report.txt of a subset.
+
+    Args:
+        history: the epochs of the run, as in history.csv.
+        monitor: what its best epoch was chosen by.
+    """
+    write_predictions(folder / "predictions.csv", outcome, learnt)
+    report = report_of(outcome)
+    write_json(folder / "report.json", report)
+    told = [*sentences(report), *confusions(outcome), *warmth(learnt), *doubts(outcome, learnt), *gap(history, monitor)]
+    write_text(folder / "report.txt", "\n".join([title, "", table(report), *told]) + "\n")
+
+
+def write_predictions(path: Path, outcome: Outcome, learnt: Learnt) -> None:
+    """Write what is true and what is said of each track; last, where the run knows, whether that is uncertain."""
+    doubtful = uncertain(outcome, learnt)
+    ends = [[]] * len(outcome.names) if doubtful is None else [["yes" if doubt else "no"] for doubt in doubtful]
+    said = zip(outcome.names, outcome.truth, outcome.predicted, outcome.probabilities, ends, strict=True)
+    rows = (
+        (name, outcome.called(true), outcome.called(predicted), *(f"{p:.6f}" for p in probabilities), *end)
+        for name, true, predicted, probabilities, end in said
+    )
+    last = [] if doubtful is None else ["uncertain"]
+    write_csv(path, ("track", "true", "predicted", *outcome.genres, *last), rows)
+
+
+def report_of(outcome: Outcome) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of each genre, and their means over the genres."""
+    values = counted(outcome.truth, outcome.predicted, np.ones((1, len(outcome.names))))
+    report = {
+        genre: {name: float(values[name][0, place]) for name in ("precision", "recall", "f1", "support")}
+        for place, genre in enumerate(outcome.genres)
+    }
+    scores = outcome.scores()
+    macro = {name: float(scores[f"macro_{name}"][0]) for name in ("precision", "recall", "f1")}
+    return report | {"macro average": macro | {"support": float(len(outcome.names))}}
+
+
+def table(report: Report) -> str:
+    """A report as aligned text."""
+    width = max(len(name) for name in report)
+    lines = [f"{'':{width}}  precision  recall      f1  support"]
+    for name, row in report.items():
+        values = f"{row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}  {row['support']:7.0f}"
+        lines.append(f"{name:{width}}  {values}")
+    lines.insert(-1, "")
+    return "\n".join(lines) + "\n"
+
+
+def sentences(report: Report) -> list[str]:
+    """The best and the worst genre by precision and by recall, of those that occur here."""
+    genres = {name: row for name, row in report.items() if name != "macro average" and row["support"]}
+    told = []
+    for merit in ("precision", "recall"):
+        ranked = sorted(genres, key=lambda name: genres[name][merit], reverse=True)
+        if len(ranked) > 1:
+            best, worst = ranked[0], ranked[-1]
+            told.append(
+                f"{merit.capitalize()} is highest for {best} ({genres[best][merit]:.2f}) and lowest for {worst} "
+                f"({genres[worst][merit]:.2f})."
+            )
+    return told
+
+
+def confusions(outcome: Outcome) -> list[str]:
+    """The commonest confusions: one genre predicted though the track has another and not this one."""
+    wrongly = outcome.truth.astype(int).T @ (outcome.predicted & ~outcome.truth).astype(int)
+    ranked = np.argsort(-wrongly, axis=None, kind="stable")[:COMMONEST]
+    pairs = [(row, column) for row, column in zip(*np.unravel_index(ranked, wrongly.shape), strict=True)]
+    told = [
+        f"{outcome.genres[row]} taken for {outcome.genres[column]} ({wrongly[row, column]} of {support} tracks)"
+        for row, column in pairs
+        if wrongly[row, column] and (support := int(outcome.truth[:, row].sum()))
+    ]
+    return [f"The commonest confusions: {', '.join(told)}."] if told else ["No genre was taken for another."]
+
+
+def warmth(learnt: Learnt) -> list[str]:
+    """At which temperature the probabilities stand, if at one."""
+    if learnt.temperature is None:
+        return []
+    return [f"Probabilities are those at temperature {learnt.temperature:.2f}, fitted on validation."]
+
+
+def doubts(outcome: Outcome, learnt: Learnt) -> list[str]:
+    """How many tracks are uncertain, and what the others are worth."""
+    doubtful = uncertain(outcome, learnt)
+    if doubtful is None:
+        return []
+    said = f"{doubtful.sum()} of {len(doubtful)} tracks are uncertain (best probability below {learnt.certain:.2f})"
+    if doubtful.all():
+        return [f"{said}."]
+    share = calibration.best_is_right(outcome)[~doubtful].mean()
+    return [f"{said}; of the others {share:.0%} have the genre that is most probable."]
+
+
+def gap(history: History, monitor: str) -> list[str]:
+    """How far training and validation lie apart at the best epoch."""
+    if not history or "val_accuracy" not in history[0]:
+        return []
+    row = best_row(history, monitor)
+    train, val = row["train_accuracy"], row["val_accuracy"]
+    return [
+        f"At the best epoch ({row['epoch']:.0f}) the accuracy is {train:.1%} in training (running, augmented) and "
+        f"{val:.1%} in validation: a gap of {100 * (train - val):.1f} points."
+    ]
+
+
+def best_row(history: History, monitor: str) -> Mapping[str, float]:
+    """The epoch of best.ckpt; chosen by training's value where nothing validates."""
+    name = monitor.replace("/", "_")
+    name = name if name in history[0] else name.replace("val_", "train_")
+    return (min if name.endswith("loss") else max)(history, key=lambda row: row[name])
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The epochs of a history.csv; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def confusion(outcome: Outcome, title: str) -> Figure:
+    """The confusion matrix of a subset."""
+    return figures.confusion(outcome.confused, outcome.truth.sum(0), outcome.genres, title, outcome.several)
+
+
+def drawn(outcome: Outcome, title: str, tuned: Floats | None) -> dict[str, Figure]:
+    """The figures of a subset, under the names of their files."""
+    found = calibration.reliability(outcome)
+    pages = {
+        "confusion": confusion(outcome, title),
+        "genres": figures.genre_bars(report_of(outcome), title),
+        "reliability": figures.reliability(found.claimed, found.true, found.count, found.error, title),
+    }
+    if outcome.several:
+        together = [which.astype(int).T @ which.astype(int) for which in (outcome.truth, outcome.predicted)]
+        pages["cooccurrence"] = figures.cooccurrence(together[0], together[1], outcome.genres, title)
+        curve = thresholds.curve(outcome)
+        pages["thresholds"] = figures.threshold_curves(thresholds.CANDIDATES, curve, tuned, title)
+    return pages
+
+
+def summarize(metrics: Mapping[str, Any], name: str) -> None:
+    """Print the summary table of a run."""
+    table = Table(title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left")
+    for heading in ("subset", "tracks", "loss", "accuracy", "95 % interval", "macro F1"):
+        table.add_column(heading, justify="left" if heading == "subset" else "right")
+    for subset in (subset for subset in SUBSETS if f"{subset}/loss" in metrics):
+        low, high = metrics.get(f"{subset}/accuracy_ci95", (None, None))
+        table.add_row(
+            subset, str(metrics["tracks"][subset]), f"{metrics[f'{subset}/loss']:.3f}",
+            f"{metrics[f'{subset}/accuracy']:.1%}", "" if low is None else f"{low:.1%} to {high:.1%}",
+            f"{metrics[f'{subset}/macro_f1']:.3f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+def title_of(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:
+    """What a figure or report is about: 'test, split random (seed 0), 200 tracks'."""
+    held = ", held out" if subset == "test" and cfg["split"]["hold_out"] else ""
+    return f"{subset}{held}, split {cfg['split']['kind']} (seed {cfg['split']['seed']}), {tracks} tracks"
+
+
+def write_skipped(folder: Path, catalogue: Catalogue) -> None:
+    """List every file or row that was not used."""
+    write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in catalogue.skipped))

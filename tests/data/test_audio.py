@@ -1,0 +1,219 @@
+"""Any file becomes mono samples at one rate, or a reason why it cannot."""
+
+import errno
+import os
+import random
+import re
+import resource
+import shutil
+import time
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from genre.data.audio import read
+from genre.errors import BadAudio
+
+RATE = 22_050
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return 0.2 * np.random.default_rng(0).standard_normal((3 * 44_100, 2))
+
+
+def test_16_bit_music_keeps_its_very_values(tmp_path):
+    values = np.random.default_rng(0).integers(-20_000, 20_000, 2 * RATE).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", values, RATE)
+    np.testing.assert_array_equal(read(tmp_path / "a.wav", RATE), values)
+
+
+def test_another_rate_and_channels_are_librosas(tmp_path, noise):
+    soundfile.write(tmp_path / "a.flac", noise, 44_100)
+    expected, _ = librosa.load(tmp_path / "a.flac", sr=RATE)
+    np.testing.assert_allclose(read(tmp_path / "a.flac", RATE) / 32768, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("rate", [8_000, 48_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 8])
+@pytest.mark.parametrize("subtype", ["PCM_24", "FLOAT"])
+def test_eight_channels_24_bits_floats_and_any_rate_simply_work(tmp_path, rate, channels, subtype):
+    time = np.arange(2 * rate) / rate
+    tone = np.sin(2 * np.pi * 440 * time)[:, None].repeat(channels, 1) * 0.5
+    soundfile.write(tmp_path / "a.wav", tone, rate, subtype=subtype)
+    samples = read(tmp_path / "a.wav", RATE)
+    assert len(samples) == 2 * RATE
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert spectrum.argmax() / 2 == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".au", ".opus"])
+def test_a_slice_is_that_part_of_the_file(tmp_path, suffix):
+    time = np.arange(6 * 48_000) / 48_000
+    rising = 0.5 * np.sin(2 * np.pi * (200 * time + 100 * time**2))  # 200 Hz plus 200 Hz a second
+    options = {"format": "OGG", "subtype": "OPUS"} if suffix == ".opus" else {}
+    soundfile.write(tmp_path / f"a{suffix}", rising, 48_000, **options)
+    part = read(tmp_path / f"a{suffix}", RATE, start=3.0, duration=2.0)
+    assert len(part) == 2 * RATE
+    spectrum = np.abs(np.fft.rfft(part[: RATE // 5]))
+    assert spectrum.argmax() * 5 == pytest.approx(200 + 200 * 3.1, abs=30)
+
+
+def test_very_quiet_and_very_loud_music_keep_their_detail(tmp_path):
+    tone = np.sin(np.arange(2 * RATE))
+    for name, gain in (("loud.wav", 1.0), ("quiet.wav", 1e-3), ("louder.wav", 30.0)):
+        soundfile.write(tmp_path / name, tone * gain, RATE, subtype="FLOAT")
+    loud, quiet, louder = (read(tmp_path / name, RATE) for name in ("loud.wav", "quiet.wav", "louder.wav"))
+    np.testing.assert_allclose(quiet, loud, atol=2)
+    np.testing.assert_allclose(louder, loud, atol=2)
+
+
+@pytest.fixture
+def bad(tmp_path):
+    """A folder with a file of every bad kind."""
+    loud = np.random.default_rng(0).standard_normal(2 * RATE) * 0.1
+    soundfile.write(tmp_path / "short.wav", loud[: RATE // 2], RATE)
+    soundfile.write(tmp_path / "silent.wav", loud * 1e-5, RATE)
+    soundfile.write(tmp_path / "nan.wav", np.where(np.arange(2 * RATE) == 9, np.nan, loud), RATE, subtype="FLOAT")
+    for suffix in ("wav", "au", "aiff", "flac", "mp3"):
+        whole = tmp_path / f"whole.{suffix}"
+        soundfile.write(whole, loud, RATE)
+        (tmp_path / f"cut.{suffix}").write_bytes(whole.read_bytes()[: -whole.stat().st_size // 4])
+        (tmp_path / f"headed.{suffix}").write_bytes(whole.read_bytes()[:20])
+    header = bytearray((tmp_path / "whole.wav").read_bytes())
+    for name, rate in (("fast.wav", 3_000_000), ("faster.wav", 4 * 10**9)):
+        (tmp_path / name).write_bytes(header[:24] + rate.to_bytes(4, "little") + header[28:])
+    (tmp_path / "channels.wav").write_bytes(header[:22] + bytes(2) + header[24:])
+    (tmp_path / "text.mp3").write_text("no music")
+    (tmp_path / "random.mp3").write_bytes(np.random.default_rng(0).bytes(100_000))
+    (tmp_path / "random.wav").write_bytes(np.random.default_rng(0).bytes(100_000))
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "zeros.wav").write_bytes(bytes(100_000))
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("short.wav", r"shorter than 1 s \(0.50 s\)"),
+        ("silent.wav", r"silent \(peak under 0.0001\)"),
+        ("nan.wav", "has samples that are not numbers"),
+        ("cut.wav", "truncated"),
+        ("cut.au", "truncated"),
+        ("cut.aiff", "truncated"),
+        ("cut.flac", "truncated|unreadable"),
+        ("cut.mp3", "truncated"),
+        *(
+            (f"headed.{suffix}", "unreadable|truncated|shorter|beyond")
+            for suffix in ("wav", "au", "aiff", "flac", "mp3")
+        ),
+        ("fast.wav", "has a sample rate of 3000000 Hz"),
+        ("faster.wav", "unreadable"),
+        ("channels.wav", "unreadable"),
+        ("text.mp3", "unreadable"),
+        ("random.mp3", "unreadable"),
+        ("random.wav", "unreadable"),
+        ("empty.wav", "unreadable"),
+        ("zeros.wav", "unreadable"),
+        ("folder.wav", "unreadable: Is a directory"),
+        ("loop.wav", "unreadable: Too many levels of symbolic links"),
+        ("absent.wav", "unreadable: No such file or directory"),
+    ],
+)
+def test_a_bad_file_has_a_reason(bad, name, reason):
+    with pytest.raises(BadAudio, match=reason):
+        read(bad / name, RATE)
+
+
+def test_a_file_that_may_not_be_read_has_a_reason(bad, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)  # root may read every file
+    with pytest.raises(BadAudio, match="unreadable: Permission denied"):
+        read(bad / "whole.wav", RATE)
+
+
+def test_another_ending_does_not_matter(bad):
+    expected = read(bad / "whole.wav", RATE)
+    for name in ("wrong.mp3", "wrong.flac", "wrong"):
+        shutil.copy(bad / "whole.wav", bad / name)
+        np.testing.assert_array_equal(read(bad / name, RATE), expected)
+
+
+def test_an_mp3_whose_length_is_only_estimated_is_not_taken_for_truncated(bad):
+    """Without the first frame, which tells the length of a file of variable bit rate."""
+    frames = (bad / "whole.mp3").read_bytes()
+    overestimated = 0
+    for start in [match.start() for match in re.finditer(re.escape(frames[:2]), frames)][1:6]:
+        (bad / "bare.mp3").write_bytes(frames[start:])
+        with soundfile.SoundFile(bad / "bare.mp3") as file:
+            overestimated += file.frames > len(file.read())
+        if soundfile.info(bad / "bare.mp3").frames >= RATE:
+            assert len(read(bad / "bare.mp3", RATE)) >= RATE
+    assert overestimated
+
+
+def test_a_three_hour_file_is_read_in_bounded_memory(tmp_path):
+    """Its samples in 16 bits take 476 MB, as a float in stereo at 44.1 kHz 3.8 GB."""
+    second = (0.3 * np.sin(np.arange(8_000))).astype(np.float32)
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", 8_000, 1) as file:
+        for _ in range(3 * 3600 // 60):
+            file.write(np.tile(second, 60))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(read(tmp_path / "long.flac", RATE)) == 3 * 3600 * RATE
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 1.2e9
+
+
+def mutated(draw, whole):
+    """A file with some bytes of its header changed, cut or doubled."""
+    content = bytearray(whole)
+    for _ in range(draw.randint(1, 8)):
+        place = int(draw.random() ** 3 * min(len(content), 400))
+        content[place] = draw.choice([0, 1, 127, 128, 255, draw.randrange(256)])
+    if draw.random() < 0.2:
+        place = draw.randrange(60)
+        content[place:place] = content[: draw.randrange(100)]
+    return bytes(content[: draw.randrange(len(content))] if draw.random() < 0.2 else content)
+
+
+def test_no_file_crashes_hangs_or_fills_the_memory(tmp_path):
+    """1,000 mutated headers of ten kinds of file, and 1,000 random byte strings."""
+    draw, noise = random.Random(0), np.random.default_rng(0).standard_normal((16_000, 2)) * 0.1
+    kinds = {"wav": "PCM_16", "flac": None, "ogg": "VORBIS", "opus": "OPUS", "mp3": None, "au": None, "aiff": None,
+             "caf": None, "w64": None, "rf64": None}  # fmt: skip
+    wholes = {}
+    for kind, subtype in kinds.items():
+        container = {"opus": "OGG"}.get(kind, kind.upper())
+        soundfile.write(tmp_path / f"a.{kind}", noise, 16_000, format=container, subtype=subtype)
+        wholes[kind] = (tmp_path / f"a.{kind}").read_bytes()
+    before, slowest, refused = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0, 0
+    for number in range(2_000):
+        kind = list(kinds)[number % len(kinds)]
+        content = mutated(draw, wholes[kind]) if number < 1_000 else draw.randbytes(draw.randrange(5_000))
+        path = tmp_path / f"b.{kind}"
+        path.write_bytes(content)
+        begin = time.monotonic()
+        try:
+            assert read(path, RATE).dtype == np.int16
+        except BadAudio:
+            refused += 1
+        slowest = max(slowest, time.monotonic() - begin)
+    assert slowest < 2
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 1e9
+    assert refused >= 1_000
+
+
+def test_a_start_beyond_the_end_is_a_reason(bad):
+    with pytest.raises(BadAudio, match=r"starts at 60 s, beyond its end \(2.00 s\)"):
+        read(bad / "whole.wav", RATE, start=60)
+
+
+def test_no_real_excerpt_is_taken_for_a_bad_one(shared):
+    lengths = [len(read(path, RATE)) for path in sorted((shared / "gtzan_mini").rglob("*.wav"))]
+    assert len(lengths) == 100
+    assert min(lengths) > 29 * RATE

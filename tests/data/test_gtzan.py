@@ -1,0 +1,56 @@
+"""GTZAN is found in every layout that circulates."""
+
+from pathlib import Path
+
+import pytest
+from torchaudio.datasets import gtzan as torchaudio_lists
+
+from genre.data.gtzan import GENRES, fault_filtered, read_gtzan
+from genre.errors import Mistake
+
+
+def lay_out(folder: Path, suffix: str) -> None:
+    for name in ("blues", "jazz"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}.00000{suffix}").write_bytes(b"")
+        (folder / name / f"._{name}.00000{suffix}").write_bytes(b"")
+
+
+@pytest.mark.parametrize("layout", [".", "genres", "genres_original", "Data/genres_original"])
+@pytest.mark.parametrize("suffix", [".wav", ".au"])
+def test_any_layout_and_resource_forks_are_no_clips(tmp_path, layout, suffix):
+    lay_out(tmp_path / layout, suffix)
+    found = read_gtzan(tmp_path)
+    assert [(track.name, track.genres) for track in found.tracks] == [
+        ("blues.00000", ("blues",)),
+        ("jazz.00000", ("jazz",)),
+    ]
+    assert [item.reason for item in found.skipped] == ["hidden file (macOS resource fork)"] * 2
+
+
+def test_where_gtzan_is_not_there_the_message_shows_the_ways_on(tmp_path):
+    with pytest.raises(Mistake, match=r"data\.root or GENRE_GTZAN.*data=folder.*data=synthetic"):
+        read_gtzan(tmp_path)
+
+
+def test_a_catalogue_adds_the_artists(tmp_path):
+    lay_out(tmp_path, ".wav")
+    (tmp_path / "tracks.csv").write_text("track,genres,artist\nblues.00000,blues,John Lee Hooker\n")
+    (track,) = read_gtzan(tmp_path, tmp_path / "tracks.csv").tracks
+    assert track.artist == "John Lee Hooker"
+
+
+def test_the_fault_filtered_lists_are_torchaudios():
+    lists = {
+        "train": torchaudio_lists.filtered_train,
+        "val": torchaudio_lists.filtered_valid,
+        "test": torchaudio_lists.filtered_test,
+    }
+    assert fault_filtered() == {name: subset for subset, names in lists.items() for name in names}
+    assert [len(names) for names in lists.values()] == [443, 197, 290]
+
+
+def test_the_real_excerpts_are_a_hundred_of_ten_genres(shared):
+    found = read_gtzan(shared / "gtzan_mini", shared / "gtzan_tracks.csv")
+    assert len(found.tracks) == 100
+    assert found.genres == list(GENRES)

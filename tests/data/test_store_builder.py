@@ -1,0 +1,99 @@
+"""A build that breaks off goes on where it was, is made once whoever asks, and is whole or not there."""
+
+import errno
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from genre.data.store import Key, open_store
+from genre.data.store_builder import build
+from genre.errors import Mistake
+
+KEY = Key("waveform", {"sample_rate": 4}, list("abcdef"))
+ITEMS = (
+    np.arange(5, dtype=np.int16),
+    "unreadable: no music",
+    np.arange(10, 13, dtype=np.int16),
+    np.arange(20, 24, dtype=np.int16),
+    "silent",
+    np.arange(30, 31, dtype=np.int16),
+)
+WHOLE = [*range(5), *range(10, 13), *range(20, 24), 30]
+
+
+def made(folder, items=None, group=1):
+    return build(folder, KEY, 4, KEY.inputs, items or (lambda begin: ITEMS[begin:]), "making", group)
+
+
+def breaking_at(place, error):
+    def items(begin):
+        yield from ITEMS[begin:place]
+        raise error
+
+    return items
+
+
+def remembering(begun):
+    def items(begin):
+        begun.append(begin)
+        return ITEMS[begin:]
+
+    return items
+
+
+def test_it_is_made_once(tmp_path):
+    begun = []
+    for _ in range(2):
+        assert made(tmp_path, remembering(begun)).names == ["a", "c", "d", "f"]
+    assert begun == [0]
+
+
+@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_one_broken_off_is_not_used_and_goes_on_at_a_whole_group(tmp_path, place, group):
+    begun = []
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, breaking_at(place, KeyboardInterrupt), group)
+    assert open_store(tmp_path, KEY) is None
+    store = made(tmp_path, remembering(begun), group)
+    assert begun == [place // group * group]
+    assert store.data.tolist() == WHOLE
+    assert store.skipped == {"b": "unreadable: no music", "e": "silent"}
+
+
+@pytest.mark.parametrize(("file", "cut"), [("data.bin", 1), ("data.bin", 9), ("journal", 1), ("journal", 30)])
+def test_what_a_kill_left_half_written_is_made_again(tmp_path, file, cut):
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, breaking_at(4, KeyboardInterrupt))
+    torn = tmp_path / f"{KEY.name}.partial" / file
+    os.truncate(torn, torn.stat().st_size - cut)
+    begun = []
+    assert made(tmp_path, remembering(begun)).data.tolist() == WHOLE
+    assert 0 < begun[0] < 4
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
+    with pytest.raises(Mistake, match=r"cannot write to .* \(No space left on device\); make room or set data.cache"):
+        made(tmp_path, breaking_at(3, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    begun = []
+    assert made(tmp_path, remembering(begun)).data.tolist() == WHOLE
+    assert begun == [3]
+
+
+def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
+    begun = []
+    threads = [threading.Thread(target=made, args=(tmp_path, remembering(begun))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert begun == [0]
+    assert {name for name in os.listdir(tmp_path) if not name.endswith(".lock")} == {KEY.name}
+
+
+def test_nothing_usable_is_a_mistake_with_counts_by_reason(tmp_path):
+    reasons = ["silent (peak under 0.0001)", "unreadable: one", "unreadable: two"]
+    with pytest.raises(Mistake, match="none of 3 tracks can be used: 2 unreadable, 1 silent"):
+        build(tmp_path, KEY, 4, list("abc"), lambda begin: reasons[begin:], "making")

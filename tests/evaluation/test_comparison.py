@@ -1,0 +1,217 @@
+"""Many runs in one table: seeds collapse, noise is no difference, and what differs in its tracks is never ranked."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+import yaml
+
+import genre
+from genre.errors import Mistake
+from genre.evaluation.comparison import interval, mean_and_deviation, resampled, tied
+
+TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(100)]
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Write the folder of a run that is right about some tracks."""
+
+    def write(name, right, *, seed=0, split="random", split_seed=0, task="Multiclass", lr=1e-3, tracks=TRACKS):
+        folder = tmp_path / "runs" / f"{len(list((tmp_path / 'runs').glob('*'))):02d}-{name}"
+        folder.mkdir(parents=True)
+        values = {
+            "name": name, "folder": str(folder), "seed": seed, "optimizer": {"lr": lr},
+            "split": {"kind": split, "seed": split_seed, "hold_out": None},
+            "task": {"_target_": f"genre.tasks.{task}"},
+        }  # fmt: skip
+        (folder / "hparams.yaml").write_text(yaml.safe_dump(values))
+        accuracy = float(np.mean(right))
+        metrics = {"train/accuracy": 0.9, "val/accuracy": 0.7, "test/accuracy": accuracy, "seconds": 12.0}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        said = [track[:4] if hit else "blues" for track, hit in zip(tracks, right, strict=True)]
+        lines = [f"{track},{track[:4]},{genre},0,0,0" for track, genre in zip(tracks, said, strict=True)]
+        (folder / "predictions.csv").write_text("\n".join(["track,true,predicted,blues,jazz,rock", *lines]) + "\n")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The rows of all runs, and what results.md says."""
+
+    def make(*overrides, runs=tmp_path / "runs" / "*"):
+        folder = tmp_path / "table"
+        genre.evaluate(genre.compose(f"runs={runs}", f"folder={folder}", *overrides, config_name="evaluate"))
+        with (folder / "results.csv").open(newline="") as file:
+            return list(csv.DictReader(file)), (folder / "results.md").read_text()
+
+    return make
+
+
+def hits(count, first=0):
+    right = np.zeros(200, bool)
+    right[first : first + count] = True
+    return right
+
+
+def ours(rows):
+    return [row for row in rows if row["folders"]]
+
+
+def test_the_interval_is_scipys_bootstrap():
+    right = np.random.default_rng(0).random(150) < 0.6
+    expected = scipy.stats.bootstrap(
+        (right.astype(float),), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert interval(right.astype(float)) == pytest.approx(list(expected), abs=0.015)
+
+
+def test_two_models_are_paired_as_scipy_pairs_them():
+    random = np.random.default_rng(0)
+    one = random.random(200) < 0.6
+    other = np.where(random.random(200) < 0.9, one, ~one)
+    expected = scipy.stats.bootstrap(
+        (one.astype(float), other.astype(float)),
+        lambda a, b: np.mean(a) - np.mean(b),
+        paired=True, vectorized=False, n_resamples=4000, method="percentile", rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    found = np.quantile(resampled(one.astype(float) - other), [0.025, 0.975])
+    assert found == pytest.approx(list(expected), abs=0.01)
+
+
+@pytest.mark.parametrize(("lost", "gained", "expected"), [(12, 10, True), (20, 2, False), (3, 0, True), (8, 0, False)])
+def test_planted_differences_are_told_from_noise_as_mcnemars_test_tells_them(lost, gained, expected):
+    """``lost`` tracks only the better model knows, ``gained`` only the other."""
+    best, other = np.ones(200), np.ones(200)
+    other[:lost] = 0
+    best[lost : lost + gained] = 0
+    assert tied(best, other) == expected
+    assert (scipy.stats.binomtest(lost, lost + gained).pvalue > 0.05) == expected or lost + gained < 6
+
+
+def test_pairing_sees_a_small_difference_that_two_intervals_would_hide():
+    best, other = np.zeros(200), np.zeros(200)
+    best[:110], other[:100] = 1, 1
+    assert interval(other)[1] > interval(best)[0]
+    assert not tied(best, other)
+
+
+def test_the_best_comes_first_and_what_is_within_noise_of_it_is_tied(made, table):
+    made("worse", hits(90))
+    made("best", hits(130))
+    made("close", hits(128, first=2))
+    rows, text = table()
+    assert [(row["model"], row["mark"]) for row in ours(rows)] == [("best", "best"), ("close", "tied"), ("worse", "")]
+    assert float(ours(rows)[0]["test_accuracy"]) == pytest.approx(0.65)
+    assert "| best | multiclass | random (0) | 90.0 | 70.0 | 65.0 |" in text
+
+
+def test_seeds_of_one_configuration_are_one_row(made, table):
+    counts = (100, 110, 130)
+    for seed, count in enumerate(counts):
+        made("cnn", hits(count), seed=seed)
+    (row,) = ours(table()[0])
+    assert row["runs"] == "3" and len(row["folders"].split()) == 3
+    shares = np.array(counts) / 200
+    assert float(row["test_accuracy"]) == pytest.approx(shares.mean())
+    assert float(row["test_accuracy_sd"]) == pytest.approx(scipy.stats.tstd(shares))
+    assert f"{100 * shares.mean():.1f} ± {100 * scipy.stats.tstd(shares):.1f} (3)" in table()[1]
+
+
+def test_one_run_has_no_deviation():
+    assert mean_and_deviation([0.5]) == (0.5, None)
+
+
+def test_configurations_of_one_name_are_told_apart(made, table):
+    made("cnn", hits(100), lr=1e-3)
+    made("cnn", hits(90), lr=1e-4)
+    assert [row["model"] for row in ours(table()[0])] == ["cnn (optimizer.lr=0.001)", "cnn (optimizer.lr=0.0001)"]
+
+
+def test_a_seed_that_was_run_twice_counts_once(made, table):
+    made("cnn", hits(100))
+    last = made("cnn", hits(100))
+    rows, text = table()
+    assert [row["folders"] for row in ours(rows)] == [str(last)]
+    assert "repeated with the same seed" in text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"split_seed": 1}, {"split": "artist"}, {"task": "Multilabel"}, {"tracks": [f"{t}x" for t in TRACKS]}],
+    ids=["another split seed", "another split", "another task", "other tracks"],
+)
+def test_other_splits_seeds_tasks_and_tracks_have_tables_of_their_own(made, table, other):
+    made("one", hits(100))
+    made("other", hits(190), **other)
+    rows, text = table()
+    assert len({row["section"] for row in ours(rows)}) == text.count("\n## ") == 2
+    assert [row["mark"] for row in ours(rows)] == ["", ""]
+
+
+def test_the_source_document_stands_beside_ours_and_is_not_ranked(made, table):
+    made("one", hits(100))
+    made("several", hits(80), task="Multilabel")
+    rows, text = table()
+    known = [[row["train_accuracy"], row["val_accuracy"], row["test_accuracy"]] for row in rows if not row["folders"]]
+    assert known == [
+        ["0.8954", "0.68", "0.585"], ["0.974", "0.7", "0.62"], ["0.7096", "0.62", "0.665"], ["", "", "0.4"],
+    ]  # fmt: skip
+    assert not any(row["mark"] for row in rows if not row["folders"])
+    assert "| document: base model | multiclass | its own | 89.5 | 68.0 | 58.5 | – |" in text
+
+
+def test_unfinished_runs_are_left_out_and_named(made, table):
+    made("one", hits(100))
+    half = made("half", hits(100))
+    (half / "metrics.json").unlink()
+    (half.parent / "something else").mkdir()
+    rows, text = table()
+    assert [row["model"] for row in ours(rows)] == ["one"]
+    assert f"- {half} (unfinished: it has no metrics.json)" in text
+    assert "something else" not in text
+
+
+def test_a_run_without_test_tracks_has_a_table_without_ranks(made, table):
+    folder = made("untested", hits(100))
+    (folder / "predictions.csv").unlink()
+    (folder / "metrics.json").write_text(json.dumps({"train/accuracy": 0.9, "seconds": 1.0}))
+    (row,) = ours(table()[0])
+    assert (row["train_accuracy"], row["test_accuracy"], row["ci95_low"], row["mark"]) == ("0.9", "", "", "")
+
+
+@pytest.mark.parametrize(("file", "content"), [("metrics.json", "{"), ("hparams.yaml", "{}"), ("hparams.yaml", "a: [")])
+def test_damaged_runs_are_left_out_and_named(made, table, file, content):
+    made("one", hits(100))
+    damaged = made("damaged", hits(100))
+    (damaged / file).write_text(content)
+    rows, text = table()
+    assert [row["model"] for row in ours(rows)] == ["one"]
+    assert f"- {damaged} (damaged, or of another version: " in text
+
+
+@pytest.mark.parametrize(("override", "key"), [("run=x", "run"), ("subset=val", "subset")])
+def test_one_run_and_many_are_not_asked_for_at_once(made, table, override, key):
+    made("one", hits(100))
+    with pytest.raises(Mistake, match=f"leave out {key}="):
+        table(override)
+
+
+def test_a_pattern_without_runs_is_a_mistake(table):
+    with pytest.raises(Mistake, match="finds no finished run; name folders"):
+        table()
+
+
+def test_where_no_run_is_finished_the_mistake_says_why(made, table):
+    (made("half", hits(100)) / "metrics.json").unlink()
+    with pytest.raises(Mistake, match=r"finds no finished run \(.*unfinished: it has no metrics.json\)"):
+        table()
+
+
+def test_a_folder_may_be_called_as_a_pattern(made, table, tmp_path):
+    made("one", hits(100)).rename(tmp_path / "runs" / "one [x]")
+    assert len(ours(table(runs=tmp_path / "runs" / "one [x]")[0])) == 1

@@ -1,0 +1,111 @@
+"""A grid is every combination once; a point is what it changes in the base."""
+
+from pathlib import Path
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+import genre
+from genre.errors import Mistake
+from genre.sweeping.grid import Grid, applied, canonical, grid_of, identity
+from genre.training.run_folder import flat
+
+CONF = Path(__file__).parents[2] / "conf"
+GRIDS = sorted({path.stem for path in (CONF / "grid").glob("*.yaml")} - {"custom"})
+WITHOUT_HYDRA = ["folder=x", "name=x"]
+
+
+def composed(*overrides, grid="small"):
+    return genre.compose(f"grid={grid}", "data=synthetic", *WITHOUT_HYDRA, *overrides, config_name="sweep")
+
+
+def base(*overrides):
+    return genre.compose("data=synthetic", *WITHOUT_HYDRA, *overrides)
+
+
+def axes_in(name):
+    return OmegaConf.to_container(OmegaConf.load(CONF / "grid" / f"{name}.yaml").axes)
+
+
+def test_every_combination_is_there_once():
+    points = list(Grid({"model.kernel_size": [3, 5], "optimizer.lr": [0.1, 0.2, 0.3]}).points())
+    assert len(points) == 6 == len({canonical(point) for point in points})
+    assert points[1] == {"model.kernel_size": 3, "optimizer.lr": 0.2}
+
+
+def test_a_value_that_stands_twice_counts_once():
+    assert len(Grid({"model.dropout": [0, 0.0, 0.5], "model.filters": [[1, 2], [1.0, 2]]})) == 2
+
+
+def test_the_documents_search_has_as_many_points_and_the_base_model_among_them():
+    grid = grid_of(composed(grid="document"))
+    assert len(grid) == 576 >= 551
+    flat_base = dict(flat(OmegaConf.to_container(base())))
+    assert sum(identity(point, flat_base) == "{}" for point in grid.points()) == 1
+
+
+def test_the_small_grid_has_24_points():
+    assert len(grid_of(composed())) == 24
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_value_of_a_grid_can_be_built(name):
+    model = ["model=vgg16", "model.weights=random"] if name == "vgg16" else []
+    cfg = composed(*model, grid=name)
+    grid_of(cfg).check(base(*model))
+    for key, values in axes_in(name).items():
+        for value in values:
+            changed = applied(base(*model), {key: value})
+            genre.config.network_of(changed, 10) if key.startswith("model") else None
+            genre.training.train.partial_of(changed["optimizer"])
+
+
+def test_hydras_own_sweeper_enumerates_the_documents_points():
+    """What ``python train.py -m experiment=document/grid`` would run, without running it."""
+    experiment = OmegaConf.load(CONF / "experiment" / "document" / "grid.yaml")
+    parser = OverridesParser.create()
+    overrides = parser.parse_overrides([f"{key}={value}" for key, value in experiment.hydra.sweeper.params.items()])
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    theirs = [{o.key_or_group: o.value() for o in parser.parse_overrides(job)} for job in jobs]
+    ours = grid_of(composed(grid="document")).points()
+    assert sorted(map(canonical, theirs)) == sorted(map(canonical, ours))
+
+
+def test_a_point_is_applied_to_the_base_and_leaves_it_as_it_was():
+    before = base()
+    values = applied(before, {"model.filters": [8, 8], "scheduler": None})
+    assert values["model"]["filters"] == [8, 8] and values["scheduler"] is None
+    assert before.model.filters == [32, 64, 128] and before.scheduler.patience == 5
+
+
+def test_a_point_stays_the_same_when_an_axis_is_added_at_its_base_value():
+    known = dict(flat(OmegaConf.to_container(base())))
+    old, new = {"model.kernel_size": 5}, {"model.kernel_size": 5.0, "optimizer.lr": 1e-3}
+    assert identity(old, known) == identity(new, known) != identity({"model.kernel_size": 7}, known)
+
+
+def test_axes_can_be_added_and_changed_on_the_command_line():
+    grid = grid_of(composed("+grid.axes.model.kernel_size=[7]", "+grid.axes.batch_size=[16,32]"))
+    assert grid.axes["model.kernel_size"] == [7] and grid.axes["batch_size"] == [16, 32]
+    assert len(grid) == 24
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({}, "grid.axes is empty"),
+        ({"model.kernel_size": 3}, r"model.kernel_size=3 is no list of values; write model.kernel_size: \[3\]"),
+        ({"model.kernel_size": []}, "is no list of values"),
+        ({"split.seed": [0, 1]}, "split.seed cannot differ between points"),
+        ({"trainer.limit_tracks": [1]}, "trainer.limit_tracks cannot differ between points"),
+        ({"model.kernelsize": [3]}, "model.kernelsize is no key of this configuration"),
+        ({"nothing": [3]}, "nothing is no key of this configuration"),
+        ({"model": ["cnn", "vgg16"]}, "model is a group of keys"),
+        ({"batch_size": [0]}, "batch_size=0"),
+    ],
+)
+def test_an_axis_that_cannot_be_one_is_named(axes, message):
+    with pytest.raises(Mistake, match=message):
+        Grid(axes).check(base())

@@ -1,0 +1,140 @@
+"""Several workers on real data, killed and joined as it happens: every point is complete exactly once."""
+
+import getpass
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from genre.sweeping import record
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+SWEEP = "outputs/sweep/small"
+KILLED_AT = (3, 8, 14)  # points done when a worker is killed
+SMALL = [
+    "+grid.axes.model.filters=[[2,4,4],[4,4,8]]", "model.dense_units=8", "trainer.max_epochs=1", "grid.lease=4",
+    "trainer.precision=32-true", "split=fault_filtered", "grid.seeds=[]", "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+]  # fmt: skip
+
+
+def arguments(shared: Path, tmp_path: Path, *overrides: str) -> list[str]:
+    """A sweep of 24 points over the whole archive, one epoch each."""
+    music = ["data=logmel", f"data.path={shared / 'gtzan_logmel_dev.npz'}", f"data.cache={tmp_path / 'cache'}"]
+    return [sys.executable, str(ROOT / "sweep.py"), "grid=small", *music, *SMALL, *overrides]
+
+
+ALONE = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def started(command: list[str], tmp_path: Path) -> subprocess.Popen[bytes]:
+    log = (tmp_path / "workers.log").open("ab")
+    return subprocess.Popen(command, cwd=tmp_path, env=ALONE, stdout=log, stderr=log)
+
+
+def programs(name: str) -> Path | None:
+    """Where PostgreSQL's programs lie."""
+    found = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))]
+    return next((Path(path).parent for path in found if path), None)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The address of a database on a server of our own, which ends with the tests."""
+    pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
+    if (place := programs("initdb")) is None:
+        pytest.skip("PostgreSQL is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="genre-postgresql-"))
+    owner = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+    if owner:
+        shutil.chown(folder, "postgres", "postgres")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    data, quiet = str(folder / "data"), {"check": True, "cwd": folder, "stdout": subprocess.DEVNULL, **owner}
+    subprocess.run([place / "initdb", "-D", data, "-A", "trust", "--no-sync"], **quiet)
+    options = f"-p {port} -k {folder} -c listen_addresses=localhost -c fsync=off"
+    subprocess.run([place / "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"], **quiet)
+    user = "postgres" if owner else getpass.getuser()
+    yield f"postgresql://{user}@localhost:{port}/postgres"
+    subprocess.run([place / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder)
+
+
+def entries(folder: Path, address: str | None) -> list[optuna.trial.FrozenTrial]:
+    """What is recorded, or nothing where there is no study yet."""
+    try:
+        study = optuna.load_study(study_name="small", storage=record.opened(folder, address).storage)
+    except KeyError:
+        return []
+    return study.get_trials(deepcopy=False)
+
+
+def complete(folder: Path, address: str | None) -> int:
+    return sum(trial.state == TrialState.COMPLETE for trial in entries(folder, address))
+
+
+def every_point_once(folder: Path, address: str | None) -> None:
+    trials = entries(folder, address)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 24
+    assert len({str(sorted(trial.params.items())) for trial in trials}) == 24
+    rows = (folder / "trials.csv").read_text().splitlines()
+    assert len(rows) == 25 and all(",complete," in row for row in rows[1:])
+
+
+@pytest.mark.parametrize("storage", ["journal", "postgresql"])
+def test_workers_killed_when_3_8_and_14_points_are_done_lose_nothing(shared, tmp_path, storage, request):
+    address = request.getfixturevalue("postgresql") if storage == "postgresql" else None
+    command = arguments(shared, tmp_path, *([f"grid.storage={address}"] if address else []))
+    workers = [started(command, tmp_path) for _ in range(2)]
+    deadline = time.monotonic() + 400
+    for number, limit in enumerate(KILLED_AT):
+        while complete(tmp_path / SWEEP, address) < limit:
+            assert time.monotonic() < deadline, (tmp_path / "workers.log").read_text()[-3000:]
+            time.sleep(0.2)
+        victim = workers[number % 2]
+        victim.kill()
+        victim.wait()
+        workers[number % 2] = started(command, tmp_path)
+    for worker in workers:
+        assert worker.wait(max(deadline - time.monotonic(), 1)) == 0, (tmp_path / "workers.log").read_text()[-3000:]
+    every_point_once(tmp_path / SWEEP, address)
+
+
+def slurm_works() -> bool:
+    """Whether a SLURM cluster takes jobs from here."""
+    return bool(shutil.which("sbatch")) and b" up " in subprocess.run(["sinfo", "-h"], capture_output=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("launcher", "options", "plugin"),
+    [
+        ("joblib", ["hydra.launcher.n_jobs=2"], "hydra_joblib_launcher"),
+        ("submitit_local", ["hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1"],
+         "hydra_submitit_launcher"),
+        pytest.param(
+            "submitit_slurm", ["hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1"],
+            "hydra_submitit_launcher", marks=pytest.mark.skipif(not slurm_works(), reason="there is no SLURM cluster"),
+        ),
+    ],
+)  # fmt: skip
+def test_hydras_launchers_run_several_workers(shared, tmp_path, launcher, options, plugin):
+    pytest.importorskip(f"hydra_plugins.{plugin}")
+    command = [*arguments(shared, tmp_path, f"hydra/launcher={launcher}", "worker=range(2)", *options), "--multirun"]
+    done = subprocess.run(command, cwd=tmp_path, env=ALONE, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    every_point_once(tmp_path / SWEEP, None)
+    taken = {trial.user_attrs["worker"] for trial in entries(tmp_path / SWEEP, None)}
+    assert len(taken) == 2
+    assert not any("=" in path.name for path in (tmp_path / SWEEP).rglob("*"))

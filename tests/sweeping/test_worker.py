@@ -1,0 +1,368 @@
+"""A sweep tries every point once, goes on where it stopped, and tests the best alone."""
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import genre
+from genre import config
+from genre.errors import Mistake
+from genre.sweeping import trial, worker
+from genre.sweeping.drawing import expected_best
+from genre.sweeping.finalists import Selection
+from genre.sweeping.trial import Trained
+from genre.sweeping.worker import devices_of
+
+AXES = "+grid.axes={model.filters:[[2,2,4],[4,4,8]],model.kernel_size:[3,5],optimizer.lr:[1e-3],model.dropout:[0.25]}"
+
+
+@pytest.fixture
+def composed(music, cache, tmp_path):
+    """The configuration of a sweep over the small music, four points of one epoch."""
+
+    def compose(*overrides, axes=AXES):
+        return genre.compose(
+            "grid=custom", axes, "data=folder", f"data.root={music}", f"data.cache={cache}", "view.seconds=4",
+            f"folder={tmp_path / 'sweep'}", "name=test", "trainer.max_epochs=1", "trainer.precision=32-true",
+            "trainer.enable_progress_bar=false", "model.dense_units=8", "grid.lease=0.4",
+            "grid.finalists=1", "grid.seeds=[]", *overrides, config_name="sweep",
+        )  # fmt: skip
+
+    return compose
+
+
+@pytest.fixture
+def swept(composed):
+    """Sweep; returns what the worker hands back."""
+    return lambda *overrides, **axes: genre.sweep(composed(*overrides, **axes))
+
+
+VGG16 = ("model=vgg16", "model.weights=random", "augment=none")
+HEADS = "+grid.axes={model.dense_units:[4,8],optimizer.lr:[1e-3,1e-2]}"
+
+
+def trials(folder):
+    with (folder / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def points(folder):
+    return [(row["model.filters"], row["model.kernel_size"]) for row in trials(folder)]
+
+
+EVERY = [("[2, 2, 4]", "3"), ("[2, 2, 4]", "5"), ("[4, 4, 8]", "3"), ("[4, 4, 8]", "5")]
+
+
+def test_every_point_is_a_row_with_its_values_under_their_keys(swept):
+    result = swept()
+    rows = trials(result.folder)
+    assert points(result.folder) == EVERY
+    assert {row["state"] for row in rows} == {"complete"}
+    assert all(float(row["seconds"]) > 0 and int(row["parameters"]) > 0 for row in rows)
+    assert max(float(row["value"]) for row in rows) == pytest.approx(result.objective, rel=1e-5)
+
+
+def counted(monkeypatch, change=lambda values: None):
+    """Which points are trained from now on."""
+    done, usual = [], trial.train_point
+
+    def train(values, *given):
+        change(values)
+        done.append(values["model"])
+        return usual(values, *given)
+
+    monkeypatch.setattr(worker, "train_point", train)
+    return done
+
+
+def test_the_same_command_again_trains_nothing(swept, monkeypatch):
+    first = swept()
+    done = counted(monkeypatch)
+    again = swept()
+    assert done == [] and again.objective == first.objective
+
+
+def test_the_table_is_there_while_the_sweep_goes_on(swept, monkeypatch, tmp_path):
+    seen = []
+    counted(monkeypatch, lambda values: seen.append((tmp_path / "sweep" / "trials.csv").exists()))
+    swept()
+    assert seen == [False, True, True, True]
+
+
+@pytest.mark.parametrize(("worker", "gpus", "device"), [(0, 0, 1), (5, 1, 1), (0, 4, [0]), (5, 4, [1]), (7, 4, [3])])
+def test_the_workers_of_a_machine_take_its_gpus_in_turn(monkeypatch, worker, gpus, device):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    trainer = {"accelerator": "auto", "devices": 1}
+    chosen = devices_of(trainer, worker)
+    assert chosen == device
+    placed = config.device_of({**trainer, "devices": chosen})
+    assert placed == (torch.device("cuda", device[0] if gpus > 1 else 0) if gpus else torch.device("cpu"))
+
+
+def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
+    seen = []
+    monkeypatch.setattr(worker, "devices_of", lambda trainer, number: [3])
+    metrics = {f"{subset}/{name}": 0.5 for subset in ("train", "val") for name in ("loss", "accuracy")}
+
+    def train(values, *given):
+        seen.append(values["trainer"]["devices"])
+        return Trained(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
+
+    monkeypatch.setattr(worker, "train_point", train)
+    swept()
+    assert seen == [[3]] * 4
+
+
+def test_all_points_are_trained_in_the_precision_that_the_first_worker_measured(swept, monkeypatch):
+    seen = []
+    counted(monkeypatch, lambda values: seen.append(values["trainer"]["precision"]))
+    for measured, kernels in (("32-true", "[3,5]"), ("bf16-mixed", "[3,5,7]")):
+        monkeypatch.setattr(worker, "precision_of", lambda trainer, device, measured=measured: measured)
+        swept("trainer.precision=auto", axes=AXES.replace("[3,5]", kernels))
+    assert seen == ["32-true"] * 6
+
+
+def test_an_interrupted_sweep_goes_on(swept, monkeypatch, tmp_path):
+    begun = []
+
+    def stop(values):
+        begun.append(values)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        counted(patched, stop)
+        with pytest.raises(KeyboardInterrupt):
+            swept()
+    states = [row["state"] for row in trials(tmp_path / "sweep")]
+    assert sorted(states) == ["complete", "waiting", "waiting", "waiting"]
+    done = counted(monkeypatch)
+    assert points(swept().folder) == EVERY and len(done) == 3
+
+
+def test_a_changed_grid_extends_the_sweep(swept, monkeypatch):
+    swept()
+    done = counted(monkeypatch)
+    result = swept(axes=AXES.replace("[3,5]", "[3,5,7]"))
+    assert [model["kernel_size"] for model in done] == [7, 7]
+    swept(axes=AXES.replace("optimizer.lr", "batch_size").replace("[1e-3]", "[32,8]"))
+    assert sorted(model["kernel_size"] for model in done) == [3, 3, 5, 5, 7, 7]
+    assert [row["batch_size"] for row in trials(result.folder)] == ["32"] * 6 + ["8"] * 4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batch_size=8", "begun with batch_size=32, not 8"),
+        ("trainer.max_epochs=2", "begun with trainer.max_epochs=1, not 2"),
+        ("split.seed=1", "was begun on tracks|begun with split.seed=0, not 1"),
+        ("grid.select_by=val/loss", "begun with grid.select_by=val/accuracy, not val/loss"),
+    ],
+)
+def test_a_changed_base_or_split_is_refused_by_name(swept, override, message):
+    swept()
+    with pytest.raises(Mistake, match=message):
+        swept(override)
+
+
+def test_a_failing_point_is_recorded_tried_again_and_does_not_stop_the_rest(swept, monkeypatch, tmp_path):
+    def fail(values):
+        if values["model"]["kernel_size"] == 5 and values["model"]["filters"] == [2, 2, 4]:
+            raise RuntimeError("out of luck")
+
+    done = counted(monkeypatch, fail)
+    swept("grid.retries=2")
+    states = [row["state"] for row in trials(tmp_path / "sweep")]
+    assert states == ["complete", "failed", "complete", "complete"] and len(done) == 3
+    assert trials(tmp_path / "sweep")[1]["error"] == "RuntimeError: out of luck"
+    study = optuna.load_study(study_name="test", storage=journal(tmp_path / "sweep"))
+    assert "Traceback" in study.trials[1].user_attrs["traceback"] and study.trials[1].user_attrs["attempts"] == 3
+
+
+def journal(folder):
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
+    return optuna.storages.JournalStorage(backend)
+
+
+def test_where_every_point_fails_the_reasons_are_pointed_to(swept, monkeypatch):
+    def fail(values):
+        raise RuntimeError("out of luck")
+
+    counted(monkeypatch, fail)
+    with pytest.raises(Mistake, match=r"no point of the sweep could be trained; .*trials.csv has the reasons"):
+        swept("grid.retries=0")
+
+
+def test_a_value_that_no_network_can_have_is_refused_before_anything_is_tried(swept, tmp_path):
+    with pytest.raises(Mistake, match=r"model\.kernel_size=2 must be odd"):
+        swept(axes=AXES.replace("[3,5]", "[2,4]"))
+    assert not (tmp_path / "sweep" / "journal.log").exists()
+
+
+def test_optuna_opens_the_study(swept):
+    result = swept()
+    study = optuna.load_study(study_name="test", storage=journal(result.folder))
+    assert study.best_value == result.objective and len(study.trials) == 4
+
+
+@pytest.mark.parametrize(("sampler", "count"), [("random", 3), ("tpe", 4)])
+def test_random_and_tpe_try_as_many_points_as_asked_and_none_twice(swept, sampler, count):
+    wide = AXES.replace("[3,5]", "[1,3,5]").replace("[0.25]", "[0,0.25]")
+    result = swept(f"grid.sampler={sampler}", f"grid.trials={count}", axes=wide)
+    assert len(trials(result.folder)) == count
+    swept(f"grid.sampler={sampler}", "grid.trials=12", axes=wide)
+    rows = [tuple(row[key] for key in ("model.filters", "model.kernel_size", "model.dropout"))
+            for row in trials(result.folder)]  # fmt: skip
+    assert len(rows) == len(set(rows)) == 12
+
+
+def test_points_that_are_worse_than_others_are_stopped_where_asked_for(swept):
+    prune = ("grid.sampler=random", "grid.trials=4", "grid.prune=true", "trainer.max_epochs=2")
+    assert {row["state"] for row in trials(swept(*prune).folder)} <= {"complete", "pruned"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grid.sampler=genetic", "grid.sampler=genetic is not one of grid, random, tpe"),
+        ("grid.sampler=random", "random and tpe need grid.trials=N"),
+        ("grid.trials=3", "the grid takes every point"),
+        ("grid.prune=true", "grid.prune=true goes with"),
+        ("grid.select_by=test/accuracy", "grid.select_by=test/accuracy is not one of"),
+        ("grid.lease=0", "grid.lease=0 must be more than 0"),
+        ("grid.retries=-1", "grid.retries=-1"),
+        ("grid.heads=0", "grid.heads=0"),
+        ("trainer=ddp", "trains on one device; leave out trainer=ddp"),
+        ("grid.finalists=-1", "grid.finalists=-1"),
+        ("grid.experiment=../mine", "grid.experiment=../mine is no name such as document/tuned"),
+        ("worker=mine", "worker=mine must be a number from 0 up"),
+        ("+grid.axes.trainer.devices=[1,2]", "trainer.devices cannot differ between points"),
+        ("+grid.axes.data.root=[a]", "data.root cannot differ between points"),
+    ],
+)
+def test_a_mistake_in_the_grid_is_named_before_anything_is_read(swept, monkeypatch, override, message):
+    monkeypatch.setattr("genre.config.data_of", lambda *given: pytest.fail("data was read"))
+    with pytest.raises(Mistake, match=message):
+        swept(override)
+
+
+def test_the_best_are_trained_again_under_every_seed_and_tested_once(swept):
+    result = swept("grid.finalists=2", "grid.seeds=[0,5]")
+    with (result.folder / "finalists.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["rank"] for row in rows] == ["1", "2"] and rows[0]["seeds"] == "0;5"
+    for row, finalist in zip(rows, result.finalists, strict=True):
+        runs = [json.loads((run / "metrics.json").read_text()) for run in finalist.runs.values()]
+        assert [run["seed"] for run in runs] == [0, 5]
+        for name in ("val/accuracy", "test/accuracy"):
+            assert float(row[f"{name} mean"]) == pytest.approx(np.mean([run[name] for run in runs]), abs=1e-5)
+            assert float(row[f"{name} sd"]) == pytest.approx(np.std([r[name] for r in runs], ddof=1), abs=1e-5)
+        assert (result.folder / row["run"] / "checkpoints" / "best.ckpt").exists()
+    means = [float(row["val/accuracy mean"]) for row in rows]
+    assert means == sorted(means, reverse=True)
+    genre.load(result.folder / rows[0]["run"])
+
+
+def test_finalists_are_not_trained_twice_and_interrupted_ones_go_on(swept, monkeypatch, tmp_path):
+    first = swept("grid.seeds=[0,1]")
+    run = first.finalists[0].runs[1]
+    (run / "metrics.json").unlink()
+    resumed = []
+    usual = genre.training.train.train
+    monkeypatch.setattr("genre.sweeping.finalists.train", lambda cfg: (resumed.append(cfg.resume), usual(cfg))[1])
+    again = swept("grid.seeds=[0,1]")
+    assert resumed == [str(run)]
+    assert again.finalists[0].metrics[1]["val/loss"] == first.finalists[0].metrics[1]["val/loss"]
+
+
+def test_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
+    result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
+    winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
+    for key, value in result.finalists[0].entry.point.items():
+        assert OmegaConf.select(winner, key) == value
+    assert winner.name == "document-tuned"
+    written = (config.CONF / "experiment" / "document" / "tuned.yaml").read_text()
+    assert "of 4 points the best val/accuracy" in written and "split=random with split.seed=0" in written
+    assert written == (result.folder / "tuned.yaml").read_text()
+
+
+def test_without_a_name_the_winner_stays_in_the_sweeps_folder(swept, monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
+    before = sorted((config.CONF / "experiment").rglob("*.yaml"))
+    text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
+    assert "once this file is conf/experiment/sweep/tuned.yaml" in text
+    assert sorted((config.CONF / "experiment").rglob("*.yaml")) == before
+
+
+def test_an_experiment_that_cannot_be_written_costs_a_warning(composed, monkeypatch, tmp_path, caplog):
+    cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned")
+    (tmp_path / "experiment").touch()
+    monkeypatch.setattr(config, "CONF", tmp_path)
+    result = genre.sweep(cfg)
+    assert "tuned.yaml could not be written" in caplog.text and (result.folder / "tuned.yaml").exists()
+
+
+def test_the_report_has_figures_and_hparams(swept):
+    result = swept()
+    drawn = {path.name for path in (result.folder / "figures").iterdir()}
+    assert drawn >= {"marginal.png", "parallel.png", "cost.png", "random.png"}
+    written = sorted((result.folder / "tensorboard").iterdir())
+    assert [path.name for path in written] == [f"trial-{number:04d}" for number in range(4)]
+    events = EventAccumulator(str(written[0])).Reload()
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert "val/accuracy" in events.Tags()["scalars"]
+
+
+def test_the_expected_best_of_random_draws_is_what_drawing_gives():
+    values = np.sort(np.random.default_rng(0).random(12))
+    draws = np.random.default_rng(1)
+    means = expected_best(values)
+    assert means[0] == pytest.approx(values.mean()) and means[-1] == pytest.approx(values.max())
+    for count in (2, 5, 9):
+        drawn = [draws.choice(values, count, replace=False).max() for _ in range(20_000)]
+        assert means[count - 1] == pytest.approx(np.mean(drawn), abs=0.005)
+
+
+def test_the_expected_best_of_many_points_stays_finite():
+    means = expected_best(np.arange(576.0))
+    assert np.isfinite(means).all() and (np.diff(means) > 0).all()
+    assert means[1] == pytest.approx(575 - 577 / 3 + 1 / 3, abs=1)
+
+
+def test_equal_points_are_named_and_noise_is_the_standard_error():
+    assert Selection("val/accuracy", 1, (0,)).noise(0.7, 84) == pytest.approx(math.sqrt(0.7 * 0.3 / 84))
+    assert Selection("val/loss", 1, (0,)).noise(0.7, 84) == 0
+
+
+def test_a_split_without_validation_is_refused(swept, music, tmp_path):
+    lines = [f"{f},{f.parent.name},{'test' if n % 3 == 0 else 'train'}" for n, f in enumerate(music.rglob("*.wav"))]
+    (tmp_path / "songs.csv").write_text("\n".join(["path,genres,split", *lines]) + "\n")
+    own = [f"data.path={tmp_path / 'songs.csv'}", f"folder={tmp_path / 'x'}", f"data.cache={tmp_path / 'cache'}"]
+    cfg = genre.compose("grid=small", "data=csv", "split=column", "name=x", *own, config_name="sweep")
+    with pytest.raises(Mistake, match="needs a validation subset"):
+        genre.sweep(cfg)
+
+
+def test_heads_of_a_frozen_backbone_train_in_one_pass(swept, monkeypatch):
+    passes = []
+    usual = worker.train_family
+    monkeypatch.setattr(worker, "train_family", lambda some, bench: (passes.append(len(some)), usual(some, bench))[1])
+    result = swept(*VGG16, axes=HEADS)
+    assert passes == [4] and {row["state"] for row in trials(result.folder)} == {"complete"}
+
+
+def test_heads_that_fail_together_are_trained_alone(swept, monkeypatch):
+    monkeypatch.setattr(worker, "train_family", lambda values, bench: 1 / 0)
+    result = swept(*VGG16, axes=HEADS)
+    assert {row["state"] for row in trials(result.folder)} == {"complete"}

@@ -1,0 +1,127 @@
+"""The front end is librosa's, only batched and on the device; the archive's is the archive's."""
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from genre.data import audio
+from genre.transforms.spectrogram import Archive, Document, LogMel, from_kept, to_kept, to_power
+
+DOCUMENT = {"sample_rate": 22_050, "n_fft": 2048, "hop_length": 512, "n_mels": 128, "f_max": 8000.0}
+ARCHIVE = DOCUMENT | {"f_max": 11_025.0}
+
+
+def librosa_log_mel(waveform: np.ndarray) -> np.ndarray:
+    power = librosa.feature.melspectrogram(y=waveform, sr=22_050, n_mels=128, fmax=8000)
+    return librosa.power_to_db(power, ref=np.max)
+
+
+def real(path: Path) -> torch.Tensor:
+    return torch.from_numpy(audio.read(path, 22_050) / np.float32(32768))
+
+
+@pytest.fixture
+def loud_and_quiet() -> torch.Tensor:
+    noise = torch.randn(2, 3 * 22_050, generator=torch.Generator().manual_seed(0))
+    return noise * torch.tensor([[0.3], [0.001]])
+
+
+def test_equals_librosa_clip_by_clip_in_a_batch_of_mixed_loudness(loud_and_quiet):
+    for ours, clip in zip(LogMel(**DOCUMENT)(loud_and_quiet), loud_and_quiet, strict=True):
+        np.testing.assert_allclose(ours.numpy(), librosa_log_mel(clip.numpy()), atol=0.01)
+
+
+def test_equals_librosa_on_20_real_tracks_in_one_batch_with_a_silent_one_among_them(shared):
+    paths = sorted((shared / "gtzan_mini").rglob("*.wav"))[::5]
+    gains = torch.logspace(0, -3, len(paths))
+    clips = torch.stack([real(path)[: 10 * 22_050] * gain for path, gain in zip(paths, gains, strict=True)])
+    clips[7] = 0
+    ours = LogMel(**DOCUMENT)(clips)
+    assert (ours[7] == -80).all()
+    for place in (place for place in range(20) if place != 7):
+        np.testing.assert_allclose(ours[place].numpy(), librosa_log_mel(clips[place].numpy()), atol=0.01)
+
+
+def test_silence_is_the_floor_and_not_the_peak():
+    assert (LogMel(**DOCUMENT)(torch.zeros(1, 22_050)) == -80).all()
+
+
+def test_a_band_above_nyquist_is_refused_by_name():
+    with pytest.raises(ValueError, match="f_max=12000 Hz is above half the sample rate"):
+        LogMel(**DOCUMENT | {"f_max": 12_000.0})
+
+
+def test_the_precision_of_the_run_does_not_touch_the_front_end(loud_and_quiet):
+    log_mel = LogMel(**DOCUMENT)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = log_mel(loud_and_quiet.bfloat16().float())
+    torch.testing.assert_close(inside, log_mel(loud_and_quiet.bfloat16().float()))
+
+
+def test_the_picture_spans_0_to_1_and_silence_is_all_zeros(loud_and_quiet):
+    front = Document(**DOCUMENT)
+    clips = torch.cat([loud_and_quiet, torch.zeros(1, 3 * 22_050)])
+    log_mel = front(clips, torch.full((3,), 3 * 22_050), 3.0)
+    pictures = front.picture(log_mel)
+    assert pictures.shape == (3, 1, 128, 128)
+    assert log_mel.amax((1, 2)).tolist() == [1, 1, 0]
+    assert (pictures[2] == 0).all()
+
+
+def test_the_picture_keeps_its_bands_and_averages_over_time():
+    log_mel = torch.arange(128.0)[None, :, None].expand(1, 128, 1292) / 127
+    picture = Document(**DOCUMENT).picture(log_mel)
+    torch.testing.assert_close(picture[0, 0], log_mel[0, :, :128])
+
+
+def archived(shared: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
+    with np.load(shared / "gtzan_logmel_dev.npz") as arrays:
+        mels = dict(zip(arrays["track"].tolist(), arrays["mel_u8"], strict=True))
+    return mels, [path for path in sorted((shared / "gtzan_mini").rglob("*.wav")) if path.stem in mels]
+
+
+def test_the_archives_front_end_reproduces_the_archive(shared):
+    mels, paths = archived(shared)
+    front = Archive(**ARCHIVE)
+    equal = 0
+    for path in paths:
+        clip = real(path)[None]
+        ours = (front(clip, torch.tensor([clip.shape[1]]), 30.0)[0] * 255).round().numpy()
+        equal += bool((np.abs(ours - mels[path.stem].astype(float)) <= 1).all())
+    assert len(paths) == 96
+    assert equal >= 94
+
+
+def test_a_padded_clip_of_an_archive_batch_is_read_over_its_own_length(shared):
+    _, paths = archived(shared)
+    short, long = (real(path) for path in (paths[0], max(paths, key=lambda path: path.stat().st_size)))
+    lengths = torch.tensor([len(short), len(long)])
+    batch = torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True)
+    front = Archive(**ARCHIVE)
+    together = front(batch, lengths, 30.0)
+    for clip, ours in zip((short, long), together, strict=True):
+        torch.testing.assert_close(front(clip[None], torch.tensor([len(clip)]), 30.0)[0], ours, atol=1 / 255, rtol=0)
+
+
+def test_the_archives_silence_is_all_zeros():
+    silence = torch.zeros(1, 30 * 22_050)
+    assert (Archive(**ARCHIVE)(silence, torch.tensor([30 * 22_050]), 30.0) == 0).all()
+
+
+def test_an_archives_levels_survive_being_measured_again():
+    levels = torch.arange(256.0).view(1, 16, 16) / 255
+    again = Archive(**ARCHIVE).rescaled(80 * (levels - 1))
+    torch.testing.assert_close(again, levels)
+
+
+@pytest.mark.parametrize(("dtype", "step"), [(torch.uint8, 1 / 255), (torch.float16, 5e-4)])
+def test_a_kept_log_mel_comes_back(dtype, step):
+    log_mel = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(from_kept(to_kept(log_mel, dtype)), log_mel, atol=step / 2 + 1e-6, rtol=0)
+
+
+def test_what_lies_at_the_floor_has_no_power():
+    assert to_power(torch.tensor([[[0.0, 0.5, 1.0]]])).flatten().tolist() == pytest.approx([0, 1e-4, 1])
