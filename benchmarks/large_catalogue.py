@@ -18,8 +18,8 @@ from benchmarks.timing import Measurement
 from genre import config
 from genre.data import datamodule
 from genre.data.datamodule import MusicData
-from genre.data.sources import first_key
-from genre.evaluation.figures import save
+from genre.data.sources import waveform_key
+from genre.evaluation.figures import save_figure
 from genre.files import write_csv
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
@@ -73,7 +73,7 @@ def catalogue(folder: Path, size: int) -> Path:
 
 def sparse_store(values: dict[str, Any], size: int) -> None:
     """A store of silence that takes no room on the disk, in the place of the catalogue's decoded music."""
-    key = first_key(config.catalogue_of(values["data"]), values["spectrogram"]["sample_rate"])
+    key = waveform_key(config.catalogue_of(values["data"]), values["spectrogram"]["sample_rate"])
     folder = Path(values["data"]["cache"]) / key.name
     folder.mkdir(parents=True)
     with (folder / "data.bin").open("wb") as file:
@@ -114,7 +114,7 @@ def draw(rows: list[dict[str, float]]) -> None:
         axis.semilogx(sizes, values, "o-", color="#0072b2")
         axis.set(xlabel="tracks of 30 s", ylabel=label, ylim=(0, 1.1 * max(values)))
         axis.grid(alpha=0.3)
-    save(figure, OUT / "large_catalogue.png")
+    save_figure(figure, OUT / "large_catalogue.png")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.music import wav_files
 from benchmarks.timing import Measurement, alternate
 from genre import config
-from genre.data.catalogue import Track, catalogue_of
+from genre.data.catalogue import Track, build_catalogue
 from genre.data.sources import first_store
 
 FILES = 40
@@ -36,7 +36,7 @@ def document_picture(path: Path, folder: Path) -> npt.NDArray[np.float32]:
 def our_pictures(files: list[Path]) -> None:
     """What a first training run does: decode into a store, and keep every track's picture."""
     cfg = config.plain(config.compose("data=gtzan", "name=bench", "folder=unused"))
-    catalogue = catalogue_of(Track(path.stem, (path.parent.name,), path) for path in files)
+    catalogue = build_catalogue(Track(path.stem, (path.parent.name,), path) for path in files)
     line = config.pipeline_of(cfg)
     with TemporaryDirectory() as folder:
         line.keep_pictures(first_store(catalogue, line.spectrogram.sample_rate, Path(folder)), Path(folder))

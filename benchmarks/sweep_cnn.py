@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.music import archive_or_synthetic
 from benchmarks.timing import Measurement
 from genre.config import compose
-from genre.sweeping.grid import canonical, grid_of
+from genre.sweeping.grid import canonical_json, grid_of
 
 MEASURED = 4  # points of train.py that are timed, spread over the grid; multiplied for all 24
 EPOCHS = 2
@@ -41,7 +41,7 @@ def trained(folder: Path) -> float:
     seconds = [
         seconds_of(command("train.py", folder, f"hydra.run.dir={folder / str(place)}", *overrides))
         for place, overrides in enumerate(
-            [f"{key}={canonical(value)}" for key, value in point.items()]
+            [f"{key}={canonical_json(value)}" for key, value in point.items()]
             for point in islice(grid.points(), every // 2, None, every)
         )
     ]

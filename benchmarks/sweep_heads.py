@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks.music import archive_or_synthetic
 from benchmarks.timing import Measurement
 from genre.config import compose
-from genre.sweeping.grid import applied, grid_of
+from genre.sweeping.grid import apply_point, grid_of
 from genre.sweeping.heads import train_family
-from genre.sweeping.trial import Workbench, train_point
+from genre.sweeping.trial import TrialData, train_point
 
 HEADS = 24  # as many as sweep.py trains in one pass (grid.heads)
 MEASURED = 4  # heads that are trained alone, spread over the grid; multiplied for all
@@ -28,7 +28,7 @@ def measure() -> list[Measurement]:
 
 def measured(kind: str, points: Callable[[], list[dict[str, Any]]]) -> Measurement:
     """The best of a few rounds, the two sides in turn."""
-    bench = Workbench()
+    bench = TrialData()
     first = points()[0]
     train_point({**first, "trainer": {**first["trainer"], "max_epochs": 1}}, bench)
     together, alone = [], []
@@ -48,4 +48,4 @@ def points_of(cache: Path, *overrides: str) -> Callable[[], list[dict[str, Any]]
     own = ["model=vgg16", "model.weights=random", "augment=none", "trainer.patience=null", f"data.cache={cache}"]
     base = compose(*archive_or_synthetic(), *own, "folder=x", *overrides)
     points = list(grid_of(compose("grid=vgg16", config_name="sweep")).points())
-    return lambda: [applied(base, point) for point in points[:: len(points) // HEADS][:HEADS]]
+    return lambda: [apply_point(base, point) for point in points[:: len(points) // HEADS][:HEADS]]

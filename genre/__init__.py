@@ -18,7 +18,7 @@ _HOMES = {
     "predict": "prediction.predict",
     "sweep": "sweeping.worker",
     "train": "training.train",
-    "Mistake": "errors",
+    "UserError": "errors",
 }
 __all__ = list(_HOMES)
 

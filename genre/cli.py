@@ -12,14 +12,14 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from genre import resolvers  # noqa: F401  # which Hydra asks when it composes
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MULTIRUN = ("-m", "--multirun")
 
 
-class Stderr:
+class QuietStderr:
     """Standard error without the line in which Hydra repeats the overrides before a mistake is told."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -36,13 +36,13 @@ def command(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, ``debug=true`` shows it whole."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     try:
-        sys.argv[1:] = prepared(sys.argv[1:])
-        with contextlib.redirect_stderr(Stderr(sys.stderr)):
+        sys.argv[1:] = hydra_arguments(sys.argv[1:])
+        with contextlib.redirect_stderr(QuietStderr(sys.stderr)):
             main()
-    except (Mistake, HydraException, OmegaConfBaseException) as error:
+    except (UserError, HydraException, OmegaConfBaseException) as error:
         if "debug=true" in sys.argv:
             raise
-        sys.exit(f"error: {sentence(error)}")
+        sys.exit(f"error: {error_message(error)}")
     except OSError as error:
         if error.errno not in FULL or "debug=true" in sys.argv:
             raise
@@ -51,7 +51,7 @@ def command(main: Callable[[], Any]) -> None:
         sys.exit(130)
 
 
-def prepared(arguments: list[str]) -> list[str]:
+def hydra_arguments(arguments: list[str]) -> list[str]:
     """Arguments as Hydra should see them: paths quoted; to resume a run, its own configuration instead of ``conf/``."""
     if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments):
         return arguments  # Lightning repeats them to the other processes of a run
@@ -65,7 +65,7 @@ def prepared(arguments: list[str]) -> list[str]:
     return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=.hydra/resumed"]
 
 
-def sentence(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """The message of a mistake, without the advice on tracebacks that Hydra appends."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error.__cause__, OmegaConfBaseException):

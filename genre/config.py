@@ -21,12 +21,12 @@ from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
 from genre.data.pipeline import Pipeline
 from genre.data.splits import Split
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.models.checkpoint import Checkpoint
 from genre.paths import RECORD, folder_to_resume, literal
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import Document
+from genre.transforms.spectrogram import DocumentSpectrogram
 from genre.transforms.views import View
 
 log = logging.getLogger(__name__)
@@ -63,36 +63,36 @@ def build(node: Mapping[str, Any], base: type[T], **arguments: Any) -> T:
     """The object that a node's ``_target_`` names, which must be a ``base``: a checkpoint may not call just anything.
 
     Raises:
-        Mistake: if the class is another kind of thing, or does not take these values.
+        UserError: if the class is another kind of thing, or does not take these values.
     """
     target = str(node["_target_"])
     try:
         kind = get_class(target)
     except Exception as error:
-        raise Mistake(f"there is no class {target} ({error}); correct its _target_") from None
+        raise UserError(f"there is no class {target} ({error}); correct its _target_") from None
     if not issubclass(kind, base):
-        raise Mistake(f"_target_={target} is not a {base.__name__}; name a class that is one")
+        raise UserError(f"_target_={target} is not a {base.__name__}; name a class that is one")
     values = {str(key): value for key, value in node.items() if key != "_target_"} | arguments
     try:
         inspect.signature(kind).bind(**values)
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise Mistake(f"{error}" if isinstance(error, ValueError) else f"{target}: {error}") from None
+        raise UserError(f"{error}" if isinstance(error, ValueError) else f"{target}: {error}") from None
 
 
 def check(cfg: Mapping[str, Any]) -> None:
     """What concerns several groups at once, and whether the network and the rest can be built at all.
 
     Raises:
-        Mistake: naming the keys that do not go together, or the value that cannot be.
+        UserError: naming the keys that do not go together, or the value that cannot be.
     """
-    archive = cfg["spectrogram"]["_target_"].endswith(".Archive")
+    archive = cfg["spectrogram"]["_target_"].endswith(".ArchiveSpectrogram")
     if cfg["data"]["kind"] == "logmel" and not archive:
-        raise Mistake("data=logmel holds spectrograms of the archive's kind; leave out spectrogram=document")
+        raise UserError("data=logmel holds spectrograms of the archive's kind; leave out spectrogram=document")
     if cfg["split"]["kind"] == "fault_filtered" and cfg["data"]["kind"] in ("folder", "synthetic"):
-        raise Mistake(f"split=fault_filtered lists GTZAN's tracks; data={cfg['data']['kind']} has others")
+        raise UserError(f"split=fault_filtered lists GTZAN's tracks; data={cfg['data']['kind']} has others")
     if cfg["batch_size"] < 1:
-        raise Mistake(f"batch_size={cfg['batch_size']} must be at least 1")
+        raise UserError(f"batch_size={cfg['batch_size']} must be at least 1")
     pipeline_of(cfg), task_of(cfg), split_of(cfg)
     network_of(cfg, 2)  # its weights, too, should be missed before any music is read
 
@@ -101,7 +101,7 @@ def pipeline_of(cfg: Mapping[str, Any]) -> Pipeline:
     """View, spectrogram and augmentation of a run."""
     view = build(cfg["view"], View)  # type: ignore[type-abstract]
     settings = {"view": cfg["view"], "spectrogram": cfg["spectrogram"]}
-    return Pipeline(view, build(cfg["spectrogram"], Document), build(cfg["augment"], Augment), settings)
+    return Pipeline(view, build(cfg["spectrogram"], DocumentSpectrogram), build(cfg["augment"], Augment), settings)
 
 
 def network_of(cfg: Mapping[str, Any], genres: int) -> nn.Module:
@@ -113,14 +113,14 @@ def trained_network(saved: Checkpoint) -> nn.Module:
     """The network of a checkpoint with its weights.
 
     Raises:
-        Mistake: if they do not fit.
+        UserError: if they do not fit.
     """
     network = network_of(saved.config, len(saved.genres))
     try:
         network.load_state_dict(saved.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise Mistake(f"the weights of {saved.folder} do not fit its network: {reason}") from None
+        raise UserError(f"the weights of {saved.folder} do not fit its network: {reason}") from None
     return network
 
 
@@ -138,7 +138,7 @@ def catalogue_of(data: Mapping[str, Any]) -> Catalogue:
     """The catalogue that the group ``data`` describes.
 
     Raises:
-        Mistake: if it is not there, or has nothing to tell apart.
+        UserError: if it is not there, or has nothing to tell apart.
     """
     options = {key: value for key, value in data.items() if key not in SETTINGS_OF_DATA}
     return READERS[data["kind"]](**options)
@@ -150,7 +150,7 @@ def data_of(cfg: Mapping[str, Any], device: torch.device, genres: Sequence[str] 
     if cfg["trainer"]["limit_tracks"]:
         found = found.limited(cfg["trainer"]["limit_tracks"])
     if len(found.genres) < 2:
-        raise Mistake(f"only one genre ({', '.join(found.genres)}) is there; a classifier needs two or more")
+        raise UserError(f"only one genre ({', '.join(found.genres)}) is there; a classifier needs two or more")
     return data_on(found, split_of(cfg), cfg, device, genres)
 
 

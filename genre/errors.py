@@ -1,7 +1,7 @@
 """What a user can put right."""
 
 
-class Mistake(Exception):
+class UserError(Exception):
     """A user's mistake: one sentence that says what, where and what to do.
 
     ``genre.command`` prints it without a traceback and ends with exit code 1.

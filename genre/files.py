@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 log = logging.getLogger(__name__)
 
 
-def alone(lock: Path, what: str) -> AbstractContextManager[object]:
+def exclusive_lock(lock: Path, what: str) -> AbstractContextManager[object]:
     """A context in which no other process is that asks for the same lock; a killed one gives it back.
 
     Args:
@@ -59,7 +59,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     write_text(path, text.getvalue())
 
 
-def read_rows(path: Path) -> list[tuple[str, ...]]:
+def read_csv_rows(path: Path) -> list[tuple[str, ...]]:
     """The rows of a CSV that a run wrote, header first; none where there is no file."""
     if not path.is_file():
         return []

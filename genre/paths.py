@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genre.errors import Mistake
+from genre.errors import UserError
 
 PATH_KEYS = frozenset(
     "data.root data.path data.catalogue data.cache split.hold_out run runs resume init_from model.weights input "
@@ -31,9 +31,11 @@ def folder_to_resume(run: str) -> Path:
     """The folder of a run that ``resume=RUN`` names.
 
     Raises:
-        Mistake: if there is no run in it.
+        UserError: if there is no run in it.
     """
     folder = Path(run).expanduser().absolute()
     if not (folder / RECORD).is_file():
-        raise Mistake(f"resume={run} is not a run: {folder / RECORD} is missing; give the folder that train.py printed")
+        raise UserError(
+            f"resume={run} is not a run: {folder / RECORD} is missing; give the folder that train.py printed"
+        )
     return folder

@@ -14,7 +14,7 @@ THRESHOLDS = ("fixed", "shared", "per_genre")
 class Task(ABC):
     """Targets, loss, probabilities, decision and accuracy. Networks end in logits and do not know their task."""
 
-    several: bool
+    multilabel: bool
     class_weights: bool
     calibrate: bool
     certain: float
@@ -28,7 +28,7 @@ class Task(ABC):
         """Logits and targets, (batch, genres) each, and what each genre counts, (genres,) -> losses (batch,)."""
 
     @abstractmethod
-    def balance(self, targets: Tensor) -> Tensor:
+    def class_weights_of(self, targets: Tensor) -> Tensor:
         """Class weights that let rare genres count as much as common ones: (tracks, genres) -> (genres,)."""
 
     @abstractmethod
@@ -40,10 +40,10 @@ class Task(ABC):
         """(..., genres) -> which genres a track has, (..., genres) of bool."""
 
     @abstractmethod
-    def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """Targets of two tracks sounding at once: (batch, genres) twice, share of the first (batch,) in power."""
 
-    def hits(self, probabilities: Tensor, target: Tensor) -> Tensor:
+    def correct(self, probabilities: Tensor, target: Tensor) -> Tensor:
         """Whether all that is decided is right: (batch, genres) twice -> (batch,) of bool."""
         return (self.decide(probabilities) == self.decide(target)).all(-1)
 
@@ -82,7 +82,7 @@ class Multiclass(Task):
         """(batch, genres), (batch, genres) that add up to 1 -> cross-entropy, (batch,)."""
         return F.cross_entropy(logits, target, weights, reduction="none")
 
-    def balance(self, targets: Tensor) -> Tensor:
+    def class_weights_of(self, targets: Tensor) -> Tensor:
         """The mean number of tracks a genre over its own number."""
         counts = targets.sum(0).clamp_min(1)
         return counts.mean() / counts
@@ -95,7 +95,7 @@ class Multiclass(Task):
         """(..., genres) -> the most probable genre, (..., genres) of bool with one true."""
         return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).bool()
 
-    def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """Each genre counts by its share (mixup, Zhang et al. 2018)."""
         return share[:, None] * target + (1 - share[:, None]) * other
 
@@ -137,7 +137,7 @@ class Multilabel(Task):
         losses = F.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
         return losses.mean(-1)
 
-    def balance(self, targets: Tensor) -> Tensor:
+    def class_weights_of(self, targets: Tensor) -> Tensor:
         """How many tracks lack a genre for each that has it: the weight of a yes."""
         counts = targets.sum(0).clamp_min(1)
         return (len(targets) - counts).clamp_min(1) / counts
@@ -150,7 +150,7 @@ class Multilabel(Task):
         """(..., genres) -> which genres the track has, (..., genres) of bool."""
         return probabilities > self.threshold
 
-    def mixed(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """Both have all their genres, however loud."""
         return torch.maximum(target, other.where(share[:, None] < 1, 0))
 

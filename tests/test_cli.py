@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import genre
-from genre.cli import prepared
+from genre.cli import hydra_arguments
 from genre.paths import literal, quoted
 
 ROOT = Path(__file__).parents[1]
@@ -40,8 +40,8 @@ def test_other_keys_are_left_to_hydra():
 @pytest.mark.parametrize("flag", ["-m", "--multirun"])
 def test_a_multirun_may_be_asked_for_anywhere(flag):
     expected = [flag, "grid=small", "hydra/launcher=joblib", "data.root='x'"]
-    assert prepared(["grid=small", flag, "hydra/launcher=joblib", "data.root=x"]) == expected
-    assert prepared(["grid=small", "hydra/launcher=joblib", "data.root=x", flag]) == expected
+    assert hydra_arguments(["grid=small", flag, "hydra/launcher=joblib", "data.root=x"]) == expected
+    assert hydra_arguments(["grid=small", "hydra/launcher=joblib", "data.root=x", flag]) == expected
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch):

@@ -8,7 +8,7 @@ from hydra.utils import get_class
 
 import genre
 from genre import config
-from genre.errors import Mistake
+from genre.errors import UserError
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = sorted(
@@ -52,7 +52,7 @@ def test_there_are_configurations_to_test():
 
 
 def test_the_archive_implies_its_spectrogram():
-    assert composed("data=logmel")["spectrogram"]["_target_"].endswith("Archive")
+    assert composed("data=logmel")["spectrogram"]["_target_"].endswith("ArchiveSpectrogram")
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.relative_to(CONF).as_posix())
@@ -71,10 +71,10 @@ def test_every_file_says_what_it_is_and_holds_no_foreign_keys(path):
     ],
 )
 def test_keys_that_do_not_go_together_are_named_before_any_data_is_read(overrides, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         config.check(config.plain(genre.compose(*overrides, *PATHS)))
 
 
 def test_a_class_of_another_kind_is_not_called():
-    with pytest.raises(Mistake, match=r"_target_=subprocess\.Popen is not a Task"):
+    with pytest.raises(UserError, match=r"_target_=subprocess\.Popen is not a Task"):
         config.task_of({"task": {"_target_": "subprocess.Popen", "args": "true"}})

@@ -8,11 +8,11 @@ import torch
 from lightning import Callback
 
 import genre
-from genre.sweeping.grid import applied
+from genre.sweeping.grid import apply_point
 from genre.sweeping.heads import train_family
-from genre.sweeping.trial import Workbench, train_point
+from genre.sweeping.trial import TrialData, train_point
 from genre.training import callbacks
-from genre.transforms.spectrogram import Archive, Document
+from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,11 +22,11 @@ DOCUMENT = {"sample_rate": 22_050, "n_fft": 2048, "hop_length": 512, "n_mels": 1
 
 
 @pytest.mark.parametrize("half", [None, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("kind", [Document, Archive])
+@pytest.mark.parametrize("kind", [DocumentSpectrogram, ArchiveSpectrogram])
 def test_the_front_end_is_the_cpus_whatever_the_precision(kind, half):
     loudness = torch.tensor([[0.3], [0.001], [0.0]])
     waveform = torch.randn(3, 30 * 22_050, generator=torch.Generator().manual_seed(0)) * loudness
-    front = kind(**DOCUMENT, f_max=8000.0 if kind is Document else 11_025.0)
+    front = kind(**DOCUMENT, f_max=8000.0 if kind is DocumentSpectrogram else 11_025.0)
     lengths = torch.full((3,), waveform.shape[1])
     expected = front(waveform, lengths, 30.0)
     with torch.autocast("cuda", half or torch.float32, enabled=half is not None):
@@ -92,8 +92,8 @@ def test_heads_that_train_in_one_pass_end_as_each_does_alone(configured, precisi
     frozen = ("model=vgg16", "model.weights=random", "augment=none", "batch_size=8", "trainer.max_epochs=4")
     cfg = configured(*frozen, "trainer.accelerator=gpu", f"trainer.precision={precision}", network="vgg16")
     points = [{"optimizer.lr": 3e-4}, {"model.dense_units": 8}, {"model.dropout": 0.0, "optimizer.lr": 1e-4}]
-    together = train_family([applied(cfg, point) for point in points], Workbench())
+    together = train_family([apply_point(cfg, point) for point in points], TrialData())
     for point, one in zip(points, together, strict=True):
-        alone = train_point(applied(cfg, point), Workbench())
+        alone = train_point(apply_point(cfg, point), TrialData())
         assert one.epochs == alone.epochs
         assert one.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=0.02)

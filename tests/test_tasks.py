@@ -32,15 +32,15 @@ def test_several_genres_exceed_the_threshold_strictly():
 def test_a_track_is_a_hit_where_all_its_genres_are_right():
     probabilities = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
     target = torch.tensor([[0.0, 1, 1], [1, 0, 0]])
-    assert Multilabel(0.2).hits(probabilities, target).tolist() == [True, False]
-    assert Multiclass().hits(probabilities, Multiclass().targets(TRACKS, GENRES)).tolist() == [True, True]
+    assert Multilabel(0.2).correct(probabilities, target).tolist() == [True, False]
+    assert Multiclass().correct(probabilities, Multiclass().targets(TRACKS, GENRES)).tolist() == [True, True]
 
 
 def test_a_mixture_has_shares_of_one_genre_or_both_of_several():
     one, other = torch.tensor([[1.0, 0, 0]] * 2), torch.tensor([[0.0, 0, 1]] * 2)
     share = torch.tensor([0.7, 1.0])
-    torch.testing.assert_close(Multiclass().mixed(one, other, share), torch.tensor([[0.7, 0, 0.3], [1, 0, 0]]))
-    assert Multilabel().mixed(one, other, share).tolist() == [[1, 0, 1], [1, 0, 0]]
+    torch.testing.assert_close(Multiclass().mix_targets(one, other, share), torch.tensor([[0.7, 0, 0.3], [1, 0, 0]]))
+    assert Multilabel().mix_targets(one, other, share).tolist() == [[1, 0, 1], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("threshold", [0, 1, -0.2])

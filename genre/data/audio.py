@@ -20,7 +20,9 @@ KEPT_PEAKS = (0.1, 1.0)
 BLOCK = 1 << 21  # samples, over all channels, that are decoded at once
 
 
-def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | None = None) -> npt.NDArray[np.int16]:
+def read_audio(
+    path: Path, sample_rate: int, start: float = 0.0, duration: float | None = None
+) -> npt.NDArray[np.int16]:
     """Decode mono audio by libsndfile, resampled by soxr (as librosa does): (samples,) int16.
 
     16-bit music keeps its very values. Music quieter or louder than 16 bits hold well is scaled to full scale; nothing
@@ -35,37 +37,39 @@ def read(path: Path, sample_rate: int, start: float = 0.0, duration: float | Non
     Raises:
         BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent, or holds NaN.
     """
-    samples, loudest = scaled(path, sample_rate, start, duration, UNIT)
+    samples, loudest = read_scaled(path, sample_rate, start, duration, UNIT)
     if loudest < SILENT_PEAK:
         raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
     if not KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]:
-        samples, _ = scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
+        samples, _ = read_scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
     return samples
 
 
-def scaled(
+def read_scaled(
     path: Path, sample_rate: int, start: float, duration: float | None, gain: float
 ) -> tuple[npt.NDArray[np.int16], float]:
     """A slice of a file, times a gain: (samples,) int16; and its peak before that."""
     pieces, loudest = [], 0.0
-    for block in resampled(path, sample_rate, start, duration):
+    for block in resampled_blocks(path, sample_rate, start, duration):
         pieces.append(to_int16(block, gain))
         loudest = max(loudest, peak(block))
     return np.concatenate(pieces), loudest
 
 
-def resampled(path: Path, sample_rate: int, start: float, duration: float | None) -> Iterator[npt.NDArray[np.float32]]:
+def resampled_blocks(
+    path: Path, sample_rate: int, start: float, duration: float | None
+) -> Iterator[npt.NDArray[np.float32]]:
     """A slice of a file in mono at one rate, block by block: (samples,) float32 each.
 
     Raises:
         BadAudio: if the file cannot be read, is truncated, shorter than 1 s, or holds NaN.
     """
-    with opened(path) as file:
+    with open_audio(path) as file:
         rate = file.samplerate
         if not RATES[0] <= rate <= RATES[1]:
             raise BadAudio(f"has a sample rate of {rate} Hz")
         stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
-        for block in decoded(path, file, start, duration):
+        for block in decoded_blocks(path, file, start, duration):
             mono = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
             if not np.isfinite(peak(mono)):
                 raise BadAudio("has samples that are not numbers")
@@ -75,7 +79,7 @@ def resampled(path: Path, sample_rate: int, start: float, duration: float | None
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
     """An audio file; whatever is wrong with it inside is a reason to leave it out."""
     try:
         path.open("rb").close()  # what hinders us is clearer from the system than from libsndfile
@@ -88,7 +92,7 @@ def opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise BadAudio(f"unreadable: {'not audio' if 'does not exist' in said else said}") from None
 
 
-def decoded(
+def decoded_blocks(
     path: Path, file: soundfile.SoundFile, start: float, duration: float | None
 ) -> Iterator[npt.NDArray[np.float32]]:
     """A slice of an open file, block by block: (samples, channels) each.
@@ -96,7 +100,7 @@ def decoded(
     Raises:
         BadAudio: if it is too short, or once all of it is read and it was not all there.
     """
-    if cut_short(path):
+    if is_truncated(path):
         raise BadAudio("truncated")
     rate, begin = file.samplerate, round(start * file.samplerate)
     if begin >= file.frames:
@@ -110,13 +114,13 @@ def decoded(
     while left and len(block := file.read(min(left, BLOCK // file.channels), dtype="float32", always_2d=True)):
         left -= len(block)
         yield block
-    if left and lengths_are_known(path, file):
+    if left and has_exact_length(path, file):
         raise BadAudio("truncated")
     if wanted - left < SHORTEST * rate:
         raise BadAudio(f"shorter than {SHORTEST:g} s ({(wanted - left) / rate:.2f} s)")
 
 
-def lengths_are_known(path: Path, file: soundfile.SoundFile) -> bool:
+def has_exact_length(path: Path, file: soundfile.SoundFile) -> bool:
     """Whether a file's length stands in its header; that of an MP3 without such a header is only estimated."""
     if file.format != "MPEG" and file.format != "MP3":
         return True
@@ -130,7 +134,7 @@ def lengths_are_known(path: Path, file: soundfile.SoundFile) -> bool:
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def cut_short(path: Path) -> bool:
+def is_truncated(path: Path) -> bool:
     """Whether a RIFF, AIFF or AU file ends before its header says so, which libsndfile does not tell."""
     with path.open("rb") as file:
         header, size = file.read(12), file.seek(0, 2)
@@ -147,9 +151,9 @@ def cut_short(path: Path) -> bool:
 
 def to_int16(samples: npt.NDArray[np.float32], gain: float) -> npt.NDArray[np.int16]:
     """Samples times a gain, rounded: (samples,) int16."""
-    scaled = samples * np.float32(gain)
-    np.rint(scaled, out=scaled)
-    return scaled.clip(-32768, 32767, out=scaled).astype(np.int16)
+    read_scaled = samples * np.float32(gain)
+    np.rint(read_scaled, out=read_scaled)
+    return read_scaled.clip(-32768, 32767, out=read_scaled).astype(np.int16)
 
 
 def peak(samples: npt.NDArray[np.float32]) -> float:

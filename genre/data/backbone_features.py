@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genre.data.pipeline import KEEPING_BATCH, Pipeline
 from genre.data.store import Key, Store
-from genre.data.store_builder import Item, build
+from genre.data.store_builder import Item, build_store
 from genre.tasks import Task
 
 
@@ -32,7 +32,7 @@ class Backbone(Protocol):
         """(batch, 1, size, size) -> (batch, width)."""
 
 
-class Keeper:
+class FeatureCache:
     """Makes the stores of a frozen backbone's features.
 
     Args:
@@ -67,7 +67,7 @@ class Keeper:
                 yield from self.embed(self.pipeline.pictures(pictures, rows)).cpu().numpy()
 
         with torch.inference_mode():
-            return build(self.cache, key, 0.0, pictures.names, items, "features", KEEPING_BATCH)
+            return build_store(self.cache, key, 0.0, pictures.names, items, "features", KEEPING_BATCH)
 
     def keep_views(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
         """The features of random views of training tracks: (views, width + genres) a track, its targets behind.
@@ -92,7 +92,7 @@ class Keeper:
                 yield from torch.stack(kept, dim=1).cpu().numpy()
 
         with torch.inference_mode():
-            return build(self.cache, key, 0.0, names, items, "views", KEEPING_BATCH)
+            return build_store(self.cache, key, 0.0, names, items, "views", KEEPING_BATCH)
 
     def view(self, source: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> Tensor:
         """One random view of each track, its features and targets: (batch,) -> (batch, width + genres)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.errors import Mistake
+from genre.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,9 @@ class Catalogue:
     def without(self, reasons: Mapping[str, str]) -> "Catalogue":
         """The catalogue less the tracks named in ``reasons`` (name -> why), which join the skipped ones."""
         kept = tuple(track for track in self.tracks if track.name not in reasons)
-        gone = tuple(Skipped(shown(track), reasons[track.name]) for track in self.tracks if track.name in reasons)
+        gone = tuple(
+            Skipped(display_name(track), reasons[track.name]) for track in self.tracks if track.name in reasons
+        )
         return replace(self, tracks=kept, skipped=self.skipped + gone)
 
     def limited(self, per_genre: int) -> "Catalogue":
@@ -86,21 +88,23 @@ class Catalogue:
         return replace(self, tracks=tuple(kept))
 
 
-def shown(track: Track) -> str:
+def display_name(track: Track) -> str:
     """How a track appears in skipped.csv: its file, or its name where it has none."""
-    return written(str(track.path)) if track.path else track.name
+    return printable_name(str(track.path)) if track.path else track.name
 
 
-def catalogue_of(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), archive: Path | None = None) -> Catalogue:
+def build_catalogue(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), archive: Path | None = None) -> Catalogue:
     """Sort tracks by name and refuse a catalogue that cannot be learnt from.
 
     Raises:
-        Mistake: if two tracks share a name.
+        UserError: if two tracks share a name.
     """
     ordered = tuple(sorted(tracks, key=lambda track: track.name))
     for one, other in pairwise(ordered):
         if one.name == other.name:
-            raise Mistake(f"two tracks are called {one.name}: {shown(one)} and {shown(other)}; keep one of them")
+            raise UserError(
+                f"two tracks are called {one.name}: {display_name(one)} and {display_name(other)}; keep one of them"
+            )
     return Catalogue(ordered, tuple(skipped), archive)
 
 
@@ -108,22 +112,24 @@ def read_folder(root: str | Path) -> Catalogue:
     """One folder a genre, with any audio in it, nested or not; a track is named by its path below ``root``.
 
     Raises:
-        Mistake: if there is no such folder, or no audio in its folders.
+        UserError: if there is no such folder, or no audio in its folders.
     """
     root = existing_folder(root, "data.root")
     tracks, skipped = [], []
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        for file in files_below(folder):
-            if reason := unusable(file):
+        for file in walk_files(folder):
+            if reason := rejection_reason(file):
                 skipped.append(Skipped(str(file), reason))
             else:
-                tracks.append(Track(written(file.relative_to(root).as_posix()), (written(folder.name),), file))
+                tracks.append(
+                    Track(printable_name(file.relative_to(root).as_posix()), (printable_name(folder.name),), file)
+                )
     if not tracks:
-        raise Mistake(f"no audio in the folders of {root}; data.root must hold one folder of audio files a genre")
-    return catalogue_of(tracks, skipped)
+        raise UserError(f"no audio in the folders of {root}; data.root must hold one folder of audio files a genre")
+    return build_catalogue(tracks, skipped)
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def walk_files(folder: Path) -> Iterator[Path]:
     """Every file below a folder, links that lead nowhere and folders that may not be entered, in a fixed order."""
     closed: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
@@ -132,12 +138,12 @@ def files_below(folder: Path) -> Iterator[Path]:
     yield from closed
 
 
-def written(name: str) -> str:
+def printable_name(name: str) -> str:
     """A file's name as it can be written down: bytes that are no UTF-8 become \\udcxx."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def unusable(file: Path) -> str:
+def rejection_reason(file: Path) -> str:
     """Why a file is ruled out before it is read; empty if it is not."""
     if file.name.startswith("."):
         return "hidden file (macOS resource fork)" if file.name.startswith("._") else "hidden file"
@@ -153,7 +159,7 @@ def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
     there is one, else by its path (and start).
 
     Raises:
-        Mistake: if the file or a column is missing, or no row can be used.
+        UserError: if the file or a column is missing, or no row can be used.
     """
     path = Path(path).expanduser()
     base = existing_folder(root, "data.root") if root else path.parent
@@ -161,58 +167,58 @@ def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
     skipped = []
     for number, row in enumerate(read_table(path, ("path", "genres")), start=2):
         try:
-            track = track_of(row, base)
+            track = parse_track(row, base)
             if track in lines:
                 raise ValueError(f"the same as row {lines[track]}")
             lines[track] = number
         except ValueError as error:
             skipped.append(Skipped(f"{path.name}:{number}", str(error)))
     if not lines:
-        raise Mistake(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
-    return catalogue_of(lines, skipped)
+        raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
+    return build_catalogue(lines, skipped)
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """The rows of a UTF-8 CSV with a header, which must name ``columns``.
 
     Raises:
-        Mistake: if the file is missing, is not UTF-8 text, lacks a column or has no rows.
+        UserError: if the file is missing, is not UTF-8 text, lacks a column or has no rows.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
     except FileNotFoundError:
-        raise Mistake(f"there is no catalogue at {path}") from None
+        raise UserError(f"there is no catalogue at {path}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Mistake(f"{path} is not a CSV in UTF-8 ({error}); save it as UTF-8 text") from None
+        raise UserError(f"{path} is not a CSV in UTF-8 ({error}); save it as UTF-8 text") from None
     except OSError as error:
-        raise Mistake(f"cannot read {path} ({error.strerror}); it should be a CSV file") from None
+        raise UserError(f"cannot read {path} ({error.strerror}); it should be a CSV file") from None
     if not rows:
-        raise Mistake(f"{path} has no rows; it needs a header with {', '.join(columns)} and a row a track")
+        raise UserError(f"{path} has no rows; it needs a header with {', '.join(columns)} and a row a track")
     if missing := [column for column in columns if column not in rows[0]]:
-        raise Mistake(f"{path} has no column '{missing[0]}'; its header is {','.join(rows[0])}")
+        raise UserError(f"{path} has no column '{missing[0]}'; its header is {','.join(rows[0])}")
     return rows
 
 
-def track_of(row: Mapping[str, str], base: Path) -> Track:
+def parse_track(row: Mapping[str, str], base: Path) -> Track:
     """One row of a table.
 
     Raises:
         ValueError: with the reason why the row cannot be used.
     """
-    genres = genres_of(row["genres"])
+    genres = parse_genres(row["genres"])
     if not row["path"]:
         raise ValueError("no path")
     if "\0" in row["path"]:
         raise ValueError("the path holds a zero byte")
-    start, duration = seconds(row, "start") or 0.0, seconds(row, "duration")
+    start, duration = parse_seconds(row, "start") or 0.0, parse_seconds(row, "duration")
     name = row.get("track") or row["path"] + (f"@{start:g}" if start else "")
     extra = {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
     file = base / os.path.expanduser(row["path"])
     return Track(name, genres, file, row.get("artist", ""), row.get("split", ""), start, duration, extra)
 
 
-def genres_of(cell: str) -> tuple[str, ...]:
+def parse_genres(cell: str) -> tuple[str, ...]:
     """'rock; pop' -> ('rock', 'pop').
 
     Raises:
@@ -224,7 +230,7 @@ def genres_of(cell: str) -> tuple[str, ...]:
     return genres
 
 
-def seconds(row: Mapping[str, str], column: str) -> float | None:
+def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
     """A time of a row, in seconds; None where the cell is empty or missing.
 
     Raises:
@@ -246,27 +252,29 @@ def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalo
     """The tracks of a log-mel archive (arrays ``mel_u8``, ``track``, ``genre``), selected and annotated by a CSV.
 
     Raises:
-        Mistake: if the file is no such archive, or shares no track with the CSV.
+        UserError: if the file is no such archive, or shares no track with the CSV.
     """
     path = Path(path).expanduser()
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names, genres = arrays["track"].ravel().tolist(), arrays["genre"].ravel().tolist()
     except FileNotFoundError:
-        raise Mistake(f"there is no log-mel archive at {path}; set data.path to the .npz file") from None
+        raise UserError(f"there is no log-mel archive at {path}; set data.path to the .npz file") from None
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise Mistake(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
+        raise UserError(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
     if len(names) != len(genres):
-        raise Mistake(f"{path} names {len(names)} tracks and {len(genres)} genres; it needs one of each for a track")
-    whole = catalogue_of((Track(str(name), (str(genre),)) for name, genre in zip(names, genres, strict=True)), (), path)
-    return annotated(whole, catalogue) if catalogue else whole
+        raise UserError(f"{path} names {len(names)} tracks and {len(genres)} genres; it needs one of each for a track")
+    whole = build_catalogue(
+        (Track(str(name), (str(genre),)) for name, genre in zip(names, genres, strict=True)), (), path
+    )
+    return annotate(whole, catalogue) if catalogue else whole
 
 
-def annotated(catalogue: Catalogue, path: str | Path) -> Catalogue:
+def annotate(catalogue: Catalogue, path: str | Path) -> Catalogue:
     """The tracks that a CSV with a column ``track`` names too, with its genres, artist, split and further columns.
 
     Raises:
-        Mistake: if the two share no track.
+        UserError: if the two share no track.
     """
     path = Path(path).expanduser()
     rows = {row["track"]: row for row in read_table(path, ("track",))}
@@ -274,16 +282,16 @@ def annotated(catalogue: Catalogue, path: str | Path) -> Catalogue:
     unknown = [Skipped(name, "in the catalogue only") for name in sorted(rows.keys() - names)]
     chosen = catalogue.without(dict.fromkeys(names - rows.keys(), f"not in {path.name}"))
     if not chosen.tracks:
-        raise Mistake(f"none of the {len(rows)} tracks of {path} is in the data; compare its column 'track'")
-    tracks = tuple(with_row(track, rows[track.name]) for track in chosen.tracks)
+        raise UserError(f"none of the {len(rows)} tracks of {path} is in the data; compare its column 'track'")
+    tracks = tuple(annotate_track(track, rows[track.name]) for track in chosen.tracks)
     return replace(chosen, tracks=tracks, skipped=chosen.skipped + tuple(unknown))
 
 
-def with_row(track: Track, row: Mapping[str, str]) -> Track:
+def annotate_track(track: Track, row: Mapping[str, str]) -> Track:
     """A track with what a row of a table adds to it."""
     return replace(
         track,
-        genres=genres_of(row["genres"]) if row.get("genres") else track.genres,
+        genres=parse_genres(row["genres"]) if row.get("genres") else track.genres,
         artist=row.get("artist") or track.artist,
         split=row.get("split") or track.split,
         extra={**track.extra, **{key: value for key, value in row.items() if key not in KNOWN_COLUMNS}},
@@ -294,9 +302,9 @@ def existing_folder(path: str | Path, key: str) -> Path:
     """The folder that a key of the configuration names.
 
     Raises:
-        Mistake: if there is none.
+        UserError: if there is none.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise Mistake(f"{key}={path} is not a folder; set {key} to the folder that holds the music")
+        raise UserError(f"{key}={path} is not a folder; set {key} to the folder that holds the music")
     return folder

@@ -19,8 +19,8 @@ from rich.progress import track as progress
 
 from genre.cli import command
 from genre.data import audio
-from genre.data.catalogue import Catalogue, Skipped, existing_folder, genres_of, read_csv, read_table, seconds
-from genre.errors import BadAudio, Mistake
+from genre.data.catalogue import Catalogue, Skipped, existing_folder, parse_genres, parse_seconds, read_csv, read_table
+from genre.errors import BadAudio, UserError
 from genre.files import write_bytes, write_csv
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def cut(table: Path, out: Path, root: Path | None = None) -> Catalogue:
         What was written, as ``read_csv`` reads it, with the rows that were left out.
 
     Raises:
-        Mistake: if the table or a folder cannot be read or written, or no row can be used.
+        UserError: if the table or a folder cannot be read or written, or no row can be used.
     """
     base = existing_folder(root, "root") if root else table.parent
     rows = read_table(table, ("file", "genres"))
@@ -105,16 +105,20 @@ def cut(table: Path, out: Path, root: Path | None = None) -> Catalogue:
         skipped = unusable + bad
         write_tables(out, kept, skipped)
     except OSError as error:
-        raise Mistake(f"cannot write to out={out} ({error.strerror}); choose a folder with room") from error
+        raise UserError(f"cannot write to out={out} ({error.strerror}); choose a folder with room") from error
     if not kept:
-        raise Mistake(f"none of the {len(rows)} rows of {table} can be cut: {reasons(skipped)}; see {out}/skipped.csv")
+        raise UserError(
+            f"none of the {len(rows)} rows of {table} can be cut: {reasons(skipped)}; see {out}/skipped.csv"
+        )
     return replace(read_csv(out / "catalogue.csv"), skipped=tuple(skipped))
 
 
 def refuse_overwriting(table: Path, out: Path) -> None:
-    """Raise a Mistake where the table lies in the place of what is going to be written."""
+    """Raise a UserError where the table lies in the place of what is going to be written."""
     if table.resolve() in ((out / name).resolve() for name in ("catalogue.csv", "skipped.csv")):
-        raise Mistake(f"the table {table} would be overwritten by what is written to out={out}; choose another folder")
+        raise UserError(
+            f"the table {table} would be overwritten by what is written to out={out}; choose another folder"
+        )
 
 
 def segments_of(rows: Iterable[Mapping[str, str]], base: Path, table: str) -> tuple[list[Segment], list[Skipped]]:
@@ -140,7 +144,11 @@ def segment_of(row: Mapping[str, str], base: Path) -> Segment:
     """
     if not (file := row["file"]):
         raise ValueError("no file")
-    genres, start, asked = genres_of(row["genres"]), seconds(row, "start") or 0.0, seconds(row, "duration")
+    genres, start, asked = (
+        parse_genres(row["genres"]),
+        parse_seconds(row, "start") or 0.0,
+        parse_seconds(row, "duration"),
+    )
     duration = SECONDS if asked is None else asked
     source = base / os.path.expanduser(file)
     if not os.path.isfile(source):  # unlike Path.is_file, no error for a name too long
@@ -200,11 +208,11 @@ def origin_of(path: Path) -> str | None:
 
 def cut_all(segments: Iterable[Segment], out: Path) -> tuple[dict[str, Segment], list[Skipped]]:
     """Cut in parallel, with a progress bar: those that are there afterwards by their names, and the others."""
-    from genre.data.store_builder import in_parallel  # loads PyTorch, which --help and a mistake should not wait for
+    from genre.data.store_builder import parallel_map  # loads PyTorch, which --help and a mistake should not wait for
 
     out.mkdir(parents=True, exist_ok=True)
     names = named(segments, out)
-    problems = in_parallel(lambda name: problem(names[name], out / f"{name}.wav"), names)
+    problems = parallel_map(lambda name: problem(names[name], out / f"{name}.wav"), names)
     kept, skipped = {}, []
     for name, reason in progress(zip(names, problems, strict=True), "cutting", total=len(names)):
         if reason:
@@ -230,7 +238,7 @@ def samples_of(segment: Segment) -> npt.NDArray[np.int16]:
     Raises:
         BadAudio: if the file cannot be read, is silent there, or ends too early.
     """
-    samples = audio.read(segment.source, SAMPLE_RATE, segment.start, segment.duration)
+    samples = audio.read_audio(segment.source, SAMPLE_RATE, segment.start, segment.duration)
     wanted = round(segment.duration * SAMPLE_RATE)
     if len(samples) < wanted - ROUNDING:
         length = len(samples) / SAMPLE_RATE
@@ -259,9 +267,9 @@ def write_tables(out: Path, kept: Mapping[str, Segment], skipped: Iterable[Skipp
 
 def reasons(skipped: Iterable[Skipped]) -> str:
     """'12 no genre, 3 silent': how often each kind of reason occurs."""
-    from genre.data.store import counted
+    from genre.data.store import count_reasons
 
-    return counted(item.reason for item in skipped)
+    return count_reasons(item.reason for item in skipped)
 
 
 def songs_per_genre(catalogue: Catalogue) -> dict[str, int]:
@@ -289,17 +297,17 @@ def paths_of(arguments: Iterable[str]) -> dict[str, Path]:
     """'key=value' as it was typed, value by value -> paths, with ``~`` for the home folder.
 
     Raises:
-        Mistake: if a key is unknown, doubled or missing, or has no value.
+        UserError: if a key is unknown, doubled or missing, or has no value.
     """
     paths: dict[str, Path] = {}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in KEYS or not value or key in paths:
             fault = "is there twice" if key in paths else "has no value" if key in KEYS else "is not known"
-            raise Mistake(f"the argument '{argument}' {fault}; {USAGE}")
+            raise UserError(f"the argument '{argument}' {fault}; {USAGE}")
         paths[key] = Path(os.path.expanduser(value))
     if missing := [f"{key}=…" for key in ("table", "out") if key not in paths]:
-        raise Mistake(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; {USAGE}")
+        raise UserError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; {USAGE}")
     return paths
 
 

@@ -11,14 +11,14 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from genre.data import duplicates
-from genre.data.backbone_features import Backbone, Keeper
+from genre.data.backbone_features import Backbone, FeatureCache
 from genre.data.catalogue import Catalogue
 from genre.data.duplicates import Pair
 from genre.data.pipeline import Pipeline
 from genre.data.sources import first_store
 from genre.data.splits import SUBSETS, Split
-from genre.data.store import Store, counted
-from genre.errors import Mistake
+from genre.data.store import Store, count_reasons
+from genre.errors import UserError
 from genre.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Batches:
         if self.data is None:
             yield from (Index(rows, None) for rows in self.rows.split(self.batch_size))
             return
-        (epoch, rank), processes = self.data.moment, self.data.processes
+        (epoch, rank), processes = self.data.epoch_and_rank, self.data.processes
         shared, own = (np.random.SeedSequence([self.data.seed, epoch, whose]) for whose in (0, rank))
         order = np.random.default_rng(shared.generate_state(1)[0]).permutation(len(self.rows))
         ends = [*range(self.batch_size, self.batch_size * len(self), self.batch_size), len(order)]
@@ -154,12 +154,12 @@ class MusicData(LightningDataModule):
         first = self.first
         self.catalogue = self.catalogue.without(first.skipped)
         if first.skipped:
-            log.warning("%d tracks are left out: %s", len(first.skipped), counted(first.skipped.values()))
+            log.warning("%d tracks are left out: %s", len(first.skipped), count_reasons(first.skipped.values()))
         if self.split is None:
             self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
         else:
             self.pairs = self.same_recordings(self.split.group_duplicates)
-            self.catalogue, self.subsets = self.split.assign(self.catalogue, duplicates.groups(self.pairs))
+            self.catalogue, self.subsets = self.split.assign(self.catalogue, duplicates.duplicate_groups(self.pairs))
         self.names = first.names
         self.targets = torch.zeros(len(first.names), len(self.genres))
         self.places = {name: place for place, name in enumerate(first.names)}
@@ -169,7 +169,7 @@ class MusicData(LightningDataModule):
     def same_recordings(self, needed: bool) -> list[Pair]:
         """The pairs of tracks that hold the same recording; in large collections only where the split needs them."""
         if needed or len(self.first.names) <= COMPARED:
-            return duplicates.remembered(self.first, self.cache)
+            return duplicates.cached_duplicates(self.first, self.cache)
         log.info("%d tracks are too many to compare at every start; explore.py finds duplicates", len(self.first.names))
         return []
 
@@ -185,7 +185,7 @@ class MusicData(LightningDataModule):
             train = line.keep_log_mels(self.first, self.cache) if line.augment.acts_on_power else pictures
         if not isinstance(self.backbone, Backbone) or not self.backbone.cached_views or not self.backbone.frozen_as:
             return train, pictures
-        keeper = Keeper(self.backbone, line, self.precision, self.cache)
+        keeper = FeatureCache(self.backbone, line, self.precision, self.cache)
         features = keeper.keep(pictures)
         if self.split is None or not (line.view.random or line.augment.acts):
             return features, features
@@ -198,7 +198,7 @@ class MusicData(LightningDataModule):
         return self.trainer.world_size if self.trainer else 1
 
     @property
-    def moment(self) -> tuple[int, int]:
+    def epoch_and_rank(self) -> tuple[int, int]:
         """The epoch and the rank, from which all random numbers derive."""
         return (self.trainer.current_epoch, self.trainer.global_rank) if self.trainer else (0, 0)
 
@@ -218,11 +218,11 @@ class MusicData(LightningDataModule):
         """Random examples of the training tracks.
 
         Raises:
-            Mistake: if a batch has fewer tracks than there are processes.
+            UserError: if a batch has fewer tracks than there are processes.
         """
         rows = self.rows("train")
         if min(self.batch_size, len(rows)) < self.processes:
-            raise Mistake(f"batch_size={self.batch_size} is too small for {self.processes} processes; raise it")
+            raise UserError(f"batch_size={self.batch_size} is too small for {self.processes} processes; raise it")
         return Batches(rows, self.batch_size, self)
 
     def val_dataloader(self) -> Batches | list[Batches]:
@@ -230,7 +230,7 @@ class MusicData(LightningDataModule):
         if not self.members("val"):
             return []
         rows = self.rows("val")
-        part = rows[self.moment[1] :: self.processes]
+        part = rows[self.epoch_and_rank[1] :: self.processes]
         return Batches(part if len(rows) >= self.processes else rows, self.batch_size)
 
     def on_after_batch_transfer(self, batch: Index, dataloader_idx: int = 0) -> Batch:

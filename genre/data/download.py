@@ -22,8 +22,8 @@ from urllib.request import Request, urlopen
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from genre.data.unpacking import BadArchive, extract
-from genre.errors import Mistake
-from genre.files import alone
+from genre.errors import UserError
+from genre.files import exclusive_lock
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Archive:
         timeout: how long a server may be silent, in seconds.
 
     Raises:
-        Mistake: naming the key whose value cannot be.
+        UserError: naming the key whose value cannot be.
     """
 
     urls: tuple[str, ...]
@@ -70,14 +70,14 @@ class Archive:
 
     def __post_init__(self) -> None:
         if not self.urls or not all(re.match("https?://", str(url)) for url in self.urls):
-            raise Mistake(f"data.urls=[{','.join(map(str, self.urls))}] must hold addresses with http:// or https://")
+            raise UserError(f"data.urls=[{','.join(map(str, self.urls))}] must hold addresses with http:// or https://")
         if self.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
-            raise Mistake(f"data.sha256={self.sha256} must be 64 hexadecimal digits, or null")
+            raise UserError(f"data.sha256={self.sha256} must be 64 hexadecimal digits, or null")
         for key, value in {"archive_bytes": self.size, "unpacked_bytes": self.unpacked}.items():
             if type(value) is not int or value < 1:
-                raise Mistake(f"data.{key}={value} must be a whole number above 0")
+                raise UserError(f"data.{key}={value} must be a whole number above 0")
         if type(self.timeout) not in (int, float) or not 0 < self.timeout < DAY:
-            raise Mistake(f"data.timeout={self.timeout} must be a number of seconds above 0, and less than a day")
+            raise UserError(f"data.timeout={self.timeout} must be a number of seconds above 0, and less than a day")
 
 
 def fetch(archive: Archive, folder: Path, find: Callable[[Path], Path | None]) -> None:
@@ -87,15 +87,15 @@ def fetch(archive: Archive, folder: Path, find: Callable[[Path], Path | None]) -
         find: the wanted folder in an unpacked tree, or None where there is none.
 
     Raises:
-        Mistake: if no address has it, with the ways on, or it cannot be written.
+        UserError: if no address has it, with the ways on, or it cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with alone(folder.with_name(f".{folder.name}.lock"), "fetching GTZAN"):
+        with exclusive_lock(folder.with_name(f".{folder.name}.lock"), "fetching GTZAN"):
             if find(folder) is None:
                 from_any(archive, folder, find)
     except OSError as error:
-        raise Mistake(
+        raise UserError(
             f"cannot write to {folder.parent} ({error.strerror}): set data.root to a folder with room; what was "
             "fetched so far is kept"
         ) from error
@@ -116,17 +116,17 @@ def from_any(archive: Archive, folder: Path, find: Callable[[Path], Path | None]
             log.warning("%s: %s", url, refused)
             reasons.append(f"{url}: {refused}")
     kept = f"; {part} keeps {held(part):,} bytes, and the same command goes on from there" if held(part) else ""
-    raise Mistake(f"GTZAN cannot be fetched ({'; '.join(reasons)}): {WAYS}{kept}")
+    raise UserError(f"GTZAN cannot be fetched ({'; '.join(reasons)}): {WAYS}{kept}")
 
 
 def refuse_lack_of_room(archive: Archive, folder: Path, part: Path) -> None:
-    """Raise a Mistake before long work starts where its result has no place."""
+    """Raise a UserError before long work starts where its result has no place."""
     if folder.exists() and any(folder.iterdir()):
-        raise Mistake(f"{folder} is in the way, which holds no GTZAN: remove it, or set data.root to another folder")
+        raise UserError(f"{folder} is in the way, which holds no GTZAN: remove it, or set data.root to another folder")
     needed = archive.size - held(part) + archive.unpacked
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
-        raise Mistake(
+        raise UserError(
             f"{folder.parent} has {free / 1e9:.1f} GB free, fetching GTZAN may take {needed / 1e9:.1f} GB "
             "(data.archive_bytes and data.unpacked_bytes): set data.root to a folder with room"
         )

@@ -22,7 +22,7 @@ from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.files import write_json
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import Document, from_kept
+from genre.transforms.spectrogram import DocumentSpectrogram, from_kept
 from genre.transforms.views import Whole
 
 BANDS = 32  # what is compared of a log-mel; half as many separate copies from other music less well
@@ -53,7 +53,7 @@ class Pair:
     exact: bool = False
 
 
-def find(
+def find_duplicates(
     first: Store, cache: Path, correlation: float = 0.7, overlap: float = 10.0, seconds: float = 30.0
 ) -> list[Pair]:
     """Every pair of tracks with the same recording, the surest first.
@@ -65,37 +65,37 @@ def find(
         overlap: the least that the two must share, in seconds; of shorter tracks, nine tenths of the shorter one.
         seconds: of each track's middle are compared; log-mels are compared whole.
     """
-    log_mels, starts = compared(first, cache, seconds)
+    log_mels, starts = comparison_log_mels(first, cache, seconds)
     pairs = {
         (pair.one, pair.other): replace(pair, shift=pair.shift + starts[pair.other] - starts[pair.one])
-        for pair in near(log_mels, correlation, overlap)
+        for pair in similar_tracks(log_mels, correlation, overlap)
     }
-    pairs |= {(one, other): Pair(one, other, 1.0, 0.0, True) for one, other in identical(first)}
+    pairs |= {(one, other): Pair(one, other, 1.0, 0.0, True) for one, other in identical_tracks(first)}
     return sorted(pairs.values(), key=lambda pair: (not pair.exact, -pair.correlation, pair.one, pair.other))
 
 
-def remembered(first: Store, cache: Path) -> list[Pair]:
+def cached_duplicates(first: Store, cache: Path) -> list[Pair]:
     """What ``find`` finds with its own settings, kept beside the stores."""
     path = cache / f"{Key('duplicates', {'version': 1}, first.key.name).name}.json"
     if not path.exists():
-        write_json(path, {"pairs": [astuple(pair) for pair in find(first, cache)]})
+        write_json(path, {"pairs": [astuple(pair) for pair in find_duplicates(first, cache)]})
     return [Pair(*values) for values in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
 
 
-def compared(first: Store, cache: Path, seconds: float) -> tuple[Store, dict[str, float]]:
+def comparison_log_mels(first: Store, cache: Path, seconds: float) -> tuple[Store, dict[str, float]]:
     """The log-mels that are compared, and where in its track each begins, in seconds."""
     if first.stage != "waveform":
         return first, dict.fromkeys(first.names, 0.0)
     view, rate = Whole(seconds), int(first.rate)
     settings = {"seconds": seconds, "mel": [rate, N_FFT, HOP, BANDS, TOP]}
-    spectrogram = Document(rate, N_FFT, HOP, BANDS, min(TOP, rate / 2))
+    spectrogram = DocumentSpectrogram(rate, N_FFT, HOP, BANDS, min(TOP, rate / 2))
     store = Pipeline(view, spectrogram, Augment(), settings).keep_log_mels(first, cache)
     lengths = first.lengths(torch.arange(len(first.names)))
     begins, _ = view.spans(lengths, round(seconds * rate), 0)
     return store, dict(zip(first.names, (begins[:, 0] / rate).tolist(), strict=True))
 
 
-def identical(store: Store) -> list[tuple[str, str]]:
+def identical_tracks(store: Store) -> list[tuple[str, str]]:
     """Pairs of tracks whose rows are the same to the last bit."""
     alike: dict[str, list[str]] = {}
     for place, name in enumerate(store.names):
@@ -105,7 +105,7 @@ def identical(store: Store) -> list[tuple[str, str]]:
 
 
 @torch.inference_mode()
-def near(store: Store, correlation: float = 0.7, overlap: float = 10.0) -> list[Pair]:
+def similar_tracks(store: Store, correlation: float = 0.7, overlap: float = 10.0) -> list[Pair]:
     """Pairs of log-mels that correlate, shifted in time or not, in the order of the store.
 
     Args:
@@ -117,7 +117,7 @@ def near(store: Store, correlation: float = 0.7, overlap: float = 10.0) -> list[
     needed = (CONTAINED * sounding.sum(1)).clamp(round(min(LEAST, overlap) * rate), round(overlap * rate)).floor()
     return [
         Pair(store.names[one], store.names[other], min(value, 1.0), shift / rate)
-        for one, other, value, shift in correlated(prints, sounding, needed, correlation)
+        for one, other, value, shift in correlated_pairs(prints, sounding, needed, correlation)
     ]
 
 
@@ -144,7 +144,7 @@ def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
     return level * weight, sounding, store.rate / pool
 
 
-def correlated(
+def correlated_pairs(
     prints: Tensor, sounding: Tensor, needed: Tensor, correlation: float
 ) -> Iterator[tuple[int, int, float, int]]:
     """Pairs of fingerprints that correlate: two rows, their correlation, and the shift of the second in columns.
@@ -184,7 +184,7 @@ def correlated(
             yield first + i, first + j, float(best[i, j]), int(shifts[place[i, j]])
 
 
-def groups(pairs: Iterable[Pair]) -> list[list[str]]:
+def duplicate_groups(pairs: Iterable[Pair]) -> list[list[str]]:
     """Tracks that belong together because a chain of pairs joins them, each group and all of them sorted."""
     home: dict[str, set[str]] = {}
     for pair in pairs:

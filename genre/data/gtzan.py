@@ -5,9 +5,18 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from genre.data.catalogue import Catalogue, Skipped, Track, annotated, catalogue_of, files_below, unusable, written
+from genre.data.catalogue import (
+    Catalogue,
+    Skipped,
+    Track,
+    annotate,
+    build_catalogue,
+    printable_name,
+    rejection_reason,
+    walk_files,
+)
 from genre.data.download import Archive, fetch
-from genre.errors import Mistake
+from genre.errors import UserError
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 LAYOUTS = (".", "genres", "genres_original", "Data/genres_original", "gtzan/genres")
@@ -35,26 +44,26 @@ def read_gtzan(
         urls, archive_bytes, sha256, unpacked_bytes, timeout: what is fetched, as ``data.download.Archive`` has it.
 
     Raises:
-        Mistake: if there is no GTZAN, with the ways on.
+        UserError: if there is no GTZAN, with the ways on.
     """
     place = Path(root).expanduser()
     if not isinstance(download, bool):
-        raise Mistake(f"data.download={download} must be true or false")
+        raise UserError(f"data.download={download} must be true or false")
     if download and genre_folder(place) is None:
         addresses = (urls,) if isinstance(urls, str) else tuple(urls or ())
         fetch(Archive(addresses, archive_bytes, sha256, unpacked_bytes, timeout), place / "genres", genre_folder)
     folder = genre_folder(place)
     if folder is None:
-        raise Mistake(missing(root))
+        raise UserError(missing_message(root))
     tracks, skipped = [], []
     for genre in (name for name in GENRES if (folder / name).is_dir()):
-        for file in files_below(folder / genre):
-            if reason := unusable(file):
+        for file in walk_files(folder / genre):
+            if reason := rejection_reason(file):
                 skipped.append(Skipped(str(file), reason))
             else:
-                tracks.append(Track(written(file.stem), (genre,), file))
-    found = catalogue_of(tracks, skipped)
-    return annotated(found, catalogue) if catalogue else found
+                tracks.append(Track(printable_name(file.stem), (genre,), file))
+    found = build_catalogue(tracks, skipped)
+    return annotate(found, catalogue) if catalogue else found
 
 
 def genre_folder(root: Path) -> Path | None:
@@ -62,12 +71,12 @@ def genre_folder(root: Path) -> Path | None:
     for layout in LAYOUTS:
         for genre in GENRES:
             folder = root / layout / genre
-            if folder.is_dir() and any(not unusable(file) for file in files_below(folder)):
+            if folder.is_dir() and any(not rejection_reason(file) for file in walk_files(folder)):
                 return root / layout
     return None
 
 
-def missing(root: str | Path) -> str:
+def missing_message(root: str | Path) -> str:
     """What to do where GTZAN is not."""
     return (
         f"no GTZAN at {root} (looked for its genre folders there and in {', '.join(LAYOUTS[1:])}): set data.root or "

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 HEADER = ("kind", "track", "subset", "other", "other_subset", "correlation")
 
 
-def recordings(pairs: Iterable[Pair], subsets: Mapping[str, str]) -> list[Pair]:
+def leaked_recordings(pairs: Iterable[Pair], subsets: Mapping[str, str]) -> list[Pair]:
     """The pairs of the same recording that stand on two sides."""
     return [
         pair
@@ -22,7 +22,7 @@ def recordings(pairs: Iterable[Pair], subsets: Mapping[str, str]) -> list[Pair]:
     ]
 
 
-def artists(catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def leaked_artists(catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The artists that stand on two sides: artist -> subset -> one of the artist's tracks there."""
     sides: dict[str, dict[str, str]] = {}
     for track in catalogue.tracks:
@@ -31,14 +31,14 @@ def artists(catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, dict[
     return {artist: found for artist, found in sides.items() if len(found) > 1}
 
 
-def counted(pairs: Iterable[Pair], catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, int]:
+def leak_counts(pairs: Iterable[Pair], catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, int]:
     """How much leaks, for metrics.json."""
-    return {"recordings": len(recordings(pairs, subsets)), "artists": len(artists(catalogue, subsets))}
+    return {"recordings": len(leaked_recordings(pairs, subsets)), "artists": len(leaked_artists(catalogue, subsets))}
 
 
-def report(folder: Path, pairs: Iterable[Pair], catalogue: Catalogue, subsets: Mapping[str, str]) -> None:
+def report_leakage(folder: Path, pairs: Iterable[Pair], catalogue: Catalogue, subsets: Mapping[str, str]) -> None:
     """Warn of what leaks, and list it in leaks.csv."""
-    same, shared = recordings(pairs, subsets), artists(catalogue, subsets)
+    same, shared = leaked_recordings(pairs, subsets), leaked_artists(catalogue, subsets)
     rows = [
         ("recording", pair.one, subsets[pair.one], pair.other, subsets[pair.other], f"{pair.correlation:.3f}")
         for pair in same

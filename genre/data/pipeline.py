@@ -11,10 +11,10 @@ import torch
 from torch import Generator, Tensor
 
 from genre.data.store import Key, Store
-from genre.data.store_builder import Item, build, in_parallel
+from genre.data.store_builder import Item, build_store, parallel_map
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import Document, decibels, from_kept, to_kept, to_power
+from genre.transforms.spectrogram import DocumentSpectrogram, decibels, from_kept, to_kept, to_power
 from genre.transforms.views import View
 
 KEEPING_BATCH = 16
@@ -32,7 +32,7 @@ class Pipeline:
     """
 
     view: View
-    spectrogram: Document
+    spectrogram: DocumentSpectrogram
     augment: Augment
     settings: dict[str, Any]
 
@@ -109,7 +109,7 @@ class Pipeline:
         level = decibels(weight * power + (1 - weight) * power[partner]).flatten(0, 1)
         pictures = self.spectrogram.picture(self.spectrogram.rescaled(level)).unflatten(0, power.shape[:2])
         mixed = share < 1
-        return pictures[mixed], task.mixed(targets, targets[partner], share)[mixed]
+        return pictures[mixed], task.mix_targets(targets, targets[partner], share)[mixed]
 
     def varied(self, log_mel: Tensor, targets: Tensor, task: Task, generator: Generator) -> tuple[Tensor, Tensor]:
         """Mix, equalise and add noise in mel power, and measure the result against its own maximum again."""
@@ -117,7 +117,7 @@ class Pipeline:
         if self.augment.mix:
             partner, share = self.augment.partners(targets, generator)
             power = share[:, None, None] * power + (1 - share[:, None, None]) * power[partner]
-            targets = task.mixed(targets, targets[partner], share)
+            targets = task.mix_targets(targets, targets[partner], share)
         return self.spectrogram.rescaled(decibels(self.augment.power(power, generator))), targets
 
     @property
@@ -153,9 +153,9 @@ class Pipeline:
                 yield from (item for some in rows[begin:].split(KEEPING_BATCH) for item in computed(some))
                 return
             with one_thread_each():
-                yield from (item[0] for item in in_parallel(computed, rows[begin:].split(1)))
+                yield from (item[0] for item in parallel_map(computed, rows[begin:].split(1)))
 
-        return build(cache, key, rate, first.names, items, f"{stage}s", KEEPING_BATCH)
+        return build_store(cache, key, rate, first.names, items, f"{stage}s", KEEPING_BATCH)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.data.catalogue import Catalogue, Track, genres_of, read_table
+from genre.data.catalogue import Catalogue, Track, parse_genres, read_table
 from genre.data.gtzan import fault_filtered
-from genre.errors import Mistake
+from genre.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +56,24 @@ class Split:
             the catalogue less the tracks that belong to no subset, which it lists as skipped; and track -> subset.
 
         Raises:
-            Mistake: if a genre has fewer than 3 tracks (artists), or none is left to train.
+            UserError: if a genre has fewer than 3 tracks (artists), or none is left to train.
         """
-        held = held_out(self.hold_out, catalogue) if self.hold_out else {}
-        catalogue = relabelled(catalogue, held)
+        held = read_held_out(self.hold_out, catalogue) if self.hold_out else {}
+        catalogue = replace_tracks(catalogue, held)
         if self.kind in DRAWN:
             subsets, left_out = self.drawn(catalogue, held, copies if self.group_duplicates else ())
         else:
             subsets, left_out = self.listed(catalogue, held)
         if "train" not in subsets.values():
-            raise Mistake(f"split={self.kind} leaves no track to train on; give it other tracks or lists")
+            raise UserError(f"split={self.kind} leaves no track to train on; give it other tracks or lists")
         return catalogue.without(left_out), subsets
 
     def drawn(
         self, catalogue: Catalogue, held: Mapping[str, Track], copies: Iterable[Iterable[str]]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Draw the subsets: track -> subset, and track -> why it is in none."""
-        own = artist_of if self.kind == "artist" else lambda track: track.name
-        group = merged({track.name: own(track) for track in catalogue.tracks}, copies)
+        own = artist_group if self.kind == "artist" else lambda track: track.name
+        group = merge_groups({track.name: own(track) for track in catalogue.tracks}, copies)
         heard = {group[name] for name in held}
         reason = f"{'by an artist' if self.kind == 'artist' else 'the same recording as one'} of the held-out tracks"
         left_out = {t.name: reason for t in catalogue.tracks if group[t.name] in heard and t.name not in held}
@@ -85,13 +85,13 @@ class Split:
         groups: dict[str, list[Track]] = {}
         for track in rest:
             groups.setdefault(group[track.name], []).append(track)
-        check_enough(groups, len(shares), self.kind)
-        subsets = stratified(groups, shares, np.random.default_rng(self.seed))
+        check_group_counts(groups, len(shares), self.kind)
+        subsets = stratified_split(groups, shares, np.random.default_rng(self.seed))
         return subsets | dict.fromkeys(held, "test"), left_out
 
     def listed(self, catalogue: Catalogue, held: Mapping[str, Track]) -> tuple[dict[str, str], dict[str, str]]:
         """Take the subsets from lists: track -> subset, and track -> why it is in none."""
-        lists = fault_filtered() if self.kind == "fault_filtered" else column(catalogue)
+        lists = fault_filtered() if self.kind == "fault_filtered" else column_subsets(catalogue)
         subsets = dict.fromkeys(held, "test")
         left_out = {}
         for name in (track.name for track in catalogue.tracks if track.name not in held):
@@ -104,7 +104,7 @@ class Split:
         return subsets, left_out
 
 
-def merged(groups: Mapping[str, str], copies: Iterable[Iterable[str]]) -> dict[str, str]:
+def merge_groups(groups: Mapping[str, str], copies: Iterable[Iterable[str]]) -> dict[str, str]:
     """Track -> group, where all groups of tracks that hold the same recording have become one."""
     result = dict(groups)
     for names in copies:
@@ -114,72 +114,72 @@ def merged(groups: Mapping[str, str], copies: Iterable[Iterable[str]]) -> dict[s
     return result
 
 
-def artist_of(track: Track) -> str:
+def artist_group(track: Track) -> str:
     """The group that must stay together; a track without an artist is one of its own."""
     return f"artist {track.artist}" if track.artist else f"track {track.name}"
 
 
-def held_out(path: str, catalogue: Catalogue) -> dict[str, Track]:
+def read_held_out(path: str, catalogue: Catalogue) -> dict[str, Track]:
     """The catalogue's tracks that a CSV names, with the genres it gives them.
 
     Raises:
-        Mistake: if it names none of them.
+        UserError: if it names none of them.
     """
     rows = {row["track"]: row for row in read_table(Path(path).expanduser(), ("track",))}
     held = {
-        track.name: replace(track, genres=genres_of(rows[track.name]["genres"]))
+        track.name: replace(track, genres=parse_genres(rows[track.name]["genres"]))
         if rows[track.name].get("genres")
         else track
         for track in catalogue.tracks
         if track.name in rows
     }
     if not held:
-        raise Mistake(f"split.hold_out={path} names none of the catalogue's {len(catalogue.tracks)} tracks")
+        raise UserError(f"split.hold_out={path} names none of the catalogue's {len(catalogue.tracks)} tracks")
     if absent := len(rows) - len(held):
         log.warning("%d of %d tracks of %s are not in the data", absent, len(rows), path)
     return held
 
 
-def relabelled(catalogue: Catalogue, tracks: Mapping[str, Track]) -> Catalogue:
+def replace_tracks(catalogue: Catalogue, tracks: Mapping[str, Track]) -> Catalogue:
     """The catalogue with some of its tracks replaced by name."""
     return replace(catalogue, tracks=tuple(tracks.get(track.name, track) for track in catalogue.tracks))
 
 
-def column(catalogue: Catalogue) -> dict[str, str]:
+def column_subsets(catalogue: Catalogue) -> dict[str, str]:
     """Track -> subset by the catalogue's own column.
 
     Raises:
-        Mistake: if the column is empty, or says something else.
+        UserError: if the column is empty, or says something else.
     """
     lists = {}
     for track in (track for track in catalogue.tracks if track.split):
         if track.split.lower() not in SPELLINGS:
-            raise Mistake(f"{track.name} has split '{track.split}'; the column split knows train, val and test")
+            raise UserError(f"{track.name} has split '{track.split}'; the column split knows train, val and test")
         lists[track.name] = SPELLINGS[track.split.lower()]
     if not lists:
-        raise Mistake("split=column needs a catalogue with a column split that says train, val or test")
+        raise UserError("split=column needs a catalogue with a column split that says train, val or test")
     return lists
 
 
-def check_enough(groups: Mapping[str, Iterable[Track]], needed: int, kind: str) -> None:
+def check_group_counts(groups: Mapping[str, Iterable[Track]], needed: int, kind: str) -> None:
     """Refuse a genre that cannot stand on every side.
 
     Raises:
-        Mistake: naming the genre.
+        UserError: naming the genre.
     """
     counts: dict[str, int] = {}
     for tracks in groups.values():
         for genre in {track.genres[0] for track in tracks}:
             counts[genre] = counts.get(genre, 0) + 1
     if len(counts) < 2:
-        raise Mistake(f"only one genre ({', '.join(counts)}) has usable tracks; a classifier needs two or more")
+        raise UserError(f"only one genre ({', '.join(counts)}) has usable tracks; a classifier needs two or more")
     unit = "artists" if kind == "artist" else "tracks"
     for genre, count in sorted(counts.items()):
         if count < needed:
-            raise Mistake(f"genre {genre} has {count} {unit}; split={kind} needs {needed}, one for each subset")
+            raise UserError(f"genre {genre} has {count} {unit}; split={kind} needs {needed}, one for each subset")
 
 
-def stratified(
+def stratified_split(
     groups: Mapping[str, list[Track]], shares: Mapping[str, float], generator: np.random.Generator
 ) -> dict[str, str]:
     """Deal groups of tracks to subsets so that each genre comes as near to its shares as whole groups allow.

@@ -113,7 +113,7 @@ def open_store(cache: Path, key: Key) -> Store | None:
         return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), index["skipped"])
 
 
-def counted(reasons: Iterable[str]) -> str:
+def count_reasons(reasons: Iterable[str]) -> str:
     """'12 unreadable, 3 silent': how often each kind of reason occurs."""
     counts: dict[str, int] = {}
     for reason in reasons:

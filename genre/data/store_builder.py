@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track as progress
 
-from genre.data.store import Key, Store, counted, open_store
-from genre.errors import Mistake
-from genre.files import alone
+from genre.data.store import Key, Store, count_reasons, open_store
+from genre.errors import UserError
+from genre.files import exclusive_lock
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ Argument = TypeVar("Argument")
 Value = TypeVar("Value")
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """A line of a build's journal: what an array was, or why there is none."""
 
     length: int
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
         return 0 if self.reason else self.length * math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
-def build(
+def build_store(
     cache: Path,
     key: Key,
     rate: float,
@@ -61,47 +61,49 @@ def build(
         group: how many items are computed together; a build goes on at a multiple of this.
 
     Raises:
-        Mistake: if no track is usable, or the disk is full.
+        UserError: if no track is usable, or the disk is full.
     """
     if (store := open_store(cache, key)) is not None:
         return store
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with alone(cache / f"{key.name}.lock", what):
+        with exclusive_lock(cache / f"{key.name}.lock", what):
             if (store := open_store(cache, key)) is None:
-                fill(cache / f"{key.name}.partial", rate, names, items, what, group)
+                write_store(cache / f"{key.name}.partial", rate, names, items, what, group)
                 publish(cache / f"{key.name}.partial", cache / key.name)
     except OSError as error:
-        raise Mistake(f"cannot write to {cache} ({error.strerror}); make room or set data.cache to a folder with room; "
-                      "what was computed is kept") from error  # fmt: skip
+        raise UserError(
+            f"cannot write to {cache} ({error.strerror}); make room or set data.cache to a folder with room; "
+            "what was computed is kept"
+        ) from error
     made = store or open_store(cache, key)
     assert made is not None, f"{key.name} was published and is gone"
     return made
 
 
-def fill(
+def write_store(
     folder: Path, rate: float, names: list[str], items: Callable[[int], Iterable[Item]], what: str, group: int
 ) -> None:
     """Write the files of a store, the index last."""
     folder.mkdir(exist_ok=True)
-    entries = recovered(folder, group)
+    entries = recover_entries(folder, group)
     begin = len(entries)
     with (folder / "data.bin").open("ab") as raw, (folder / "journal").open("a", encoding="utf-8") as journal:
         if begin:
             log.info("%s goes on at %d of %d", what, begin, len(names))
         for item in progress(items(begin), what, total=len(names), completed=begin):
-            entries.append(written(item, raw, journal))
+            entries.append(append_item(item, raw, journal))
         os.fsync(raw.fileno())
     assert len(entries) == len(names), f"{len(entries)} items for {len(names)} tracks"
     write_index(folder, rate, names, entries)
 
 
-def written(item: Item, raw: Any, journal: TextIO) -> Entry:
+def append_item(item: Item, raw: Any, journal: TextIO) -> JournalEntry:
     """Append one item, the journal after the data."""
     if isinstance(item, str):
-        entry = Entry(0, "", [], item)
+        entry = JournalEntry(0, "", [], item)
     else:
-        entry = Entry(len(item), str(item.dtype), list(item.shape[1:]))
+        entry = JournalEntry(len(item), str(item.dtype), list(item.shape[1:]))
         raw.write(np.ascontiguousarray(item).data)
         raw.flush()
     journal.write(json.dumps(entry) + "\n")
@@ -109,7 +111,7 @@ def written(item: Item, raw: Any, journal: TextIO) -> Entry:
     return entry
 
 
-def recovered(folder: Path, group: int) -> list[Entry]:
+def recover_entries(folder: Path, group: int) -> list[JournalEntry]:
     """What an interrupted build has finished, in whole groups; whatever lies beyond is cut off."""
     raw, journal = folder / "data.bin", folder / "journal"
     if not (raw.exists() and journal.exists()):
@@ -119,7 +121,7 @@ def recovered(folder: Path, group: int) -> list[Entry]:
     lines = journal.read_bytes().split(b"\n")[:-1]  # what follows the last line's end is half a line
     entries, left = [], raw.stat().st_size
     for line in lines:
-        entry = Entry(*json.loads(line))
+        entry = JournalEntry(*json.loads(line))
         left -= entry.bytes
         if left < 0:
             break
@@ -130,24 +132,27 @@ def recovered(folder: Path, group: int) -> list[Entry]:
     return entries
 
 
-def write_index(folder: Path, rate: float, names: list[str], entries: list[Entry]) -> None:
+def write_index(folder: Path, rate: float, names: list[str], entries: list[JournalEntry]) -> None:
     """Write what a store's data means.
 
     Raises:
-        Mistake: if no track can be used.
+        UserError: if no track can be used.
     """
     pairs = list(zip(names, entries, strict=True))
     skipped = {name: entry.reason for name, entry in pairs if entry.reason}
     kept = [(name, entry) for name, entry in pairs if not entry.reason]
     if not kept:
-        raise Mistake(f"none of {len(names)} tracks can be used: {counted(skipped.values())}")
+        raise UserError(f"none of {len(names)} tracks can be used: {count_reasons(skipped.values())}")
     ends = np.cumsum([0, *(entry.length for _, entry in kept)], dtype=np.int64)
     np.save(folder / "offsets.npy", ends)
     first = kept[0][1]
     index = {
-        "names": [name for name, _ in kept], "rate": rate, "dtype": first.dtype,
-        "shape": [int(ends[-1]), *first.shape], "skipped": skipped,
-    }  # fmt: skip
+        "names": [name for name, _ in kept],
+        "rate": rate,
+        "dtype": first.dtype,
+        "shape": [int(ends[-1]), *first.shape],
+        "skipped": skipped,
+    }
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -158,7 +163,7 @@ def publish(partial: Path, folder: Path) -> None:
     (folder / "journal").unlink()
 
 
-def in_parallel(function: Callable[[Argument], Value], arguments: Iterable[Argument]) -> Iterator[Value]:
+def parallel_map(function: Callable[[Argument], Value], arguments: Iterable[Argument]) -> Iterator[Value]:
     """Map over threads (decoding releases the lock), in order, with few results waiting at any time."""
     workers = os.cpu_count() or 1
     waiting: deque[Future[Value]] = deque()

@@ -17,7 +17,7 @@ TEMPERATURES = (0.05, 20.0)  # none is sought beyond; a validation set without m
 
 
 @dataclass(frozen=True)
-class Reliability:
+class ReliabilityBins:
     """What was claimed beside what was true, bin by bin.
 
     Args:
@@ -36,28 +36,28 @@ class Reliability:
         return float(np.nansum(self.count * np.abs(self.claimed - self.true)) / max(self.count.sum(), 1))
 
 
-def reliability(judged: Judged) -> Reliability:
+def reliability_bins(judged: Judged) -> ReliabilityBins:
     """Bins of probabilities.
 
     One genre a track: its best probability, right where that genre is the true one. Several: the probability of each
     genre of each track, right where the track has it.
     """
-    if judged.several:
-        claimed, right = judged.probabilities.ravel(), judged.truth.ravel()
+    if judged.multilabel:
+        claimed, right = judged.probabilities.ravel(), judged.targets.ravel()
     else:
-        claimed, right = judged.probabilities.max(1), best_is_right(judged)
+        claimed, right = judged.probabilities.max(1), top_genre_correct(judged)
     place = np.clip(np.ceil(claimed * BINS).astype(int) - 1, 0, BINS - 1)
     count = np.bincount(place, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        return Reliability(
+        return ReliabilityBins(
             np.bincount(place, claimed, BINS) / count, np.bincount(place, right.astype(float), BINS) / count, count
         )
 
 
-def best_is_right(judged: Judged) -> Bools:
+def top_genre_correct(judged: Judged) -> Bools:
     """(tracks,) whether the most probable genre is one of the track's."""
     best = judged.probabilities.argmax(1)[:, None]
-    right: Bools = np.take_along_axis(judged.truth, best, axis=1)[:, 0]
+    right: Bools = np.take_along_axis(judged.targets, best, axis=1)[:, 0]
     return right
 
 
@@ -87,7 +87,7 @@ def negative_log_likelihood(logits: Floats, truth: Bools, several: bool) -> floa
     return -float(np.where(truth, yes, no).mean())
 
 
-def certainty(judged: Judged, target: float) -> float:
+def certainty_threshold(judged: Judged, target: float) -> float:
     """From which best probability on a track counts as certain.
 
     The lowest threshold at which, of the tracks whose best probability reaches it, at least ``target`` have that genre;
@@ -95,7 +95,7 @@ def certainty(judged: Judged, target: float) -> float:
     """
     best = judged.probabilities.max(1)
     order = np.argsort(-best, kind="stable")
-    best, share = best[order], best_is_right(judged)[order].cumsum() / np.arange(1, len(order) + 1)
+    best, share = best[order], top_genre_correct(judged)[order].cumsum() / np.arange(1, len(order) + 1)
     below = np.append(best[1:], -best[-1])
     enough = np.flatnonzero((share >= target) & (best > below))
     return float((best[enough[-1]] + below[enough[-1]]) / 2) if len(enough) else 1.0

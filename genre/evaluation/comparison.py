@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from yaml import YAMLError
 
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.evaluation.metrics import LEVEL, RESAMPLES, Floats
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
@@ -81,7 +81,7 @@ class Run:
     settings: dict[str, Any]
     section: Section
     metrics: dict[str, Any]
-    right: dict[str, bool]
+    correct: dict[str, bool]
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row as people read it, under ``SHOWN``."""
-        numbers = {name: shown(values, name == "seconds") for name, values in self.values.items()}
+        numbers = {name: format_mean(values, name == "seconds") for name, values in self.values.items()}
         span = "–" if self.interval is None else f"{100 * self.interval[0]:.1f} to {100 * self.interval[1]:.1f}"
         words = [self.model, self.task, self.split, *(numbers[name] for name in list(MEASURED)[:3])]
         return [*words, span, *(numbers[name] for name in list(MEASURED)[3:]), self.mark]
@@ -140,15 +140,15 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
     """Write results.md and results.csv of all finished runs that a pattern finds, and print the table.
 
     Raises:
-        Mistake: if there is none.
+        UserError: if there is none.
     """
-    runs, left_out = found(pattern)
+    runs, left_out = find_runs(pattern)
     if not runs:
         reasons = f" ({'; '.join(left_out[:REASONS])})" if left_out else ""
-        raise Mistake(
+        raise UserError(
             f"runs={pattern} finds no finished run{reasons}; name folders that train.py printed, * for any name"
         )
-    sections = [(heading_of(some), rows_of(some)) for some in by(runs, lambda run: run.section).values()]
+    sections = [(heading(some), table_rows(some)) for some in group_by(runs, lambda run: run.section).values()]
     write_text(folder / "results.md", markdown(sections, left_out))
     records = [{"section": heading, **row.record()} for heading, rows in sections for row in rows]
     write_csv(folder / "results.csv", list(records[0]), (list(record.values()) for record in records))
@@ -159,7 +159,7 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def found(pattern: str) -> tuple[list[Run], list[str]]:
+def find_runs(pattern: str) -> tuple[list[Run], list[str]]:
     """The finished runs of a pattern, and why other folders are left out; of repeated runs the last counts."""
     literally = Path(pattern).expanduser()
     places = [literally] if literally.is_dir() else map(Path, sorted(glob.glob(str(literally))))
@@ -168,7 +168,7 @@ def found(pattern: str) -> tuple[list[Run], list[str]]:
     for place in places:
         if not (place / RECORD).is_file() and not (place / "metrics.json").is_file():
             continue  # something else beside the runs
-        run = read(place)
+        run = read_run(place)
         if isinstance(run, str):
             left_out.append(f"{place} ({run})")
             continue
@@ -179,7 +179,7 @@ def found(pattern: str) -> tuple[list[Run], list[str]]:
     return list(runs.values()), left_out
 
 
-def read(folder: Path) -> Run | str:
+def read_run(folder: Path) -> Run | str:
     """A run from its folder, or why it is none that can be compared."""
     for name, why in ((RECORD, "no run"), ("metrics.json", "unfinished")):
         if not (folder / name).is_file():
@@ -187,7 +187,7 @@ def read(folder: Path) -> Run | str:
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=True)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        tested = predictions(folder / "predictions.csv")
+        tested = read_predictions(folder / "predictions.csv")
         section = section_of(values, tested)
         settings = {key: value for key, value in flat(values) if key not in NO_MATTER}
         right = {track: true == said for track, (true, said) in tested.items()}
@@ -204,7 +204,7 @@ def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]])
     return Section(split["kind"], split["seed"], str(split["hold_out"] or ""), task, digest)
 
 
-def predictions(path: Path) -> dict[str, tuple[str, str]]:
+def read_predictions(path: Path) -> dict[str, tuple[str, str]]:
     """What is true and what was said of each test track; nothing without a test subset."""
     if not path.is_file():
         return {}
@@ -212,7 +212,7 @@ def predictions(path: Path) -> dict[str, tuple[str, str]]:
         return {row["track"]: (row["true"], row["predicted"]) for row in csv.DictReader(file)}
 
 
-def by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
+def group_by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
     """Runs that share something, in the order of their first."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
@@ -220,35 +220,35 @@ def by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
     return groups
 
 
-def heading_of(runs: Sequence[Run]) -> str:
+def heading(runs: Sequence[Run]) -> str:
     """What a section's runs have in common."""
     kind, seed, held, task, tested = runs[0].section
-    tracks = f"{len(runs[0].right)} test tracks ({tested})" if tested else "no test tracks"
+    tracks = f"{len(runs[0].correct)} test tracks ({tested})" if tested else "no test tracks"
     return f"{task}, split {kind} (seed {seed}){f', held out: {held}' if held else ''}, {tracks}"
 
 
-def rows_of(runs: Sequence[Run]) -> list[Row]:
+def table_rows(runs: Sequence[Run]) -> list[Row]:
     """The rows of one section, the best first, those within noise of it marked; the source document's follow."""
-    groups = list(by(runs, lambda run: json.dumps(run.settings, sort_keys=True)).values())
-    names = labels([group[0] for group in groups])
-    tracks = sorted(runs[0].right)
-    rights = [np.array([[run.right[track] for track in tracks] for run in group], float).mean(0) for group in groups]
-    rows = [row_of(*parts) for parts in zip(names, groups, rights, strict=True)]
+    groups = list(group_by(runs, lambda run: json.dumps(run.settings, sort_keys=True)).values())
+    names = row_names([group[0] for group in groups])
+    tracks = sorted(runs[0].correct)
+    rights = [np.array([[run.correct[track] for track in tracks] for run in group], float).mean(0) for group in groups]
+    rows = [table_row(*parts) for parts in zip(names, groups, rights, strict=True)]
     if tracks and len(rows) > 1:
         order = sorted(range(len(rows)), key=lambda place: -rights[place].mean())
         rows[order[0]].mark = "best"
         for place in order[1:]:
-            rows[place].mark = "tied" if tied(rights[order[0]], rights[place]) else ""
+            rows[place].mark = "tied" if is_tied(rights[order[0]], rights[place]) else ""
         rows = [rows[place] for place in order]
     return rows + document_rows(rows[0].task)
 
 
-def row_of(name: str, group: Sequence[Run], right: Floats) -> Row:
+def table_row(name: str, group: Sequence[Run], right: Floats) -> Row:
     """A configuration's row; ``right`` (tracks,) is how often its seeds are right about each track."""
     kind, seed, held, task, _ = group[0].section
     values = {heading: [run.metrics[key] for run in group if key in run.metrics] for heading, key in MEASURED.items()}
     split = f"{kind} ({seed}){', held out' if held else ''}"
-    return Row(name, task, split, values, interval(right), folders=tuple(str(run.folder) for run in group))
+    return Row(name, task, split, values, bootstrap_interval(right), folders=tuple(str(run.folder) for run in group))
 
 
 def document_rows(task: str) -> list[Row]:
@@ -262,7 +262,7 @@ def document_rows(task: str) -> list[Row]:
     return rows
 
 
-def labels(runs: Sequence[Run]) -> list[str]:
+def row_names(runs: Sequence[Run]) -> list[str]:
     """A name for each configuration: the run's, and in brackets what tells it from others of that name."""
     names = []
     for run in runs:
@@ -274,7 +274,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def resampled(values: Floats, seed: int = 0) -> Floats:
+def bootstrap_means(values: Floats, seed: int = 0) -> Floats:
     """The means of values over resampled tracks: (tracks,) -> (resamples,)."""
     tracks = len(values)
     weights = np.random.default_rng(seed).multinomial(tracks, np.full(tracks, 1 / tracks), RESAMPLES)
@@ -282,17 +282,17 @@ def resampled(values: Floats, seed: int = 0) -> Floats:
     return means
 
 
-def interval(right: Floats) -> tuple[float, float] | None:
+def bootstrap_interval(right: Floats) -> tuple[float, float] | None:
     """The 95 % bootstrap interval of an accuracy over tracks; None without any."""
     if not len(right):
         return None
-    low, high = np.quantile(resampled(right), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(bootstrap_means(right), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def tied(best: Floats, other: Floats) -> bool:
+def is_tied(best: Floats, other: Floats) -> bool:
     """Whether the difference of two accuracies on the same tracks may be none: its 95 % interval holds 0."""
-    span = interval(best - other)
+    span = bootstrap_interval(best - other)
     return span is not None and span[0] <= 0
 
 
@@ -303,7 +303,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float | None, float | N
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def shown(values: Sequence[float], seconds: bool) -> str:
+def format_mean(values: Sequence[float], seconds: bool) -> str:
     """Per cent, or seconds: '62.5', '61.1 ± 1.4 (3)' of three seeds, '–' where it is missing."""
     mean, deviation = mean_and_deviation(values)
     if mean is None:
@@ -326,14 +326,14 @@ def markdown(sections: Sequence[tuple[str, Sequence[Row]]], left_out: Sequence[s
     lines = ["# Results", "", NOTE, ""]
     for heading, rows in sections:
         numbers = ["---:"] * (len(SHOWN) - 4)
-        lines += [f"## {heading}", "", line(SHOWN), line(["---", "---", "---", *numbers, "---"])]
-        lines += [*(line(row.cells()) for row in rows), ""]
+        lines += [f"## {heading}", "", markdown_row(SHOWN), markdown_row(["---", "---", "---", *numbers, "---"])]
+        lines += [*(markdown_row(row.cells()) for row in rows), ""]
     if left_out:
         lines += ["Left out:", "", *(f"- {reason}" for reason in left_out), ""]
     return "\n".join(lines)
 
 
-def line(cells: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
     """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 

@@ -15,17 +15,17 @@ from genre import config
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
 from genre.data.splits import SUBSETS
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
-from genre.evaluation.calibration import reliability
+from genre.evaluation.calibration import reliability_bins
 from genre.evaluation.metrics import Judged
-from genre.evaluation.postprocessing import calibrated, decided
-from genre.evaluation.predictions import Outcome, predict
-from genre.evaluation.report import title_of, write_skipped
+from genre.evaluation.postprocessing import apply_temperature, apply_thresholds
+from genre.evaluation.predictions import Outcome, predict_subset
+from genre.evaluation.report import figure_title, write_skipped
 from genre.files import write_csv, write_json
 from genre.models import checkpoint
-from genre.models.checkpoint import Learnt
+from genre.models.checkpoint import PostProcessing
 from genre.models.classifier import Classifier
 
 log = logging.getLogger(__name__)
@@ -41,22 +41,22 @@ class Evaluation:
     metrics: dict[str, Any]
 
 
-def metrics_of_several(judged: Judged, subset: str, intervals: bool, learnt: Learnt) -> dict[str, Any]:
+def subset_metrics(judged: Judged, subset: str, intervals: bool, learnt: PostProcessing) -> dict[str, Any]:
     """The metrics of a subset; for several genres also those at tuned thresholds and of the baselines.
 
     The calibration error has no interval: resampled tracks are noisier in every bin, and all their errors too high.
     """
-    values = metrics_of(judged, subset, intervals) | {f"{subset}/ece": reliability(judged).error}
+    values = named_metrics(judged, subset, intervals) | {f"{subset}/ece": reliability_bins(judged).error}
     if learnt.thresholds is not None:
         at_tuned = replace(judged, predicted=judged.probabilities > learnt.thresholds)
-        values |= metrics_of(at_tuned, subset, intervals, "_tuned")
+        values |= named_metrics(at_tuned, subset, intervals, "_tuned")
     if learnt.commonest is not None:
-        for name, guess in thresholds.baselines(judged, learnt.commonest.tolist()).items():
-            values |= metrics_of(guess, subset, False, f"_{name}", DECIDED)
+        for name, guess in thresholds.baseline_predictions(judged, learnt.commonest.tolist()).items():
+            values |= named_metrics(guess, subset, False, f"_{name}", DECIDED)
     return values
 
 
-def metrics_of(
+def named_metrics(
     judged: Judged, subset: str, intervals: bool, suffix: str = "", only: tuple[str, ...] | None = None
 ) -> dict[str, Any]:
     """A subset's metrics under their names in metrics.json, each with its 95 % interval where asked for.
@@ -75,29 +75,31 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     """Evaluate one run's best checkpoint on a subset, or on another catalogue; or lay many runs side by side.
 
     Raises:
-        Mistake: if the run is none, the subset is empty, or the catalogue has nothing for this run.
+        UserError: if the run is none, the subset is empty, or the catalogue has nothing for this run.
     """
     values = config.plain(cfg)
     if values["runs"]:
-        return compared(values)
+        return compare_runs(values)
     if not values["run"]:
-        raise Mistake("evaluate.py needs run=FOLDER, which train.py printed, or runs=GLOB for a table of many")
-    saved = checkpoint.read(values["run"])
+        raise UserError("evaluate.py needs run=FOLDER, which train.py printed, or runs=GLOB for a table of many")
+    saved = checkpoint.read_checkpoint(values["run"])
     subset = values["subset"] or ("all" if values["data"] else "test")
     if subset not in (*SUBSETS, "all"):
-        raise Mistake(f"subset={subset} is not one of train, val, test, all")
-    data = opened(saved, values, subset)
-    classifier = classifier_of(saved, data)
+        raise UserError(f"subset={subset} is not one of train, val, test, all")
+    data = evaluation_data(saved, values, subset)
+    classifier = load_classifier(saved, data)
     data.backbone = classifier.network
     data.prepare_data()
     folder = Path(values["folder"])
     write_skipped(folder, data.catalogue)
     if not data.members(subset):
-        raise Mistake(f"there is no track in subset={subset}; the run has {data.counts()}")
-    outcome = calibrated(predict(classifier, data, subset), data.task, saved.learnt)
+        raise UserError(f"there is no track in subset={subset}; the run has {data.counts()}")
+    outcome = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
-    write_all(folder, saved, classifier, data, decided(outcome, data.task, saved.learnt.thresholds), subset)
-    metrics = metrics_of_several(outcome, subset, True, saved.learnt) | {
+    write_evaluation(
+        folder, saved, classifier, data, apply_thresholds(outcome, data.task, saved.postprocessing.thresholds), subset
+    )
+    metrics = subset_metrics(outcome, subset, True, saved.postprocessing) | {
         "run": str(saved.folder), "subset": subset, "split": saved.config["split"]["kind"],
         "split_seed": saved.config["split"]["seed"], "seed": saved.config["seed"],
         "tracks": {subset: len(outcome.names)},
@@ -109,61 +111,61 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     return Evaluation(folder, metrics)
 
 
-def compared(values: Mapping[str, Any]) -> Evaluation:
+def compare_runs(values: Mapping[str, Any]) -> Evaluation:
     """The table of many runs.
 
     Raises:
-        Mistake: if one run is asked for at the same time, or no run is found.
+        UserError: if one run is asked for at the same time, or no run is found.
     """
     alone = [key for key in ("run", "data", "subset") if values[key]]
     if alone:
-        raise Mistake(f"runs= makes a table of finished runs and measures none; leave out {', '.join(alone)}=")
+        raise UserError(f"runs= makes a table of finished runs and measures none; leave out {', '.join(alone)}=")
     folder = Path(values["folder"])
     return Evaluation(folder, {"rows": comparison.compare(values["runs"], folder)})
 
 
-def write_all(
+def write_evaluation(
     folder: Path, saved: checkpoint.Checkpoint, classifier: Classifier, data: MusicData, outcome: Outcome, subset: str
 ) -> None:
     """Write predictions, report and figures of a subset."""
-    title = title_of(saved.config, subset, len(outcome.names))
+    title = figure_title(saved.config, subset, len(outcome.names))
     history = reporting.read_history(saved.folder / "history.csv")
     monitor = str(saved.config["trainer"]["monitor"])
-    reporting.write_outcome(folder, outcome, saved.learnt, title, history, monitor)
-    pages = reporting.drawn(outcome, title, saved.learnt.thresholds)
-    if (page := gradcam.page(classifier, data, outcome, title)) is not None:
+    reporting.write_report(folder, outcome, saved.postprocessing, title, history, monitor)
+    pages = reporting.subset_figures(outcome, title, saved.postprocessing.thresholds)
+    if (page := gradcam.grad_cam_figure(classifier, data, outcome, title)) is not None:
         pages["gradcam"] = page
     if history:
-        pages["curves"] = figures.curves(history, int(reporting.best_row(history, monitor)["epoch"]))
+        pages["curves"] = figures.curves(history, int(reporting.best_epoch_row(history, monitor)["epoch"]))
     for name, figure in pages.items():
-        figures.save(figure, folder / "figures" / f"{name}.png")
+        figures.save_figure(figure, folder / "figures" / f"{name}.png")
 
 
-def opened(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str) -> MusicData:
+def evaluation_data(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str) -> MusicData:
     """The run's own data, or another catalogue less the tracks that the run has seen; nothing is decoded yet."""
     cfg = saved.config
     device = config.device_of(values)
     if not values["data"]:
-        data = config.data_of(offline(cfg), device, saved.genres)
+        data = config.data_of(without_download(cfg), device, saved.genres)
     else:
-        found = known_only(config.catalogue_of(values["data"]), saved.genres, config.task_of(cfg).several)
+        found = with_known_genres(config.catalogue_of(values["data"]), saved.genres, config.task_of(cfg).multilabel)
         if values["exclude_seen"]:
-            found = less_seen(found, saved.folder)
+            found = without_seen_tracks(found, saved.folder)
         data = config.data_on(found, None, {**cfg, "data": values["data"]}, device, saved.genres)
     return data
 
 
-def offline(cfg: Mapping[str, Any]) -> dict[str, Any]:
+def without_download(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint's configuration that fetches nothing from the addresses in it."""
     data = {key: False if key == "download" else value for key, value in cfg["data"].items()}
     return {**cfg, "data": data}
 
 
-def known_only(found: Catalogue, genres: tuple[str, ...], several: bool) -> Catalogue:
+def with_known_genres(found: Catalogue, genres: tuple[str, ...], several: bool) -> Catalogue:
     """The tracks whose genres the run knows.
 
     Raises:
-        Mistake: if there are none.
+        UserError: if there are none.
     """
     strange = {}
     for track in found.tracks:
@@ -171,15 +173,15 @@ def known_only(found: Catalogue, genres: tuple[str, ...], several: bool) -> Cata
         if unknown := [genre for genre in counting if genre not in genres]:
             strange[track.name] = f"the run does not know the genre {unknown[0]}"
     if len(strange) == len(found.tracks):
-        raise Mistake(f"the run knows {', '.join(genres)}; the catalogue has {', '.join(found.genres)}")
+        raise UserError(f"the run knows {', '.join(genres)}; the catalogue has {', '.join(found.genres)}")
     return found.without(strange)
 
 
-def less_seen(found: Catalogue, run: Path) -> Catalogue:
+def without_seen_tracks(found: Catalogue, run: Path) -> Catalogue:
     """The tracks that a run neither trained nor validated on; says how many those were.
 
     Raises:
-        Mistake: if none is left.
+        UserError: if none is left.
     """
     with (run / "splits.csv").open(encoding="utf-8", newline="") as file:
         subsets = {row["track"]: row["subset"] for row in csv.DictReader(file)}
@@ -188,10 +190,10 @@ def less_seen(found: Catalogue, run: Path) -> Catalogue:
     dropped = len(found.tracks) - len(fresh.tracks)
     log.info("%d of %d tracks were seen in training or validation and are left out", dropped, len(found.tracks))
     if not fresh.tracks:
-        raise Mistake("the run has seen every track of this catalogue; exclude_seen=false evaluates on them anyway")
+        raise UserError("the run has seen every track of this catalogue; exclude_seen=false evaluates on them anyway")
     return fresh
 
 
-def classifier_of(saved: checkpoint.Checkpoint, data: MusicData) -> Classifier:
+def load_classifier(saved: checkpoint.Checkpoint, data: MusicData) -> Classifier:
     """The module of a checkpoint, ready to predict."""
     return Classifier(config.trained_network(saved), data.task, torch.optim.SGD, None, "", 0, {})

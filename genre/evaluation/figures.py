@@ -33,7 +33,7 @@ MERITS = (("precision", "precision", BLUE), ("recall", "recall", VERMILION), ("f
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """A track's picture and what in it speaks for some genres.
 
     Args:
@@ -54,7 +54,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def pixels(figure: Figure) -> Pixels:
+def rasterize(figure: Figure) -> Pixels:
     """A figure as it looks, (height, width, 3): drawn once for a file and for TensorBoard."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
@@ -62,10 +62,10 @@ def pixels(figure: Figure) -> Pixels:
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def save(figure: Figure | Pixels, path: Path) -> None:
+def save_figure(figure: Figure | Pixels, path: Path) -> None:
     """Write a figure as PNG, and its folder where needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, pixels(figure) if isinstance(figure, Figure) else figure, dpi=DOTS_PER_INCH)
+    imsave(path, rasterize(figure) if isinstance(figure, Figure) else figure, dpi=DOTS_PER_INCH)
 
 
 def confusion(
@@ -89,13 +89,13 @@ def confusion(
                 colour = "white" if share[row, column] > 0.55 else "black"
                 text = f"{count}\n{share[row, column]:.0%}"
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7.5, linespacing=1.1)
-        name_genres(axes, genres)
+        label_genre_axes(axes, genres)
         axes.set(xlabel="predicted", ylabel="one of the true genres" if several else "true", title=title)
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the row's tracks")
     return figure
 
 
-def name_genres(axes: Axes, genres: Sequence[str]) -> None:
+def label_genre_axes(axes: Axes, genres: Sequence[str]) -> None:
     """Genres along both sides of a matrix."""
     axes.set_xticks(range(len(genres)), genres, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(genres)), genres)
@@ -120,7 +120,9 @@ def genre_bars(report: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     return figure
 
 
-def reliability(claimed: Floats, true: Floats, count: npt.NDArray[np.int64], error: float, title: str) -> Figure:
+def reliability_diagram(
+    claimed: Floats, true: Floats, count: npt.NDArray[np.int64], error: float, title: str
+) -> Figure:
     """How often what was claimed was true, over how many cases each bin rests on (Guo et al. 2017).
 
     Args:
@@ -161,7 +163,7 @@ def cooccurrence(
                 if count and not above[row, column]:
                     colour = "white" if count > 0.55 * highest else "black"
                     axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-            name_genres(axes, genres)
+            label_genre_axes(axes, genres)
             axes.set_title(f"{label} together (diagonal: tracks with the genre)", fontsize=9)
         figure.suptitle(title, fontsize=11)
         figure.colorbar(image, ax=figure.axes, shrink=0.8, label="tracks")
@@ -196,7 +198,7 @@ def over_time(
     return figure
 
 
-def attention(rows: Sequence[Explained], title: str) -> Figure:
+def grad_cam(rows: Sequence[Explanation], title: str) -> Figure:
     """Where in the picture a network finds a genre: the picture of each track, then what speaks for two genres."""
     with rc_context(STYLE):
         figure = new_figure(8.4, 0.7 + 2.9 * len(rows))

@@ -49,35 +49,41 @@ def grad_cam(network: nn.Module, layer: nn.Conv2d, pictures: Tensor, genres: Ten
     return wide / wide.amax((-2, -1), keepdim=True).clamp_min(1e-12)
 
 
-def page(classifier: Classifier, data: MusicData, outcome: Outcome, title: str) -> Figure | None:
+def grad_cam_figure(classifier: Classifier, data: MusicData, outcome: Outcome, title: str) -> Figure | None:
     """The most confident track that is right above the most confident that is wrong; None without convolutions."""
     layer = last_convolution(classifier.network)
     if layer is None:
         return None
     classifier.eval()
-    return figures.attention([explained(classifier, layer, data, outcome, place) for place in shown(outcome)], title)
+    return figures.grad_cam(
+        [explain(classifier, layer, data, outcome, place) for place in select_examples(outcome)], title
+    )
 
 
-def shown(outcome: Outcome) -> list[int]:
+def select_examples(outcome: Outcome) -> list[int]:
     """The most confident of those that are right, and of those that are wrong, where there are such tracks."""
     best = outcome.probabilities.max(1)
-    groups = (np.flatnonzero(outcome.right), np.flatnonzero(~outcome.right))
+    groups = (np.flatnonzero(outcome.correct), np.flatnonzero(~outcome.correct))
     return [int(group[best[group].argmax()]) for group in groups if len(group)]
 
 
-def explained(
+def explain(
     classifier: Classifier, layer: nn.Conv2d, data: MusicData, outcome: Outcome, place: int
-) -> figures.Explained:
+) -> figures.Explanation:
     """One track: what speaks for its most probable genre, and for the true one that was missed or else the next."""
     ranking = np.argsort(-outcome.probabilities[place], kind="stable")
-    missed = [g for g in ranking if outcome.truth[place, g] and g != ranking[0]]
+    missed = [g for g in ranking if outcome.targets[place, g] and g != ranking[0]]
     chosen = torch.tensor([int(ranking[0]), int((missed or [ranking[1]])[0])])
     row = torch.tensor([data.places[outcome.names[place]]])
     crops = data.pipeline.pictures(data.first, row)[0]
     crop = crops[int(outcome.logits[place, :, chosen[0]].argmax())][None]
     maps = grad_cam(classifier.network, layer, crop.repeat(2, 1, 1, 1), chosen).cpu().numpy()
     labels = [f"for {outcome.genres[g]} ({outcome.probabilities[place, g]:.0%})" for g in chosen.tolist()]
-    said = "right" if outcome.right[place] else f"said to be {outcome.called(outcome.predicted[place]) or 'nothing'}"
-    sentence = f"{outcome.called(outcome.truth[place])}, {said}".replace(";", " & ")
+    said = (
+        "right"
+        if outcome.correct[place]
+        else f"said to be {outcome.genre_names(outcome.predicted[place]) or 'nothing'}"
+    )
+    sentence = f"{outcome.genre_names(outcome.targets[place])}, {said}".replace(";", " & ")
     heading = "\n".join([outcome.names[place][-CHARACTERS:], *textwrap.wrap(sentence, CHARACTERS)])
-    return figures.Explained(heading, crop[0, 0].cpu().numpy(), dict(zip(labels, maps, strict=True)))
+    return figures.Explanation(heading, crop[0, 0].cpu().numpy(), dict(zip(labels, maps, strict=True)))

@@ -29,41 +29,43 @@ class Judged:
         several: whether a track may have several genres.
     """
 
-    truth: Bools
+    targets: Bools
     predicted: Bools
     probabilities: Floats
     losses: Floats
-    several: bool
+    multilabel: bool
 
     def scores(self, weights: Floats | None = None) -> dict[str, Floats]:
         """Every metric, for each weighting of the tracks: (resamples, tracks) -> name -> (resamples,)."""
         if weights is None:
-            weights = np.ones((1, len(self.truth)))
-        right = (self.truth == self.predicted).all(1)
-        scores = {"loss": mean(self.losses, weights), "accuracy": mean(right, weights)}
-        per_genre = counted(self.truth, self.predicted, weights)
-        present = np.ones_like(per_genre["support"]) if self.several else per_genre["support"] + per_genre["named"] > 0
+            weights = np.ones((1, len(self.targets)))
+        right = (self.targets == self.predicted).all(1)
+        scores = {"loss": weighted_mean(self.losses, weights), "accuracy": weighted_mean(right, weights)}
+        per_genre = per_genre_scores(self.targets, self.predicted, weights)
+        present = (
+            np.ones_like(per_genre["support"]) if self.multilabel else per_genre["support"] + per_genre["named"] > 0
+        )
         for name in ("precision", "recall", "f1"):
-            scores[f"macro_{name}"] = ratio((per_genre[name] * present).sum(1), present.sum(1))
-        return scores | (self.several_scores(weights, per_genre) if self.several else {})
+            scores[f"macro_{name}"] = safe_divide((per_genre[name] * present).sum(1), present.sum(1))
+        return scores | (self.multilabel_scores(weights, per_genre) if self.multilabel else {})
 
-    def several_scores(self, weights: Floats, per_genre: dict[str, Floats]) -> dict[str, Floats]:
+    def multilabel_scores(self, weights: Floats, per_genre: dict[str, Floats]) -> dict[str, Floats]:
         """The metrics that need several genres a track."""
-        both, either = (self.truth & self.predicted).sum(1), (self.truth | self.predicted).sum(1)
+        both, either = (self.targets & self.predicted).sum(1), (self.targets | self.predicted).sum(1)
         said = per_genre["support"] + per_genre["named"]
-        average_precision, area = ranked(self.truth, self.probabilities, weights)
+        average_precision, area = ranking_scores(self.targets, self.probabilities, weights)
         return {
-            "exact": mean((self.truth == self.predicted).all(1), weights),
-            "jaccard": mean(both / np.maximum(either, 1), weights),
-            "micro_f1": ratio(2 * per_genre["hits"].sum(1), said.sum(1)),
-            "map": defined_mean(average_precision),
-            "roc_auc": defined_mean(area),
-            "lrap": mean(label_ranking(self.truth, self.probabilities), weights),
+            "exact": weighted_mean((self.targets == self.predicted).all(1), weights),
+            "jaccard": weighted_mean(both / np.maximum(either, 1), weights),
+            "micro_f1": safe_divide(2 * per_genre["hits"].sum(1), said.sum(1)),
+            "map": mean_of_defined(average_precision),
+            "roc_auc": mean_of_defined(area),
+            "lrap": weighted_mean(label_ranking_average_precision(self.targets, self.probabilities), weights),
         }
 
     def intervals(self, seed: int = 0) -> dict[str, list[float]]:
         """95 % bootstrap intervals over tracks, 1,000 resamples: metric -> [low, high]."""
-        generator, tracks = np.random.default_rng(seed), len(self.truth)
+        generator, tracks = np.random.default_rng(seed), len(self.targets)
         step = max(1, CHUNK // tracks)
         parts = []
         for first in range(0, RESAMPLES, step):
@@ -75,42 +77,42 @@ class Judged:
         return {name: np.quantile(values, edges).tolist() for name, values in known.items() if len(values)}
 
 
-def mean(values: npt.NDArray[Any], weights: Floats) -> Floats:
+def weighted_mean(values: npt.NDArray[Any], weights: Floats) -> Floats:
     """Weighted means: (tracks,), (resamples, tracks) -> (resamples,)."""
-    return ratio(weights @ values, weights.sum(1))
+    return safe_divide(weights @ values, weights.sum(1))
 
 
-def defined_mean(values: Floats) -> Floats:
+def mean_of_defined(values: Floats) -> Floats:
     """The mean over the genres for which a value is defined: (resamples, genres) -> (resamples,); nan for none."""
-    return np.where(np.isnan(values).all(1), np.nan, ratio(np.nansum(values, 1), (~np.isnan(values)).sum(1)))
+    return np.where(np.isnan(values).all(1), np.nan, safe_divide(np.nansum(values, 1), (~np.isnan(values)).sum(1)))
 
 
-def ratio(above: Floats, below: Floats) -> Floats:
+def safe_divide(above: Floats, below: Floats) -> Floats:
     """A quotient that is 0 where its denominator is."""
     return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below > 0)
 
 
-def counted(truth: Bools, predicted: Bools, weights: Floats) -> dict[str, Floats]:
+def per_genre_scores(truth: Bools, predicted: Bools, weights: Floats) -> dict[str, Floats]:
     """Precision, recall, F1 and their counts for each genre: name -> (resamples, genres)."""
     hits, named, support = weights @ (truth & predicted), weights @ predicted, weights @ truth
     return {
         "hits": hits,
         "named": named,
         "support": support,
-        "precision": ratio(hits, named),
-        "recall": ratio(hits, support),
-        "f1": ratio(2 * hits, named + support),
+        "precision": safe_divide(hits, named),
+        "recall": safe_divide(hits, support),
+        "f1": safe_divide(2 * hits, named + support),
     }
 
 
-def ranked(truth: Bools, probabilities: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def ranking_scores(truth: Bools, probabilities: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Average precision and area under the ROC curve of each genre, (resamples, genres); nan where undefined."""
-    pairs = [ranked_genre(truth[:, g], probabilities[:, g], weights) for g in range(truth.shape[1])]
+    pairs = [genre_ranking_scores(truth[:, g], probabilities[:, g], weights) for g in range(truth.shape[1])]
     precision, area = zip(*pairs, strict=True)
     return np.stack(precision, 1), np.stack(area, 1)
 
 
-def ranked_genre(truth: Bools, probability: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def genre_ranking_scores(truth: Bools, probability: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """The two for one genre: (tracks,), (tracks,), (resamples, tracks) -> (resamples,) each. Ties count as one step."""
     order = np.argsort(-probability, kind="stable")
     last = np.append(np.diff(probability[order]) != 0, True)
@@ -118,16 +120,16 @@ def ranked_genre(truth: Bools, probability: Floats, weights: Floats) -> tuple[Fl
     negative = np.cumsum(weights[:, order] * ~truth[order], axis=1)[:, last]
     with np.errstate(invalid="ignore", divide="ignore"):
         recall, fallout = positive / positive[:, -1:], negative / negative[:, -1:]
-    precision = ratio(positive, positive + negative)
+    precision = safe_divide(positive, positive + negative)
     gained = np.diff(recall, axis=1, prepend=0)
     area = np.diff(fallout, axis=1, prepend=0) * (recall - gained / 2)
     return (gained * precision).sum(1), area.sum(1)
 
 
-def label_ranking(truth: Bools, probabilities: Floats) -> Floats:
+def label_ranking_average_precision(truth: Bools, probabilities: Floats) -> Floats:
     """Label-ranking average precision of each track: (tracks, genres) twice -> (tracks,)."""
     at_least = probabilities[:, None, :] >= probabilities[:, :, None]
     share = (at_least & truth[:, None, :]).sum(2) / at_least.sum(2)
     count = truth.sum(1)
-    score: Floats = ratio((share * truth).sum(1), count)
+    score: Floats = safe_divide((share * truth).sum(1), count)
     return np.where((count == 0) | (count == truth.shape[1]), 1.0, score)

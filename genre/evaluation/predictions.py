@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genre.data.datamodule import Batch, MusicData
 from genre.evaluation.metrics import Bools, Judged
-from genre.models.classifier import Classifier, outcome
+from genre.models.classifier import Classifier, losses_and_probabilities
 
 
 @dataclass(frozen=True)
@@ -33,45 +33,47 @@ class Outcome(Judged):
     features: npt.NDArray[np.float32]
 
     @property
-    def right(self) -> Bools:
+    def correct(self) -> Bools:
         """(tracks,) whether all that is predicted is true and the other way round."""
-        return (self.truth == self.predicted).all(1)
+        return (self.targets == self.predicted).all(1)
 
     @property
-    def confused(self) -> npt.NDArray[np.int64]:
+    def confusion_counts(self) -> npt.NDArray[np.int64]:
         """(genres, genres) in how many tracks of one genre another is predicted."""
-        return self.truth.astype(int).T @ self.predicted.astype(int)
+        return self.targets.astype(int).T @ self.predicted.astype(int)
 
-    def called(self, which: Bools) -> str:
+    def genre_names(self, which: Bools) -> str:
         """The genres of a row of bools, ';' between."""
         return ";".join(genre for genre, has in zip(self.genres, which, strict=True) if has)
 
 
-def predict(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
+def predict_subset(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
     """Run a model over a subset in evaluation mode, in float32, without augmentation."""
     batches = data.batches(subset)
     shown = progress(batches, f"evaluating {subset}", transient=True, total=len(batches))
-    return judged(classifier, (data.fetch(index) for index in shown), data.members(subset), data.genres)
+    return predict_batches(classifier, (data.fetch(index) for index in shown), data.members(subset), data.genres)
 
 
 @torch.inference_mode()
-def judged(classifier: Classifier, batches: Iterable[Batch], names: list[str], genres: tuple[str, ...]) -> Outcome:
+def predict_batches(
+    classifier: Classifier, batches: Iterable[Batch], names: list[str], genres: tuple[str, ...]
+) -> Outcome:
     """What a model says of batches of inputs, of which there must be one at least."""
     parts = []
     with last_inputs(classifier.network) as seen:
         for batch in batches:
             classifier.eval().to(batch.inputs.device)
             logits = classifier(batch.inputs)
-            losses, probabilities = outcome(classifier.task, logits, batch.targets)
+            losses, probabilities = losses_and_probabilities(classifier.task, logits, batch.targets)
             features = seen.pop().unflatten(0, logits.shape[:2]).float().mean(dim=1)
             parts.append([value.cpu() for value in (batch.targets, losses, probabilities, logits, features)])
     targets, losses, probabilities, logits, features = (torch.cat(part) for part in zip(*parts, strict=True))
     return Outcome(
-        truth=targets.bool().numpy(),
+        targets=targets.bool().numpy(),
         predicted=classifier.task.decide(probabilities).numpy(),
         probabilities=probabilities.double().numpy(),
         losses=losses.double().numpy(),
-        several=classifier.task.several,
+        multilabel=classifier.task.multilabel,
         names=names,
         genres=genres,
         logits=logits.numpy(),

@@ -13,11 +13,11 @@ from rich.table import Table
 from genre.data.catalogue import Catalogue
 from genre.data.splits import SUBSETS
 from genre.evaluation import calibration, figures, thresholds
-from genre.evaluation.metrics import Floats, counted
-from genre.evaluation.postprocessing import uncertain
+from genre.evaluation.metrics import Floats, per_genre_scores
+from genre.evaluation.postprocessing import uncertain_tracks
 from genre.evaluation.predictions import Outcome
 from genre.files import write_csv, write_json, write_text
-from genre.models.checkpoint import Learnt
+from genre.models.checkpoint import PostProcessing
 
 Report = Mapping[str, Mapping[str, float]]
 History = Sequence[Mapping[str, float]]
@@ -25,7 +25,9 @@ History = Sequence[Mapping[str, float]]
 COMMONEST = 3  # confusions that are told
 
 
-def write_outcome(folder: Path, outcome: Outcome, learnt: Learnt, title: str, history: History, monitor: str) -> None:
+def write_report(
+    folder: Path, outcome: Outcome, learnt: PostProcessing, title: str, history: History, monitor: str
+) -> None:
     """Write predictions.csv, report.json and report.txt of a subset.
 
     Args:
@@ -33,28 +35,34 @@ def write_outcome(folder: Path, outcome: Outcome, learnt: Learnt, title: str, hi
         monitor: what its best epoch was chosen by.
     """
     write_predictions(folder / "predictions.csv", outcome, learnt)
-    report = report_of(outcome)
+    report = genre_report(outcome)
     write_json(folder / "report.json", report)
-    told = [*sentences(report), *confusions(outcome), *warmth(learnt), *doubts(outcome, learnt), *gap(history, monitor)]
-    write_text(folder / "report.txt", "\n".join([title, "", table(report), *told]) + "\n")
+    told = [
+        *best_and_worst_note(report),
+        *confusions_note(outcome),
+        *temperature_note(learnt),
+        *uncertainty_note(outcome, learnt),
+        *generalization_gap_note(history, monitor),
+    ]
+    write_text(folder / "report.txt", "\n".join([title, "", format_report(report), *told]) + "\n")
 
 
-def write_predictions(path: Path, outcome: Outcome, learnt: Learnt) -> None:
+def write_predictions(path: Path, outcome: Outcome, learnt: PostProcessing) -> None:
     """Write what is true and what is said of each track; last, where the run knows, whether that is uncertain."""
-    doubtful = uncertain(outcome, learnt)
+    doubtful = uncertain_tracks(outcome, learnt)
     ends = [[]] * len(outcome.names) if doubtful is None else [["yes" if doubt else "no"] for doubt in doubtful]
-    said = zip(outcome.names, outcome.truth, outcome.predicted, outcome.probabilities, ends, strict=True)
+    said = zip(outcome.names, outcome.targets, outcome.predicted, outcome.probabilities, ends, strict=True)
     rows = (
-        (name, outcome.called(true), outcome.called(predicted), *(f"{p:.6f}" for p in probabilities), *end)
+        (name, outcome.genre_names(true), outcome.genre_names(predicted), *(f"{p:.6f}" for p in probabilities), *end)
         for name, true, predicted, probabilities, end in said
     )
     last = [] if doubtful is None else ["uncertain"]
     write_csv(path, ("track", "true", "predicted", *outcome.genres, *last), rows)
 
 
-def report_of(outcome: Outcome) -> dict[str, dict[str, float]]:
+def genre_report(outcome: Outcome) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and support of each genre, and their means over the genres."""
-    values = counted(outcome.truth, outcome.predicted, np.ones((1, len(outcome.names))))
+    values = per_genre_scores(outcome.targets, outcome.predicted, np.ones((1, len(outcome.names))))
     report = {
         genre: {name: float(values[name][0, place]) for name in ("precision", "recall", "f1", "support")}
         for place, genre in enumerate(outcome.genres)
@@ -64,7 +72,7 @@ def report_of(outcome: Outcome) -> dict[str, dict[str, float]]:
     return report | {"macro average": macro | {"support": float(len(outcome.names))}}
 
 
-def table(report: Report) -> str:
+def format_report(report: Report) -> str:
     """A report as aligned text."""
     width = max(len(name) for name in report)
     lines = [f"{'':{width}}  precision  recall      f1  support"]
@@ -75,7 +83,7 @@ def table(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sentences(report: Report) -> list[str]:
+def best_and_worst_note(report: Report) -> list[str]:
     """The best and the worst genre by precision and by recall, of those that occur here."""
     genres = {name: row for name, row in report.items() if name != "macro average" and row["support"]}
     told = []
@@ -90,43 +98,43 @@ def sentences(report: Report) -> list[str]:
     return told
 
 
-def confusions(outcome: Outcome) -> list[str]:
+def confusions_note(outcome: Outcome) -> list[str]:
     """The commonest confusions: one genre predicted though the track has another and not this one."""
-    wrongly = outcome.truth.astype(int).T @ (outcome.predicted & ~outcome.truth).astype(int)
+    wrongly = outcome.targets.astype(int).T @ (outcome.predicted & ~outcome.targets).astype(int)
     ranked = np.argsort(-wrongly, axis=None, kind="stable")[:COMMONEST]
     pairs = [(row, column) for row, column in zip(*np.unravel_index(ranked, wrongly.shape), strict=True)]
     told = [
         f"{outcome.genres[row]} taken for {outcome.genres[column]} ({wrongly[row, column]} of {support} tracks)"
         for row, column in pairs
-        if wrongly[row, column] and (support := int(outcome.truth[:, row].sum()))
+        if wrongly[row, column] and (support := int(outcome.targets[:, row].sum()))
     ]
     return [f"The commonest confusions: {', '.join(told)}."] if told else ["No genre was taken for another."]
 
 
-def warmth(learnt: Learnt) -> list[str]:
+def temperature_note(learnt: PostProcessing) -> list[str]:
     """At which temperature the probabilities stand, if at one."""
     if learnt.temperature is None:
         return []
     return [f"Probabilities are those at temperature {learnt.temperature:.2f}, fitted on validation."]
 
 
-def doubts(outcome: Outcome, learnt: Learnt) -> list[str]:
+def uncertainty_note(outcome: Outcome, learnt: PostProcessing) -> list[str]:
     """How many tracks are uncertain, and what the others are worth."""
-    doubtful = uncertain(outcome, learnt)
+    doubtful = uncertain_tracks(outcome, learnt)
     if doubtful is None:
         return []
     said = f"{doubtful.sum()} of {len(doubtful)} tracks are uncertain (best probability below {learnt.certain:.2f})"
     if doubtful.all():
         return [f"{said}."]
-    share = calibration.best_is_right(outcome)[~doubtful].mean()
+    share = calibration.top_genre_correct(outcome)[~doubtful].mean()
     return [f"{said}; of the others {share:.0%} have the genre that is most probable."]
 
 
-def gap(history: History, monitor: str) -> list[str]:
+def generalization_gap_note(history: History, monitor: str) -> list[str]:
     """How far training and validation lie apart at the best epoch."""
     if not history or "val_accuracy" not in history[0]:
         return []
-    row = best_row(history, monitor)
+    row = best_epoch_row(history, monitor)
     train, val = row["train_accuracy"], row["val_accuracy"]
     return [
         f"At the best epoch ({row['epoch']:.0f}) the accuracy is {train:.1%} in training (running, augmented) and "
@@ -134,7 +142,7 @@ def gap(history: History, monitor: str) -> list[str]:
     ]
 
 
-def best_row(history: History, monitor: str) -> Mapping[str, float]:
+def best_epoch_row(history: History, monitor: str) -> Mapping[str, float]:
     """The epoch of best.ckpt; chosen by training's value where nothing validates."""
     name = monitor.replace("/", "_")
     name = name if name in history[0] else name.replace("val_", "train_")
@@ -149,43 +157,47 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def confusion(outcome: Outcome, title: str) -> Figure:
+def confusion_figure(outcome: Outcome, title: str) -> Figure:
     """The confusion matrix of a subset."""
-    return figures.confusion(outcome.confused, outcome.truth.sum(0), outcome.genres, title, outcome.several)
+    return figures.confusion(
+        outcome.confusion_counts, outcome.targets.sum(0), outcome.genres, title, outcome.multilabel
+    )
 
 
-def drawn(outcome: Outcome, title: str, tuned: Floats | None) -> dict[str, Figure]:
+def subset_figures(outcome: Outcome, title: str, tuned: Floats | None) -> dict[str, Figure]:
     """The figures of a subset, under the names of their files."""
-    found = calibration.reliability(outcome)
+    found = calibration.reliability_bins(outcome)
     pages = {
-        "confusion": confusion(outcome, title),
-        "genres": figures.genre_bars(report_of(outcome), title),
-        "reliability": figures.reliability(found.claimed, found.true, found.count, found.error, title),
+        "confusion": confusion_figure(outcome, title),
+        "genres": figures.genre_bars(genre_report(outcome), title),
+        "reliability": figures.reliability_diagram(found.claimed, found.true, found.count, found.error, title),
     }
-    if outcome.several:
-        together = [which.astype(int).T @ which.astype(int) for which in (outcome.truth, outcome.predicted)]
+    if outcome.multilabel:
+        together = [which.astype(int).T @ which.astype(int) for which in (outcome.targets, outcome.predicted)]
         pages["cooccurrence"] = figures.cooccurrence(together[0], together[1], outcome.genres, title)
-        curve = thresholds.curve(outcome)
+        curve = thresholds.threshold_curve(outcome)
         pages["thresholds"] = figures.threshold_curves(thresholds.CANDIDATES, curve, tuned, title)
     return pages
 
 
-def summarize(metrics: Mapping[str, Any], name: str) -> None:
+def print_summary(metrics: Mapping[str, Any], name: str) -> None:
     """Print the summary table of a run."""
-    table = Table(title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left")
+    format_report = Table(
+        title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left"
+    )
     for heading in ("subset", "tracks", "loss", "accuracy", "95 % interval", "macro F1"):
-        table.add_column(heading, justify="left" if heading == "subset" else "right")
+        format_report.add_column(heading, justify="left" if heading == "subset" else "right")
     for subset in (subset for subset in SUBSETS if f"{subset}/loss" in metrics):
         low, high = metrics.get(f"{subset}/accuracy_ci95", (None, None))
-        table.add_row(
+        format_report.add_row(
             subset, str(metrics["tracks"][subset]), f"{metrics[f'{subset}/loss']:.3f}",
             f"{metrics[f'{subset}/accuracy']:.1%}", "" if low is None else f"{low:.1%} to {high:.1%}",
             f"{metrics[f'{subset}/macro_f1']:.3f}",
         )  # fmt: skip
-    Console().print(table)
+    Console().print(format_report)
 
 
-def title_of(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:
+def figure_title(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:
     """What a figure or report is about: 'test, split random (seed 0), 200 tracks'."""
     held = ", held out" if subset == "test" and cfg["split"]["hold_out"] else ""
     return f"{subset}{held}, split {cfg['split']['kind']} (seed {cfg['split']['seed']}), {tracks} tracks"

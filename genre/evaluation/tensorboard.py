@@ -20,7 +20,7 @@ from genre.evaluation import figures, gradcam
 from genre.evaluation import report as reporting
 from genre.evaluation.predictions import Outcome
 from genre.files import write_text
-from genre.models.checkpoint import Learnt
+from genre.models.checkpoint import PostProcessing
 from genre.models.classifier import Classifier
 
 CONFUSIONS = 10  # matrices of validation a run: as many as TensorBoard keeps of one picture
@@ -46,12 +46,12 @@ class Results:
     values: Mapping[str, Any]
     folder: Path
     outcomes: Mapping[str, Outcome]
-    learnt: Learnt
+    postprocessing: PostProcessing
     history: reporting.History
     metrics: Mapping[str, Any]
 
 
-class Board(Callback):
+class TensorBoardCallback(Callback):
     """While a run trains: its configuration, and the confusion matrix of validation ten times.
 
     Args:
@@ -67,7 +67,7 @@ class Board(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None and trainer.is_global_zero:
             text = yaml.safe_dump(dict(self.values), sort_keys=False, allow_unicode=True)
-            writer_of(trainer).add_text("configuration", f"```yaml\n{text}```")
+            summary_writer(trainer).add_text("configuration", f"```yaml\n{text}```")
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.counts = None
@@ -91,27 +91,29 @@ class Board(Callback):
             title = f"validation, epoch {trainer.current_epoch}"
             table = counts.long().cpu().numpy()
             page = figures.confusion(
-                table[:, :-1], table[:, -1], pl_module.card["genres"], title, pl_module.task.several
+                table[:, :-1], table[:, -1], pl_module.card["genres"], title, pl_module.task.multilabel
             )
-            show(writer_of(trainer), "confusion/val", page, trainer.global_step - 1)  # where Lightning logs its values
+            log_figure(
+                summary_writer(trainer), "confusion/val", page, trainer.global_step - 1
+            )  # where Lightning logs its values
 
 
-def writer_of(trainer: Trainer) -> SummaryWriter:
+def summary_writer(trainer: Trainer) -> SummaryWriter:
     """The run's TensorBoard."""
     assert isinstance(trainer.logger, TensorBoardLogger)
     writer: SummaryWriter = trainer.logger.experiment
     return writer
 
 
-def show(writer: SummaryWriter, tag: str, figure: Figure, step: int, path: Path | None = None) -> None:
+def log_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int, path: Path | None = None) -> None:
     """Show a figure, and write it as PNG too where a path is given."""
-    drawn = figures.pixels(figure)
+    drawn = figures.rasterize(figure)
     writer.add_image(tag, drawn, step, dataformats="HWC")
     if path is not None:
-        figures.save(drawn, path)
+        figures.save_figure(drawn, path)
 
 
-def show_examples(trainer: Trainer, data: MusicData) -> None:
+def log_examples(trainer: Trainer, data: MusicData) -> None:
     """Show some pictures as the network gets them in training."""
     if not trainer.is_global_zero:
         return
@@ -121,59 +123,61 @@ def show_examples(trainer: Trainer, data: MusicData) -> None:
     chosen = range(min(10, len(batch.rows)))
     titles = [data.names[int(batch.rows[place])] for place in chosen]
     figure = figures.examples(batch.inputs[: len(chosen), 0, 0].cpu().numpy(), titles)
-    show(writer_of(trainer), "examples/training", figure, 0)
+    log_figure(summary_writer(trainer), "examples/training", figure, 0)
 
 
-def show_results(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results) -> None:
+def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results) -> None:
     """Draw every figure once, for the folder and for TensorBoard, and fill TensorBoard's other pages.
 
     All of it stands behind the last step, so that a resumed run forgets it.
     """
     if not trainer.is_global_zero:
         return
-    writer, step = writer_of(trainer), trainer.global_step
-    epoch = int(reporting.best_row(results.history, classifier.monitor)["epoch"])
-    show(writer, "curves", figures.curves(results.history, epoch), step, results.folder / "figures" / "curves.png")
+    writer, step = summary_writer(trainer), trainer.global_step
+    epoch = int(reporting.best_epoch_row(results.history, classifier.monitor)["epoch"])
+    log_figure(
+        writer, "curves", figures.curves(results.history, epoch), step, results.folder / "figures" / "curves.png"
+    )
     for subset in ("val", "test"):
         if subset not in results.outcomes:
             continue
         outcome = results.outcomes[subset]
-        title = reporting.title_of(results.values, subset, len(outcome.names))
-        for name, page in pages(subset, classifier, data, outcome, title, results.learnt):
+        title = reporting.figure_title(results.values, subset, len(outcome.names))
+        for name, page in subset_figures(subset, classifier, data, outcome, title, results.postprocessing):
             path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
-            show(writer, f"{name}/{subset}", page, step, path)
+            log_figure(writer, f"{name}/{subset}", page, step, path)
         for place, genre in enumerate(outcome.genres):
-            truth, said = outcome.truth[:, place], outcome.probabilities[:, place]
+            truth, said = outcome.targets[:, place], outcome.probabilities[:, place]
             writer.add_pr_curve(f"{subset}/{genre}", truth, said, step)
-        show_mistakes(writer, data, outcome, subset, step)
-    project(results.folder, {name: found for name, found in results.outcomes.items() if name != "train"})
+        log_mistakes(writer, data, outcome, subset, step)
+    write_projector(results.folder, {name: found for name, found in results.outcomes.items() if name != "train"})
     final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
     assert isinstance(trainer.logger, TensorBoardLogger)
     trainer.logger.log_hyperparams(dict(results.values), final)
     writer.flush()
 
 
-def pages(
-    subset: str, classifier: Classifier, data: MusicData, outcome: Outcome, title: str, learnt: Learnt
+def subset_figures(
+    subset: str, classifier: Classifier, data: MusicData, outcome: Outcome, title: str, learnt: PostProcessing
 ) -> Iterator[tuple[str, Figure]]:
     """The figures of a subset, each under its name; of validation the confusion matrix alone."""
     if subset == "val":
-        yield "confusion", reporting.confusion(outcome, title)
+        yield "confusion", reporting.confusion_figure(outcome, title)
         return
-    yield from reporting.drawn(outcome, title, learnt.thresholds).items()
-    if (page := gradcam.page(classifier, data, outcome, title)) is not None:
+    yield from reporting.subset_figures(outcome, title, learnt.thresholds).items()
+    if (page := gradcam.grad_cam_figure(classifier, data, outcome, title)) is not None:
         yield "gradcam", page
 
 
-def show_mistakes(writer: SummaryWriter, data: MusicData, outcome: Outcome, subset: str, step: int) -> None:
+def log_mistakes(writer: SummaryWriter, data: MusicData, outcome: Outcome, subset: str, step: int) -> None:
     """List the most confident mistakes of a subset, with some seconds of each to listen to where there is audio."""
-    ranked = mistakes(outcome)
+    ranked = most_confident_mistakes(outcome)
     if not ranked:
         return
     lines = ["| | track | true | predicted | probability |", "|---|---|---|---|---|"]
     for number, (place, wrong) in enumerate(ranked, start=1):
-        name, true = outcome.names[place], outcome.called(outcome.truth[place])
-        said = outcome.called(outcome.predicted[place]) or "nothing"
+        name, true = outcome.names[place], outcome.genre_names(outcome.targets[place])
+        said = outcome.genre_names(outcome.predicted[place]) or "nothing"
         lines.append(f"| {number} | {name} | {true} | {said} | {outcome.probabilities[place, wrong]:.0%} |")
         if data.first.stage == "waveform":
             tag = f"mistakes_{subset}/{number}_{true.replace(';', '_')}_taken_for_{outcome.genres[wrong]}"
@@ -181,12 +185,12 @@ def show_mistakes(writer: SummaryWriter, data: MusicData, outcome: Outcome, subs
     writer.add_text(f"mistakes/{subset}", "\n".join(lines), step)
 
 
-def mistakes(outcome: Outcome) -> list[tuple[int, int]]:
+def most_confident_mistakes(outcome: Outcome) -> list[tuple[int, int]]:
     """The tracks whose most probable genre is furthest from the truth, and that genre: the most confident first."""
-    wrongly = np.where(outcome.truth, 0, outcome.probabilities)
+    wrongly = np.where(outcome.targets, 0, outcome.probabilities)
     wrong = wrongly.argmax(1)
     ranked = np.argsort(-wrongly.max(1), kind="stable")
-    return [(int(place), int(wrong[place])) for place in ranked if not outcome.right[place]][:MISTAKES]
+    return [(int(place), int(wrong[place])) for place in ranked if not outcome.correct[place]][:MISTAKES]
 
 
 def excerpt(data: MusicData, name: str) -> npt.NDArray[np.float32]:
@@ -198,7 +202,7 @@ def excerpt(data: MusicData, name: str) -> npt.NDArray[np.float32]:
     return (samples.float() / 32768).cpu().numpy()
 
 
-def project(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
+def write_projector(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
     """Let TensorBoard's projector show what the last layer works on, a point a track.
 
     Its files are written here: SummaryWriter's would be listed once more by each resumed run.
@@ -208,8 +212,8 @@ def project(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
     vectors = np.concatenate([found.features for found in outcomes.values()])
     lines = ["true\tpredicted\tsubset\ttrack"]
     for subset, found in outcomes.items():
-        for name, true, said in zip(found.names, found.truth, found.predicted, strict=True):
-            words = (found.called(true), found.called(said) or "nothing", subset, name)
+        for name, true, said in zip(found.names, found.targets, found.predicted, strict=True):
+            words = (found.genre_names(true), found.genre_names(said) or "nothing", subset, name)
             lines.append("\t".join(" ".join(word.split()) for word in words))
     write_text(folder / "projector" / "labels.tsv", "\n".join(lines) + "\n")
     rows = ("\t".join(f"{value:.4g}" for value in vector) for vector in vectors)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from rich.progress import track as progress
 
 from genre.data import audio
-from genre.data.catalogue import Catalogue, Skipped, Track, shown
+from genre.data.catalogue import Catalogue, Skipped, Track, display_name
 from genre.data.duplicates import Pair
 from genre.data.store import Store
-from genre.data.store_builder import in_parallel
+from genre.data.store_builder import parallel_map
 from genre.errors import BadAudio
-from genre.exploration.kept import remembered
+from genre.exploration.kept import cached_result
 from genre.files import write_csv
 
 FULL_SCALE = 0.999  # what counts as the highest level; MP3s that were clipped before swing about it
@@ -74,7 +74,7 @@ class Finding:
     detail: str = ""
 
 
-def of_skipped(catalogue: Catalogue) -> list[Finding]:
+def skipped_findings(catalogue: Catalogue) -> list[Finding]:
     """The files that could not be used, and audio that is not taken for such because of its name."""
     findings = []
     for item in catalogue.skipped:
@@ -91,25 +91,25 @@ def hidden_audio(item: Skipped) -> str:
     if not item.reason.startswith("not audio by its name"):
         return ""
     try:
-        with audio.opened(Path(item.path)) as file:
+        with audio.open_audio(Path(item.path)) as file:
             return str(file.format)
     except (BadAudio, TypeError):  # TypeError: soundfile's word for .raw
         return ""
 
 
-def of_files(tracks: Sequence[Track], clipped: float, folder: Path) -> list[Finding]:
+def file_findings(tracks: Sequence[Track], clipped: float, folder: Path) -> list[Finding]:
     """What single files have: clipped samples, the wrong extension.
 
     Args:
         clipped: share of samples in runs at full scale above which a track counts as clipped.
         folder: where the examinations of single tracks are kept.
     """
-    found = in_parallel(lambda track: examined(track, folder), tracks)
+    found = parallel_map(lambda track: examine(track, folder), tracks)
     pairs = progress(zip(tracks, found, strict=True), "examining", total=len(tracks))
-    return [finding for track, values in pairs for finding in of_file(track, values, clipped)]
+    return [finding for track, values in pairs for finding in findings_of_file(track, values, clipped)]
 
 
-def of_file(track: Track, values: Mapping[str, Any], clipped: float) -> list[Finding]:
+def findings_of_file(track: Track, values: Mapping[str, Any], clipped: float) -> list[Finding]:
     """The findings of one track, from what its examination says."""
     findings = []
     if values["clipped"] > clipped:
@@ -122,20 +122,20 @@ def of_file(track: Track, values: Mapping[str, Any], clipped: float) -> list[Fin
     return findings
 
 
-def examined(track: Track, folder: Path) -> dict[str, Any]:
+def examine(track: Track, folder: Path) -> dict[str, Any]:
     """A usable track's format by its content, and the share of its samples that are clipped."""
 
     @cache
     def decoded() -> tuple[str, float]:
         assert track.path is not None, f"{track.name} has no file"
-        with audio.opened(track.path) as file:
-            blocks = audio.decoded(track.path, file, track.start, track.duration)
+        with audio.open_audio(track.path) as file:
+            blocks = audio.decoded_blocks(track.path, file, track.start, track.duration)
             counts = [(clipped_share(block) * len(block), len(block)) for block in blocks]
             return str(file.format), sum(hot for hot, _ in counts) / sum(length for _, length in counts)
 
     compute: dict[str, Callable[[], Any]] = {"format": lambda: decoded()[0], "clipped": lambda: decoded()[1]}
     try:
-        return remembered(folder, track, {"examined": EXAMINED}, compute)
+        return cached_result(folder, track, {"examined": EXAMINED}, compute)
     except BadAudio:  # changed since it was decoded
         return {"format": "", "clipped": 0.0}
 
@@ -151,7 +151,7 @@ def clipped_share(samples: npt.NDArray[np.float32]) -> float:
     return float(clipped.mean())
 
 
-def of_lengths(store: Store, seconds: float) -> list[Finding]:
+def length_findings(store: Store, seconds: float) -> list[Finding]:
     """Tracks that are much shorter than the view, which are padded with silence."""
     spans = ((store.offsets[1:] - store.offsets[:-1]) / store.rate).tolist()
     return [
@@ -161,7 +161,7 @@ def of_lengths(store: Store, seconds: float) -> list[Finding]:
     ]
 
 
-def of_pairs(pairs: Iterable[Pair], catalogue: Catalogue) -> list[Finding]:
+def duplicate_findings(pairs: Iterable[Pair], catalogue: Catalogue) -> list[Finding]:
     """Tracks that are the same recording, and whether they are said to be of different genres."""
     genres = {track.name: track.genres for track in catalogue.tracks}
     findings = []
@@ -173,20 +173,20 @@ def of_pairs(pairs: Iterable[Pair], catalogue: Catalogue) -> list[Finding]:
     return findings
 
 
-def of_artists(catalogue: Catalogue) -> list[Finding]:
+def artist_findings(catalogue: Catalogue) -> list[Finding]:
     """Artists whose tracks are of several primary genres."""
     counts: dict[str, Counter[str]] = {}
     for track in catalogue.tracks:
         if track.artist:
             counts.setdefault(track.artist, Counter())[track.genres[0]] += 1
     return [
-        Finding("artist in several genres", artist, value=len(genres), detail=listed(genres))
+        Finding("artist in several genres", artist, value=len(genres), detail=list_counts(genres))
         for artist, genres in sorted(counts.items())
         if len(genres) > 1
     ]
 
 
-def of_genres(catalogue: Catalogue, few: int) -> list[Finding]:
+def genre_findings(catalogue: Catalogue, few: int) -> list[Finding]:
     """Genres with fewer than ``few`` tracks that are first of all theirs."""
     counts = Counter(track.genres[0] for track in catalogue.tracks)
     return [
@@ -196,19 +196,19 @@ def of_genres(catalogue: Catalogue, few: int) -> list[Finding]:
     ]
 
 
-def listed(counts: Mapping[str, int]) -> str:
+def list_counts(counts: Mapping[str, int]) -> str:
     """'rock 12, metal 3', the most frequent first."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def write(path: Path, findings: Iterable[Finding], tracks: Iterable[Track]) -> None:
+def write_findings(path: Path, findings: Iterable[Finding], tracks: Iterable[Track]) -> None:
     """Write findings.csv: each finding with the genres, artists and titles of its tracks."""
-    known = {name: track for track in tracks for name in (track.name, shown(track))}
+    known = {name: track for track in tracks for name in (track.name, display_name(track))}
     header = "kind track other value correlation shift genres other_genres artist other_artist title other_title detail"
-    write_csv(path, header.split(), (row_of(finding, known) for finding in findings))
+    write_csv(path, header.split(), (finding_row(finding, known) for finding in findings))
 
 
-def row_of(finding: Finding, known: Mapping[str, Track]) -> list[str]:
+def finding_row(finding: Finding, known: Mapping[str, Track]) -> list[str]:
     """A finding as a row of findings.csv."""
     described = describe(known.get(finding.track)), describe(known.get(finding.other))
     of_both = [text for both in zip(*described, strict=True) for text in both]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from rich.progress import track as progress
 
 from genre.data import audio
-from genre.data.catalogue import Track, shown
-from genre.data.store_builder import in_parallel
-from genre.errors import BadAudio, Mistake
-from genre.exploration.kept import remembered
+from genre.data.catalogue import Track, display_name
+from genre.data.store_builder import parallel_map
+from genre.errors import BadAudio, UserError
+from genre.exploration.kept import cached_result
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ Samples = npt.NDArray[np.float32]
 Values = dict[str, float]
 
 
-def check(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
     """Refuse what is no feature, before any music is read.
 
     Raises:
-        Mistake: naming the features that there are.
+        UserError: naming the features that there are.
     """
     known = available()
     if unknown := [name for name in names if name not in known]:
-        raise Mistake(f"also={unknown[0]} is no feature of librosa.feature; it has {', '.join(known)}")
+        raise UserError(f"also={unknown[0]} is no feature of librosa.feature; it has {', '.join(known)}")
 
 
 def available() -> list[str]:
@@ -50,7 +50,9 @@ def available() -> list[str]:
     return names
 
 
-def table(tracks: Sequence[Track], also: Sequence[str], folder: Path) -> tuple[dict[str, Values], dict[str, str]]:
+def feature_table(
+    tracks: Sequence[Track], also: Sequence[str], folder: Path
+) -> tuple[dict[str, Values], dict[str, str]]:
     """The document's features of every track, and further ones, in parallel and kept.
 
     Threads and not processes: librosa spends most of its time outside of Python's lock, and a process would first spend
@@ -65,40 +67,40 @@ def table(tracks: Sequence[Track], also: Sequence[str], folder: Path) -> tuple[d
     """
     values: dict[str, Values] = {}
     bad: dict[str, str] = {}
-    found = in_parallel(lambda track: of_track(track, also, folder), tracks)
+    found = parallel_map(lambda track: track_features(track, also, folder), tracks)
     pairs = progress(zip(tracks, found, strict=True), "features", total=len(tracks))
     for track, result in pairs:
         if isinstance(result, str):
-            log.warning("%s has no features: %s", shown(track), result)
+            log.warning("%s has no features: %s", display_name(track), result)
             bad[track.name] = result
         else:
             values[track.name] = result
     return values, bad
 
 
-def of_track(track: Track, also: Sequence[str], folder: Path) -> Values | str:
+def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | str:
     """A track's features by the names of their columns, or why it has none."""
     import librosa
 
     @cache
     def samples() -> Samples:
         assert track.path is not None, f"{track.name} has no file"
-        return np.concatenate(list(audio.resampled(track.path, SAMPLE_RATE, track.start, track.duration)))
+        return np.concatenate(list(audio.resampled_blocks(track.path, SAMPLE_RATE, track.start, track.duration)))
 
     def computed(function: Callable[[Samples], Values]) -> Values:
         return function(samples())
 
-    wanted: dict[str, Callable[[Samples], Values]] = {"document": document}
+    wanted: dict[str, Callable[[Samples], Values]] = {"document": document_features}
     wanted |= {name: partial(moments, name) for name in also}
     settings = {"librosa": version("librosa"), "sample_rate": SAMPLE_RATE}
     try:
-        known = remembered(folder, track, settings, {name: partial(computed, f) for name, f in wanted.items()})
+        known = cached_result(folder, track, settings, {name: partial(computed, f) for name, f in wanted.items()})
     except (BadAudio, librosa.util.exceptions.ParameterError) as error:
         return str(error)
     return {column: value for values in known.values() for column, value in values.items()}
 
 
-def document(samples: Samples) -> Values:
+def document_features(samples: Samples) -> Values:
     """(samples,) at 22,050 Hz -> the mean over the frames of the spectral centroid, in Hz, and the tempo, in BPM."""
     import librosa
 

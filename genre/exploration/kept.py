@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from genre.data.catalogue import Track
-from genre.data.sources import identity
-from genre.errors import Mistake
+from genre.data.sources import file_identity
+from genre.errors import UserError
 from genre.files import write_json
 
 
-def remembered(
+def cached_result(
     folder: Path, track: Track, settings: Mapping[str, Any], compute: Mapping[str, Callable[[], Any]]
 ) -> dict[str, Any]:
     """What is known of a track by name; only what is not known yet is computed, and then kept.
@@ -23,11 +23,11 @@ def remembered(
         compute: name -> how to compute it; the result must be JSON.
 
     Raises:
-        Mistake: if the folder cannot be written to.
+        UserError: if the folder cannot be written to.
     """
-    text = json.dumps([identity(track), settings], sort_keys=True)
+    text = json.dumps([file_identity(track), settings], sort_keys=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    known = recalled(path)
+    known = read_cached(path)
     missing = [name for name in compute if name not in known]
     if missing:
         known |= {name: compute[name]() for name in missing}
@@ -35,11 +35,11 @@ def remembered(
             write_json(path, known)
         except OSError as error:
             reason = f"cannot write to {folder} ({error.strerror})"
-            raise Mistake(f"{reason}; set data.cache to a folder with room") from None
+            raise UserError(f"{reason}; set data.cache to a folder with room") from None
     return {name: known[name] for name in compute}
 
 
-def recalled(path: Path) -> dict[str, Any]:
+def read_cached(path: Path) -> dict[str, Any]:
     """The results in a file; none where there is no file, or nothing sensible in it."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16  # tracks
 
 
-def write(folder: Path, pipeline: Pipeline, store: Store, found: Catalogue) -> list[Skipped]:
+def write_pictures(folder: Path, pipeline: Pipeline, store: Store, found: Catalogue) -> list[Skipped]:
     """Write spectrograms/<genre>/<track>.png: what the network gets to see at evaluation, 8 bits grey, without axes.
 
     The picture read back and divided by 255 is the network's input within 1/255. Its first row, at the top, is the
@@ -35,7 +35,7 @@ def write(folder: Path, pipeline: Pipeline, store: Store, found: Catalogue) -> l
     skipped = []
     rows = torch.arange(len(store.names)).split(AT_ONCE)
     for some in progress(rows, "writing pictures", total=len(rows)):
-        for row, crops in zip(some.tolist(), seen_by_network(pipeline, store, some), strict=True):
+        for row, crops in zip(some.tolist(), network_inputs(pipeline, store, some), strict=True):
             path = folder / "spectrograms" / places[store.names[row]]
             try:
                 write_crops(path, crops)
@@ -46,7 +46,7 @@ def write(folder: Path, pipeline: Pipeline, store: Store, found: Catalogue) -> l
 
 
 @torch.inference_mode()
-def seen_by_network(pipeline: Pipeline, store: Store, rows: torch.Tensor) -> npt.NDArray[np.float32]:
+def network_inputs(pipeline: Pipeline, store: Store, rows: torch.Tensor) -> npt.NDArray[np.float32]:
     """The network's input at evaluation: (batch,) -> (batch, crops, size, size) in [0, 1]."""
     return pipeline.pictures(store, rows)[:, :, 0].cpu().numpy()
 
@@ -88,8 +88,8 @@ def draw_examples(folder: Path, pipeline: Pipeline, store: Store, found: Catalog
     if some:
         rows = torch.tensor(store.rows(track.name for track in some))
         titles = [f"{track.genres[0]}\n{abridged(PurePosixPath(track.name).name)}" for track in some]
-        figure = figures.examples(seen_by_network(pipeline, store, rows)[:, 0], titles)
-        figures.save(figure, folder / "figures" / "examples.png")
+        figure = figures.examples(network_inputs(pipeline, store, rows)[:, 0], titles)
+        figures.save_figure(figure, folder / "figures" / "examples.png")
 
 
 def abridged(name: str, longest: int = 22) -> str:
@@ -109,4 +109,4 @@ def draw_mel(folder: Path, pipeline: Pipeline, store: Store, name: str) -> None:
     edges = librosa.mel_frequencies(len(log_mel) + 2, fmax=pipeline.settings["spectrogram"]["f_max"])
     title = f"mel spectrogram of {abridged(PurePosixPath(name).name, 60)}"
     figure = drawing.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
-    figures.save(figure, folder / "figures" / "mel_spectrogram.png")
+    figures.save_figure(figure, folder / "figures" / "mel_spectrogram.png")

@@ -20,7 +20,7 @@ WITHOUT_MUSIC = (
 )
 
 
-def report_of(
+def exploration_report(
     name: str,
     found: Catalogue,
     findings: Sequence[Finding],
@@ -40,7 +40,7 @@ def report_of(
     if not findings:
         parts.append("Nothing is wrong with it.")
     if pairs:
-        groups = duplicates.groups(pairs)
+        groups = duplicates.duplicate_groups(pairs)
         more = sum(len(group) - 1 for group in groups)
         parts.append(f"pairs of duplicates: {len(pairs)}; their recordings: {len(groups)}; copies too many: {more}")
     if table:
@@ -54,18 +54,18 @@ def line_of(finding: Finding, tracks: Mapping[str, Track]) -> str:
     """A finding as a line of text."""
     if finding.correlation is None or finding.shift is None:
         return f"{finding.track}: {finding.detail}" if finding.detail else finding.track
-    titles = [title_of(tracks[name]) for name in (finding.track, finding.other)]
+    titles = [track_title(tracks[name]) for name in (finding.track, finding.other)]
     heard = " and ".join(dict.fromkeys(title for title in titles if title))
     parts = (f"{finding.correlation:.3f}, {finding.shift:+.2f} s", heard, finding.detail)
     return f"{finding.track} = {finding.other}: {'; '.join(part for part in parts if part)}"
 
 
-def title_of(track: Track) -> str:
+def track_title(track: Track) -> str:
     """'artist: title', as far as known."""
     return ": ".join(part for part in (track.artist, track.extra.get("title", "")) if part)
 
 
-def show(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding]) -> None:
     """Print how much was found of each kind, with an example."""
     table = Table("finding", "number", "for example")
     for kind in doctor.KINDS:

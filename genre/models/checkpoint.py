@@ -12,14 +12,14 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.files import write_bytes
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Learnt:
+class PostProcessing:
     """What a run has learnt after its weights: on validation tracks, except for the last, which is of training.
 
     Args:
@@ -56,34 +56,34 @@ class Checkpoint:
     genres: tuple[str, ...]
     config: dict[str, Any]
     weights: dict[str, Tensor]
-    learnt: Learnt = field(default_factory=Learnt)
+    postprocessing: PostProcessing = field(default_factory=PostProcessing)
 
 
-def card(genres: tuple[str, ...], config: Mapping[str, Any]) -> dict[str, Any]:
+def checkpoint_metadata(genres: tuple[str, ...], config: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits."""
     return {"version": VERSION, "genres": list(genres), "config": dict(config)}
 
 
-def read(run: str | Path) -> Checkpoint:
+def read_checkpoint(run: str | Path) -> Checkpoint:
     """The best checkpoint of a run folder.
 
     Raises:
-        Mistake: if there is none, or it is something else.
+        UserError: if there is none, or it is something else.
     """
     folder = Path(run).expanduser()
     path = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "best.ckpt"
     if not path.is_file():
-        raise Mistake(f"{run} is not a finished run: {path} is missing; give the folder that train.py printed")
-    content = content_of(path)
+        raise UserError(f"{run} is not a finished run: {path} is missing; give the folder that train.py printed")
+    content = load_content(path)
     about = content["genre"]
     weights = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
-    return Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights, learnt_in(about))
+    return Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights, postprocessing_in(about))
 
 
-def learnt_in(about: Mapping[str, Any]) -> Learnt:
+def postprocessing_in(about: Mapping[str, Any]) -> PostProcessing:
     """What a run has learnt after its weights, from what its checkpoint says."""
     tuned, commonest = about.get("thresholds"), about.get("commonest")
-    return Learnt(
+    return PostProcessing(
         about.get("temperature"),
         about.get("certain"),
         None if tuned is None else np.array(tuned, float),
@@ -91,11 +91,11 @@ def learnt_in(about: Mapping[str, Any]) -> Learnt:
     )
 
 
-def content_of(path: Path) -> dict[str, Any]:
+def load_content(path: Path) -> dict[str, Any]:
     """All that a checkpoint file holds; nothing in it is ever executed.
 
     Raises:
-        Mistake: if it is something else, or of another version.
+        UserError: if it is something else, or of another version.
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -103,20 +103,20 @@ def content_of(path: Path) -> dict[str, Any]:
         content["state_dict"].items()
     except Exception as error:  # a foreign file makes the unpickler raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Mistake(f"{path} is not a checkpoint of this program ({reason}); give a run of this program") from None
+        raise UserError(f"{path} is not a checkpoint of this program ({reason}); give a run of this program") from None
     if version != VERSION:
-        raise Mistake(f"{path} is of version {version}, this program reads version {VERSION}; train again")
+        raise UserError(f"{path} is of version {version}, this program reads version {VERSION}; train again")
     return content
 
 
-def amend(path: Path, more: Mapping[str, Any]) -> None:
+def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Add plain values to what a checkpoint carries, atomically."""
-    content = content_of(path)
+    content = load_content(path)
     content["genre"] |= more
-    save(content, path)
+    save_checkpoint(content, path)
 
 
-def save(content: Mapping[str, Any], path: Path) -> None:
+def save_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint that is whole or not there: on a full disk the one before it stays."""
     memory = io.BytesIO()  # torch.save to a full disk raises an error of its own kind
     torch.save(content, memory)
@@ -128,4 +128,4 @@ class AtomicIO(TorchCheckpointIO):
     there by copying where that is another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        save(checkpoint, Path(path))
+        save_checkpoint(checkpoint, Path(path))

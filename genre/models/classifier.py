@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from genre.data.datamodule import Batch
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.tasks import Task
 
 SUBSETS, VALUES = ("train", "val"), ("loss", "accuracy")
@@ -72,8 +72,8 @@ class Classifier(LightningModule):
         """Log a batch's losses and hits; its mean loss, as it counts among several processes, and its probabilities."""
         logits = self(batch.inputs)
         weights = self.class_weights if subset == "train" else None
-        losses, probabilities = outcome(self.task, logits, batch.targets, weights)
-        for name, values in zip(VALUES, (losses, self.task.hits(probabilities, batch.targets).float()), strict=True):
+        losses, probabilities = losses_and_probabilities(self.task, logits, batch.targets, weights)
+        for name, values in zip(VALUES, (losses, self.task.correct(probabilities, batch.targets).float()), strict=True):
             mean = self.running[f"{subset}_{name}"]
             assert isinstance(mean, MeanMetric)
             mean.update(values.detach())
@@ -110,11 +110,11 @@ class Classifier(LightningModule):
         """Fill in the frozen weights that a checkpoint for resuming leaves out.
 
         Raises:
-            Mistake: if they are not those that it was trained on.
+            UserError: if they are not those that it was trained on.
         """
         before = checkpoint["genre"].get("frozen")
         if before is not None and before != self.network.fingerprint:
-            raise Mistake(
+            raise UserError(
                 f"model.weights are not those of the run ({before}, now {self.network.fingerprint}); restore them"
             )
         checkpoint["state_dict"] = self.frozen() | checkpoint["state_dict"]
@@ -129,7 +129,9 @@ def dropout_seed(seed: int, epoch: int, rank: int = 0) -> int:
     return seed * 1_000_003 + epoch * 1_009 + rank
 
 
-def outcome(task: Task, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def losses_and_probabilities(
+    task: Task, logits: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Each track's loss and probabilities, both the mean over its crops.
 
     Args:

@@ -43,7 +43,7 @@ class CNN(nn.Module):
             raise ValueError(f"model.kernel_size={kernel_size} must be odd")
         channels = [1, *filters]
         self.features = nn.Sequential(
-            *(convolution(*pair, kernel_size, dropout) for pair in zip(channels, filters, strict=False))
+            *(convolution_block(*pair, kernel_size, dropout) for pair in zip(channels, filters, strict=False))
         )
         width = filters[-1] * (size // 2 ** len(filters)) ** 2
         self.head = nn.Sequential(
@@ -66,7 +66,7 @@ def initialize(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def convolution(inputs: int, outputs: int, kernel_size: int, dropout: float) -> nn.Sequential:
+def convolution_block(inputs: int, outputs: int, kernel_size: int, dropout: float) -> nn.Sequential:
     """One stage: height and width halve."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.MaxPool2d(2), nn.ReLU(), Dropout(dropout)

@@ -39,10 +39,10 @@ class CRNN(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        check(size, filters, kernel_size, over_time, units, dropout)
+        check_arguments(size, filters, kernel_size, over_time, units, dropout)
         channels, times = [1, *filters], [2] + [1] * (len(filters) - 1)
         self.moments = nn.Sequential(
-            *(convolution(*shape, kernel_size, dropout) for shape in zip(channels, filters, times, strict=False))
+            *(convolution_block(*shape, kernel_size, dropout) for shape in zip(channels, filters, times, strict=False))
         )
         self.over_time = OVER_TIME[over_time](filters[-1] * (size // 4 ** len(filters)), units)
         self.pool = WeightedMean(2 * units)
@@ -121,7 +121,7 @@ class WeightedMean(nn.Module):
 OVER_TIME: dict[str, Callable[[int, int], nn.Module]] = {"gru": Recurrence, "attention": SelfAttention}
 
 
-def convolution(inputs: int, outputs: int, time: int, kernel_size: int, dropout: float) -> nn.Sequential:
+def convolution_block(inputs: int, outputs: int, time: int, kernel_size: int, dropout: float) -> nn.Sequential:
     """One stage: height shrinks to a quarter, width by ``time``; pooled first, as the rest then costs less."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding="same", bias=False), nn.MaxPool2d((4, time)),
@@ -129,7 +129,9 @@ def convolution(inputs: int, outputs: int, time: int, kernel_size: int, dropout:
     )  # fmt: skip
 
 
-def check(size: int, filters: Sequence[int], kernel_size: int, over_time: str, units: int, dropout: float) -> None:
+def check_arguments(
+    size: int, filters: Sequence[int], kernel_size: int, over_time: str, units: int, dropout: float
+) -> None:
     """Raise a ValueError that names the key whose value cannot be."""
     if not filters or min(filters) < 1 or size < 4 ** len(filters):
         raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from genre.errors import Mistake
+from genre.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class VGG16(nn.Module):
 
     Raises:
         ValueError: naming the key whose value cannot be.
-        Mistake: if the weights cannot be had.
+        UserError: if the weights cannot be had.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class VGG16(nn.Module):
         cached_views: int = 8,
     ) -> None:
         super().__init__()
-        check(size, transform, features, blocks, unfreeze, cached_views)
+        check_arguments(size, transform, features, blocks, unfreeze, cached_views)
         self.pooled_blocks = tuple(sorted(blocks)) if features == "pooled" else ()
         self.unfreeze, self.unfreeze_lr, self.cached_views = unfreeze, unfreeze_lr, cached_views
         self.features = make_layers(cfgs["D"], batch_norm=False)
-        name = load(self.features, weights)
+        name = load_weights(self.features, weights)
         self.fingerprint = fingerprint(self.features)
         published = PRETRAINED[name if transform == "auto" else transform]
         self.mean: Tensor
@@ -150,7 +150,7 @@ class VGG16(nn.Module):
         maps = self.block_maps(picture, self.pooled_blocks or (5,))
         if not self.pooled_blocks:
             return maps[0].flatten(1)
-        return torch.cat([pooled(block.float()) for block in maps], dim=1)
+        return torch.cat([pool_statistics(block.float()) for block in maps], dim=1)
 
     def block_maps(self, picture: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """What blocks end in: (batch, 3, size, size) RGB in [0, 1] -> (batch, channels, size / 2**block, same) each."""
@@ -178,7 +178,9 @@ class VGG16(nn.Module):
         return groups
 
 
-def check(size: int, transform: str, features: str, blocks: Sequence[int], unfreeze: int, cached_views: int) -> None:
+def check_arguments(
+    size: int, transform: str, features: str, blocks: Sequence[int], unfreeze: int, cached_views: int
+) -> None:
     """Refuse what cannot be.
 
     Raises:
@@ -198,31 +200,31 @@ def check(size: int, transform: str, features: str, blocks: Sequence[int], unfre
         raise ValueError(f"model.cached_views={cached_views} must be 0 (live) or more")
 
 
-def pooled(maps: Tensor) -> Tensor:
+def pool_statistics(maps: Tensor) -> Tensor:
     """Mean, maximum and deviation over the picture: (batch, channels, height, width) -> (batch, 3 * channels)."""
     flat = maps.flatten(2)
     return torch.cat([flat.mean(-1), flat.amax(-1), flat.std(-1, correction=0)], dim=1)
 
 
-def load(features: nn.Sequential, weights: str) -> str:
+def load_weights(features: nn.Sequential, weights: str) -> str:
     """Fill the convolutions, and say whose input transform they need.
 
     Raises:
-        Mistake: if the weights are not there, broken, or another network's.
+        UserError: if the weights are not there, broken, or another network's.
     """
     if weights == "random":
         return "IMAGENET1K_FEATURES"
-    state = downloaded(weights) if weights in PRETRAINED else read(Path(weights).expanduser())
+    state = download_weights(weights) if weights in PRETRAINED else read_weights(Path(weights).expanduser())
     prefix = "features."
     state = {name.removeprefix(prefix): value.float() for name, value in state.items() if name.startswith(prefix)}
     try:
         features.load_state_dict(state)
     except RuntimeError:
-        raise Mistake(f"model.weights={weights} holds another network than VGG16 (features.0.weight …)") from None
-    return weights if weights in PRETRAINED else published_as(features, Path(weights).name)
+        raise UserError(f"model.weights={weights} holds another network than VGG16 (features.0.weight …)") from None
+    return weights if weights in PRETRAINED else identify_weights(features, Path(weights).name)
 
 
-def published_as(features: nn.Sequential, file: str) -> str:
+def identify_weights(features: nn.Sequential, file: str) -> str:
     """The published weights that a file holds, by its content or its name."""
     for name, known in PRETRAINED.items():
         if fingerprint(features) == known.fingerprint or file.startswith(known.file):
@@ -231,36 +233,36 @@ def published_as(features: nn.Sequential, file: str) -> str:
     return "IMAGENET1K_FEATURES"
 
 
-def downloaded(name: str) -> dict[str, Tensor]:
+def download_weights(name: str) -> dict[str, Tensor]:
     """Torchvision's weights, from its cache or the network.
 
     Raises:
-        Mistake: if there is no network.
+        UserError: if there is no network.
     """
     try:
         return dict(VGG16_Weights[name].get_state_dict(progress=True, check_hash=True))
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise Mistake(
+        raise UserError(
             f"cannot download model.weights={name} ({reason}): set model.weights or GENRE_VGG16 to a .safetensors or "
             ".pth file, or model.weights=random to try without"
         ) from None
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file, nothing but tensors.
 
     Raises:
-        Mistake: if it is missing, truncated or something else.
+        UserError: if it is missing, truncated or something else.
     """
     if not path.is_file():
         names = ", ".join(PRETRAINED)
-        raise Mistake(f"there are no weights at model.weights={path}; give a file, one of {names}, or random")
+        raise UserError(f"there are no weights at model.weights={path}; give a file, one of {names}, or random")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         return {name: value for name, value in state.items() if isinstance(value, Tensor)}
     except (SafetensorError, RuntimeError, EOFError, OSError, AttributeError, IndexError, KeyError, pickle.PickleError):
-        raise Mistake(f"model.weights={path} is truncated or no weights file; fetch it again") from None
+        raise UserError(f"model.weights={path} is truncated or no weights file; fetch it again") from None
 
 
 def fingerprint(features: nn.Sequential) -> str:

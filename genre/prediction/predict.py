@@ -15,12 +15,12 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from genre import config
-from genre.data.catalogue import Skipped, Track, files_below, unusable
+from genre.data.catalogue import Skipped, Track, rejection_reason, walk_files
 from genre.data.pipeline import Pipeline
-from genre.data.sources import decoded
-from genre.data.store import Key, Store, counted
-from genre.data.store_builder import in_parallel
-from genre.errors import Mistake
+from genre.data.sources import decode_track
+from genre.data.store import Key, Store, count_reasons
+from genre.data.store_builder import parallel_map
+from genre.errors import UserError
 from genre.evaluation import figures
 from genre.files import write_csv
 from genre.models import checkpoint
@@ -45,7 +45,7 @@ class Model(nn.Module):
         self.spectrogram = self.pipeline.spectrogram
         self.sample_rate = self.spectrogram.sample_rate
         self.network = config.trained_network(saved)
-        self.learnt = saved.learnt
+        self.postprocessing = saved.postprocessing
 
     @property
     def device(self) -> torch.device:
@@ -56,14 +56,14 @@ class Model(nn.Module):
         """The genres that a track is said to have, ';' between: (genres,) -> 'pop;rock'."""
         values = torch.tensor(probabilities)
         has = self.task.decide(values)
-        tuned = self.learnt.thresholds
+        tuned = self.postprocessing.thresholds
         if tuned is not None and isinstance(self.task, Multilabel) and self.task.thresholds != "fixed":
             has = values > torch.from_numpy(tuned)
         return ";".join(genre for genre, yes in zip(self.genres, has.tolist(), strict=True) if yes)
 
     def uncertain(self, probabilities: Sequence[float]) -> bool | None:
         """Whether the best probability is too low to rely on: (genres,) -> bool; None where the run cannot tell."""
-        return None if self.learnt.certain is None else max(probabilities) < self.learnt.certain
+        return None if self.postprocessing.certain is None else max(probabilities) < self.postprocessing.certain
 
     @torch.inference_mode()
     def forward(self, waveform: Tensor) -> Tensor:
@@ -102,8 +102,8 @@ class Model(nn.Module):
         store = Store(Key("waveform", {}, None), [], self.sample_rate, offsets, scaled)
         pictures = pipeline.pictures(store, torch.arange(tracks))
         logits = self.network(pictures.flatten(0, 1)).float().unflatten(0, pictures.shape[:2])
-        if self.learnt.temperature is not None:
-            logits = logits / self.learnt.temperature
+        if self.postprocessing.temperature is not None:
+            logits = logits / self.postprocessing.temperature
         return self.task.probabilities(logits).mean(dim=1)
 
 
@@ -115,9 +115,9 @@ def load(run: str | Path) -> Model:
         >>> dict(zip(model.genres, model(waveform)[0].tolist()))
 
     Raises:
-        Mistake: if ``run`` is no run folder.
+        UserError: if ``run`` is no run folder.
     """
-    return Model(checkpoint.read(run)).eval()
+    return Model(checkpoint.read_checkpoint(run)).eval()
 
 
 @dataclass(frozen=True)
@@ -139,19 +139,19 @@ def predict(cfg: DictConfig) -> Prediction:
     """Name the genres of a file, or of all audio below a folder.
 
     Raises:
-        Mistake: if the run is none, there is no such input, or no audio in it can be used.
+        UserError: if the run is none, there is no such input, or no audio in it can be used.
     """
     values = config.plain(cfg)
     if not values["run"] or not values["input"]:
-        raise Mistake("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
+        raise UserError("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
     if values["hop"] is not None and values["hop"] <= 0:
-        raise Mistake(f"hop={values['hop']:g} must be positive")
+        raise UserError(f"hop={values['hop']:g} must be positive")
     model, folder = load(values["run"]), Path(values["folder"])
-    files, skipped = listed(Path(values["input"]).expanduser())
+    files, skipped = list_files(Path(values["input"]).expanduser())
     model.to(config.device_of(values))
     probabilities: dict[str, list[float]] = {}
-    windows = Windows(folder, model, values["hop"]) if values["over_time"] else None
-    heard = in_parallel(lambda file: decoded(Track(str(file), (), file), model.sample_rate), files)
+    windows = Timeline(folder, model, values["hop"]) if values["over_time"] else None
+    heard = parallel_map(lambda file: decode_track(Track(str(file), (), file), model.sample_rate), files)
     for file, samples in progress(zip(files, heard, strict=True), "listening", total=len(files), transient=True):
         if isinstance(samples, str):
             skipped.append(Skipped(str(file), samples))
@@ -162,17 +162,17 @@ def predict(cfg: DictConfig) -> Prediction:
             windows.add(file, waveform, probabilities[str(file)])
     write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in skipped))
     if not probabilities:
-        raise Mistake(f"no file of {values['input']} can be used: {counted(item.reason for item in skipped)}")
-    write_predictions(folder / "predictions.csv", model, probabilities)
+        raise UserError(f"no file of {values['input']} can be used: {count_reasons(item.reason for item in skipped)}")
+    write_predictions_table(folder / "predictions.csv", model, probabilities)
     if windows:
         windows.write()
-    show(model, probabilities)
+    print_predictions(model, probabilities)
     return Prediction(folder, model.genres, probabilities)
 
 
-def write_predictions(path: Path, model: Model, probabilities: Mapping[str, list[float]]) -> None:
+def write_predictions_table(path: Path, model: Model, probabilities: Mapping[str, list[float]]) -> None:
     """Write what each file is; last, where the run knows, whether that is uncertain."""
-    last = [] if model.learnt.certain is None else ["uncertain"]
+    last = [] if model.postprocessing.certain is None else ["uncertain"]
     rows = (
         (file, model.named(each), *(f"{p:.6f}" for p in each), *["yes" if model.uncertain(each) else "no"][: len(last)])
         for file, each in probabilities.items()
@@ -180,7 +180,7 @@ def write_predictions(path: Path, model: Model, probabilities: Mapping[str, list
     write_csv(path, ("path", "predicted", *model.genres, *last), rows)
 
 
-class Windows:
+class Timeline:
     """Genres along each track: a figure a track, and one table of all.
 
     Args:
@@ -200,7 +200,7 @@ class Windows:
         for (begin, end), each in zip(spans, found, strict=True):
             self.rows.append((str(file), f"{begin:.2f}", f"{end:.2f}", *(f"{p:.6f}" for p in each)))
         figure = figures.over_time(spans[:, 0], spans[:, 1], found, np.array(mean), self.model.genres, file.name)
-        figures.save(figure, self.folder / "figures" / "over_time" / f"{self.named(file)}.png")
+        figures.save_figure(figure, self.folder / "figures" / "over_time" / f"{self.named(file)}.png")
 
     def named(self, file: Path) -> str:
         """A name for a track's figure that no other has."""
@@ -217,24 +217,24 @@ class Windows:
         write_csv(self.folder / "over_time.csv", ("path", "begin", "end", *self.model.genres), self.rows)
 
 
-def listed(path: Path) -> tuple[list[Path], list[Skipped]]:
+def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
     """The audio files to listen to, and what else lies there; a file that is named is tried whatever it is called.
 
     Raises:
-        Mistake: if there is nothing.
+        UserError: if there is nothing.
     """
     if path.is_file():
         return [path], []
     if not path.is_dir():
-        raise Mistake(f"there is no file or folder at input={path}")
-    found = list(files_below(path))
-    files = [file for file in found if not unusable(file)]
+        raise UserError(f"there is no file or folder at input={path}")
+    found = list(walk_files(path))
+    files = [file for file in found if not rejection_reason(file)]
     if not files:
-        raise Mistake(f"there is no audio in input={path}")
-    return files, [Skipped(str(file), reason) for file in found if (reason := unusable(file))]
+        raise UserError(f"there is no audio in input={path}")
+    return files, [Skipped(str(file), reason) for file in found if (reason := rejection_reason(file))]
 
 
-def show(model: Model, probabilities: Mapping[str, list[float]]) -> None:
+def print_predictions(model: Model, probabilities: Mapping[str, list[float]]) -> None:
     """Print what each file is and its three most probable genres."""
     table = Table("file", "predicted", "most probable")
     for file, each in probabilities.items():

@@ -20,13 +20,13 @@ ACROSS = 5  # panels beside each other
 WIDE = 4  # times from the least cost to the largest, beyond which its axis is logarithmic
 
 
-def labelled(score: str) -> str:
+def axis_label(score: str) -> str:
     """A score's name as a label."""
     subset, name = score.split("/")
     return f"{'validation' if subset == 'val' else subset} {name}"
 
 
-def marginals(
+def marginals_figure(
     axes: Mapping[str, Sequence[str]], places: Mapping[str, Ints], values: Floats, score: str, title: str
 ) -> Figure:
     """The effect of each axis on its own: every point, and the mean over all other axes with its middle half.
@@ -54,14 +54,14 @@ def marginals(
             panel.set_xticks(range(len(order)), order, rotation=25 if turned else 0, ha="right" if turned else "center")
             panel.set(xlabel=key, xlim=(-0.5, len(order) - 0.5))
         for panel in panels[:: max(across, 1)]:
-            panel.set_ylabel(labelled(score))
+            panel.set_ylabel(axis_label(score))
         for panel in panels[len(axes) :]:
             panel.set_axis_off()
         figure.suptitle(f"{title}: each axis, mean over the others (orange), middle half (blue)", fontsize=11)
     return figure
 
 
-def parallel(
+def parallel_figure(
     axes: Mapping[str, Sequence[str]],
     places: Mapping[str, Ints],
     values: Floats,
@@ -92,7 +92,7 @@ def parallel(
         for place in order_drawn:
             panel.plot(heights[place], color=colours(norm(values[place])), linewidth=1, alpha=0.75)
         panel.vlines(range(len(axes) + 1), 0, 1, color="black", linewidth=0.8)
-        panel.text(len(axes), 1.03, labelled(score), ha="center", va="bottom", fontsize=9)
+        panel.text(len(axes), 1.03, axis_label(score), ha="center", va="bottom", fontsize=9)
         for height, edge in enumerate((norm.vmin, norm.vmax)):
             panel.text(len(axes) + 0.04, height, f"{edge:.3g}", ha="left", va="center", fontsize=8)
         best = order_drawn[-1]
@@ -106,7 +106,7 @@ def parallel(
     return figure
 
 
-def importance(shares: Mapping[str, float], title: str) -> Figure:
+def importance_figure(shares: Mapping[str, float], title: str) -> Figure:
     """How much each axis matters: key -> share."""
     ordered = sorted(shares.items(), key=lambda pair: pair[1])
     with rc_context(STYLE):
@@ -119,7 +119,7 @@ def importance(shares: Mapping[str, float], title: str) -> Figure:
     return figure
 
 
-def costs(costs: Mapping[str, Floats], values: Floats, score: str, title: str) -> Figure:
+def costs_figure(costs_figure: Mapping[str, Floats], values: Floats, score: str, title: str) -> Figure:
     """What a point is worth against what it costs.
 
     Args:
@@ -127,9 +127,9 @@ def costs(costs: Mapping[str, Floats], values: Floats, score: str, title: str) -
         values: (points,).
     """
     with rc_context(STYLE):
-        figure = new_figure(4.5 * len(costs), 3.6)
-        panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-        for panel, (name, cost) in zip(panels, costs.items(), strict=True):
+        figure = new_figure(4.5 * len(costs_figure), 3.6)
+        panels = figure.subplots(1, len(costs_figure), sharey=True, squeeze=False)[0]
+        for panel, (name, cost) in zip(panels, costs_figure.items(), strict=True):
             panel.plot(cost, values, "o", color=TRAIN, markersize=4, alpha=0.6, markeredgewidth=0)
             panel.set(xlabel="parameters of the network" if name == "parameters" else "seconds of training")
             if cost.max() > WIDE * cost.min():
@@ -139,7 +139,7 @@ def costs(costs: Mapping[str, Floats], values: Floats, score: str, title: str) -
             else:
                 panel.xaxis.set_major_locator(MaxNLocator(5))
             panel.xaxis.set_major_formatter(EngFormatter(sep="") if name == "parameters" else "{x:g}")
-        panels[0].set_ylabel(labelled(score))
+        panels[0].set_ylabel(axis_label(score))
         figure.suptitle(title, fontsize=11)
     return figure
 
@@ -162,7 +162,7 @@ def expected_best(ordered: Floats) -> Floats:
     return means
 
 
-def random_search(ordered: Floats, score: str, title: str, largest: bool) -> Figure:
+def random_search_figure(ordered: Floats, score: str, title: str, largest: bool) -> Figure:
     """What random search would have found, beside the grid's best.
 
     Args:
@@ -176,7 +176,9 @@ def random_search(ordered: Floats, score: str, title: str, largest: bool) -> Fig
         panel = figure.add_subplot()
         panel.axhline(sign * ordered[-1], color=VAL, linewidth=1.2, label=f"the whole grid ({len(ordered)} points)")
         panel.semilogx(np.arange(1, len(means) + 1), means, color=TRAIN, label="best of N random points, on average")
-        panel.set(xlabel="N, points drawn at random", ylabel=labelled(score), title=title, xlim=(1, max(len(means), 2)))
+        panel.set(
+            xlabel="N, points drawn at random", ylabel=axis_label(score), title=title, xlim=(1, max(len(means), 2))
+        )
         panel.xaxis.set_major_formatter("{x:g}")
         panel.legend(loc="lower right" if largest else "upper right", fontsize=9)
     return figure

@@ -17,11 +17,11 @@ from optuna.trial import TrialState
 
 from genre import config
 from genre.data.datamodule import MusicData
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
-from genre.sweeping.grid import FIXED, MAY_DIFFER, Point, applied, text
-from genre.sweeping.queue import Direction, Entry
+from genre.sweeping.grid import FIXED, MAY_DIFFER, Point, apply_point, value_label
+from genre.sweeping.queue import Direction, QueueEntry
 from genre.sweeping.trial import SCORES
 from genre.training.run_folder import escaped, flat
 from genre.training.train import train
@@ -68,18 +68,18 @@ class Selection:
         """Refuse to select without tracks to select on.
 
         Raises:
-            Mistake: if nothing validates.
+            UserError: if nothing validates.
         """
         if not data.members("val"):
-            raise Mistake(f"grid.select_by={self.score} needs a validation subset, and this split has none; choose "
+            raise UserError(f"grid.select_by={self.score} needs a validation subset, and this split has none; choose "
                           "another split")  # fmt: skip
 
-    def ranked(self, entries: Sequence[Entry]) -> list[Entry]:
+    def ranked(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
         """The points that are done, the best first; of equal ones that with the lower loss, then the smaller one."""
         done = [entry for entry in entries if entry.state == TrialState.COMPLETE and entry.value is not None]
         return sorted(done, key=self.place)
 
-    def place(self, entry: Entry) -> tuple[float, ...]:
+    def place(self, entry: QueueEntry) -> tuple[float, ...]:
         """What points are sorted by: the lower the better."""
         known = entry.attributes
         value = entry.value if self.direction == "minimize" else -(entry.value or 0.0)
@@ -94,12 +94,12 @@ def selection_of(settings: Mapping[str, Any]) -> Selection:
     """How the best points are found, from configured values.
 
     Raises:
-        Mistake: naming the key whose value cannot be.
+        UserError: naming the key whose value cannot be.
     """
     try:
         return Selection(settings["select_by"], settings["finalists"], tuple(settings["seeds"]), settings["experiment"])
     except ValueError as error:
-        raise Mistake(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Finalist:
         score: what points are selected by.
     """
 
-    entry: Entry
+    entry: QueueEntry
     runs: dict[int, Path]
     metrics: dict[int, dict[str, Any]]
     score: str
@@ -133,8 +133,8 @@ class Finalist:
         return [metrics[name] for metrics in self.metrics.values() if name in metrics]
 
 
-def finals(
-    folder: Path, entries: Sequence[Entry], cfg: DictConfig, selection: Selection, data: MusicData
+def train_finalists(
+    folder: Path, entries: Sequence[QueueEntry], cfg: DictConfig, selection: Selection, data: MusicData
 ) -> list[Finalist]:
     """Train the best points under every seed, into run folders; write finalists.csv and the winner's experiment.
 
@@ -153,7 +153,9 @@ def finals(
     finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
     if finalists:
         write_finalists(folder, finalists, entries, selection, len(data.members("val")))
-        write_experiment(folder, tuned(folder, finalists[0], len(entries), selection, cfg, data), selection.experiment)
+        write_experiment(
+            folder, tuned_experiment(folder, finalists[0], len(entries), selection, cfg, data), selection.experiment
+        )
         log.info("the winner is trial %d: %s", finalists[0].entry.trial, finalists[0].runs[selection.seeds[0]])
     return finalists
 
@@ -168,12 +170,12 @@ def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[
         assert isinstance(begun, DictConfig)
         begun.resume = str(run).replace("${", "\\${")
         return train(begun).metrics
-    values = applied(cfg, point) | {"seed": seed, "folder": str(run), "name": f"{cfg.name}-finalist"}
+    values = apply_point(cfg, point) | {"seed": seed, "folder": str(run), "name": f"{cfg.name}-finalist"}
     return train(OmegaConf.create(escaped(values))).metrics
 
 
 def write_finalists(
-    folder: Path, finalists: Sequence[Finalist], entries: Sequence[Entry], selection: Selection, tracks: int
+    folder: Path, finalists: Sequence[Finalist], entries: Sequence[QueueEntry], selection: Selection, tracks: int
 ) -> None:
     """Write finalists.csv: a row each, ties named.
 
@@ -189,17 +191,19 @@ def write_finalists(
     rows = []
     for rank, part in enumerate(finalists, start=1):
         entry = part.entry
-        equal, close = ties(entry, entries, selection, tracks)
+        equal, close = tie_note(entry, entries, selection, tracks)
         rows.append((
-            rank, entry.trial, *(text(entry.point[key]) if key in entry.point else "" for key in axes),
-            number(entry.value), ";".join(map(str, equal)), close, ";".join(map(str, part.runs)),
-            *(number(value) for name in (score, test) for value in (part.mean(name), part.spread(name))),
+            rank, entry.trial, *(value_label(entry.point[key]) if key in entry.point else "" for key in axes),
+            format_number(entry.value), ";".join(map(str, equal)), close, ";".join(map(str, part.runs)),
+            *(format_number(value) for name in (score, test) for value in (part.mean(name), part.spread(name))),
             next(iter(part.runs.values())).relative_to(folder).as_posix(),
         ))  # fmt: skip
     write_csv(folder / "finalists.csv", header, rows)
 
 
-def ties(entry: Entry, entries: Sequence[Entry], selection: Selection, tracks: int) -> tuple[list[int], int]:
+def tie_note(
+    entry: QueueEntry, entries: Sequence[QueueEntry], selection: Selection, tracks: int
+) -> tuple[list[int], int]:
     """Other trials with the same value, and how many other points lie within one standard error of it."""
     assert entry.value is not None
     noise = selection.noise(entry.value, tracks)
@@ -208,7 +212,7 @@ def ties(entry: Entry, entries: Sequence[Entry], selection: Selection, tracks: i
     return equal, sum(abs((other.value or 0.0) - entry.value) <= noise for other in others)
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """A number of a table; empty where there is none."""
     return "" if value is None else f"{value:.6g}"
 
@@ -227,14 +231,16 @@ def write_experiment(folder: Path, content: str, experiment: str | None) -> None
         log.info("python train.py experiment=%s now trains the winner", experiment)
 
 
-def tuned(folder: Path, winner: Finalist, points: int, selection: Selection, cfg: DictConfig, data: MusicData) -> str:
+def tuned_experiment(
+    folder: Path, winner: Finalist, points: int, selection: Selection, cfg: DictConfig, data: MusicData
+) -> str:
     """The winner's values as an experiment of train.py, and where they are from."""
     mean, name = winner.mean(selection.score), selection.experiment or f"{folder.name}/tuned"
     tracks = ", ".join(f"{count} {subset}" for subset, count in data.counts().items())
     lines = [
         "# @package _global_",
         f"# The winner of the sweep {folder.name}: of {points} points the best {selection.score} (mean of "
-        f"{len(winner.runs)} seeds: {number(mean)}),",
+        f"{len(winner.runs)} seeds: {format_number(mean)}),",
         f"# data={cfg.data.kind}, split={cfg.split.kind} with split.seed={cfg.split.seed} ({tracks}).",
         f"#   python train.py experiment={name}"
         + ("" if selection.experiment else f"  # once this file is conf/experiment/{name}.yaml"),
@@ -243,7 +249,7 @@ def tuned(folder: Path, winner: Finalist, points: int, selection: Selection, cfg
         choices = HydraConfig.get().runtime.choices
         lines += ["defaults:", *(f"  - override /{group}: {choices[group]}" for group in GROUPS), ""]
     nested = OmegaConf.create({})
-    for key, value in {**changed(cfg), **winner.entry.point}.items():
+    for key, value in {**changed_keys(cfg), **winner.entry.point}.items():
         OmegaConf.update(nested, key, value)
     values = OmegaConf.to_container(nested)
     assert isinstance(values, dict)
@@ -251,7 +257,7 @@ def tuned(folder: Path, winner: Finalist, points: int, selection: Selection, cfg
     return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
 
 
-def changed(cfg: DictConfig) -> dict[str, Any]:
+def changed_keys(cfg: DictConfig) -> dict[str, Any]:
     """In what the base of all points differs from the options it was composed of: by the command line, an experiment.
 
     What belongs to the machine, the music or the split is left out.

@@ -23,10 +23,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from genre.data.datamodule import MusicData
-from genre.models.classifier import dropout_seed, outcome
-from genre.sweeping.trial import Row, Trained, Workbench, network_for, settled, trained_from
+from genre.models.classifier import dropout_seed, losses_and_probabilities
+from genre.sweeping.trial import Row, TrialData, TrialResult, network_for, resolve_precision, trial_result
 from genre.training.run_folder import flat
-from genre.training.train import monitored, partial_of
+from genre.training.train import partial_of, resolve_monitor
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "model.dense_units", "model.dropout", "seed"})
 KNOWN = frozenset(  # what the group trainer may hold; anything else is left to Lightning
@@ -46,23 +46,23 @@ def family_of(values: Mapping[str, Any]) -> str | None:
     return json.dumps({key: value for key, value in flat(values) if key not in HEAD_KEYS}, sort_keys=True)
 
 
-def train_family(points: Sequence[dict[str, Any]], bench: Workbench) -> list[Trained]:
+def train_family(points: Sequence[dict[str, Any]], bench: TrialData) -> list[TrialResult]:
     """Train configurations of one family.
 
     Returns:
         what is known of each, as if it had trained alone; the seconds are its share of all.
 
     Raises:
-        Mistake: if one of the configurations cannot be used.
+        UserError: if one of the configurations cannot be used.
     """
     begin = time.monotonic()
     trained: dict[int, Head] = {}
     order = sorted(range(len(points)), key=lambda place: points[place]["seed"])
     for _, some in groupby(order, key=lambda place: points[place]["seed"]):
         places = list(some)
-        trained |= zip(places, same_seed([points[place] for place in places], bench), strict=True)
+        trained |= zip(places, train_same_seed([points[place] for place in places], bench), strict=True)
     share = (time.monotonic() - begin) / len(points)
-    return [trained_from(part.rows, part.monitor, part.parameters, share) for _, part in sorted(trained.items())]
+    return [trial_result(part.rows, part.monitor, part.parameters, share) for _, part in sorted(trained.items())]
 
 
 class Head:
@@ -80,7 +80,7 @@ class Head:
         first, dropout, last = layers[1], layers[3], layers[4]
         assert isinstance(first, nn.Linear) and isinstance(dropout, nn.Dropout) and isinstance(last, nn.Linear)
         self.first, self.last, self.dropout = first, last, dropout.p
-        self.optimizer: Optimizer = fused(partial_of(values["optimizer"]))(list(layers.parameters()))
+        self.optimizer: Optimizer = fused_optimizer(partial_of(values["optimizer"]))(list(layers.parameters()))
         schedule = partial_of(values["scheduler"])
         self.schedule = schedule(self.optimizer) if schedule else None
         self.rows: list[Row] = []
@@ -104,14 +104,14 @@ class Head:
         return patience is None or (math.isfinite(cost) and (improved or self.waited < patience))
 
 
-def fused(optimizer: Any) -> Any:
+def fused_optimizer(optimizer: Any) -> Any:
     """An optimiser that updates in one go where it knows how to."""
     if "fused" in inspect.signature(optimizer.func).parameters and not optimizer.keywords.get("foreach"):
         optimizer.keywords.setdefault("fused", True)
     return optimizer
 
 
-def one_optimizer(optimizers: Sequence[Optimizer]) -> Optimizer:
+def merge_optimizers(optimizers: Sequence[Optimizer]) -> Optimizer:
     """An optimiser that steps what several would: their groups are its groups, so that each keeps its learning rate.
 
     One call instead of many: PyTorch looks for a GPU at each, which takes longer than a small head's step.
@@ -121,7 +121,7 @@ def one_optimizer(optimizers: Sequence[Optimizer]) -> Optimizer:
     return whole
 
 
-class Pack:
+class HeadBatch:
     """Heads side by side: the parameters of each are parts of the pack's.
 
     Args:
@@ -133,8 +133,8 @@ class Pack:
     def __init__(self, heads: Sequence[Head], half: bool, optimizer: Optimizer) -> None:
         self.heads, self.dtype, self.optimizer = heads, torch.bfloat16 if half else torch.float32, optimizer
         optimizer.param_groups = [group for head in heads for group in head.optimizer.param_groups]
-        self.weight = gathered([head.first.weight for head in heads])
-        self.bias = gathered([head.first.bias for head in heads])
+        self.weight = concatenate_shared([head.first.weight for head in heads])
+        self.bias = concatenate_shared([head.first.bias for head in heads])
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
         # kept: these are large, and new memory would cost more than what is computed in it
         self.half = [torch.empty_like(self.weight, dtype=self.dtype) for _ in range(2)] if half else []
@@ -143,7 +143,7 @@ class Pack:
             head.first.weight.grad, head.first.bias.grad = self.weight_grad[begin:end], self.bias_grad[begin:end]
         self.alike = [list(group) for _, group in groupby(heads, key=lambda head: head.width)]
         self.lasts = [
-            (stacked([head.last.weight for head in group]), stacked([head.last.bias for head in group]))
+            (stack_shared([head.last.weight for head in group]), stack_shared([head.last.bias for head in group]))
             for group in self.alike
         ]
 
@@ -180,7 +180,7 @@ class Pack:
         self.optimizer.step()
 
 
-def gathered(parameters: Sequence[Tensor]) -> Tensor:
+def concatenate_shared(parameters: Sequence[Tensor]) -> Tensor:
     """Parameters end to end, which become parts of the result."""
     whole = torch.cat([parameter.detach() for parameter in parameters])
     for parameter, part in zip(parameters, whole.split([len(parameter) for parameter in parameters]), strict=True):
@@ -188,7 +188,7 @@ def gathered(parameters: Sequence[Tensor]) -> Tensor:
     return whole
 
 
-def stacked(parameters: Sequence[Tensor]) -> Tensor:
+def stack_shared(parameters: Sequence[Tensor]) -> Tensor:
     """Parameters of one shape on top of each other, which become parts of the result; it takes their gradients."""
     whole = torch.stack([parameter.detach() for parameter in parameters])
     for parameter, part in zip(parameters, whole.unbind(), strict=True):
@@ -196,36 +196,36 @@ def stacked(parameters: Sequence[Tensor]) -> Tensor:
     return whole.requires_grad_()
 
 
-def same_seed(points: Sequence[dict[str, Any]], bench: Workbench) -> list[Head]:
+def train_same_seed(points: Sequence[dict[str, Any]], bench: TrialData) -> list[Head]:
     """Train the heads of one seed."""
     values = points[0]
     for point in points:
-        settled(point)
+        resolve_precision(point)
     seed_everything(values["seed"], verbose=False)
     network: Any = network_for(values, bench)
     data = bench.data_for(values, network)
-    heads = heads_of(points, network, data)
-    Together(heads, data, values).train()
+    heads = build_heads(points, network, data)
+    HeadTrainer(heads, data, values).train()
     return heads
 
 
-def heads_of(points: Sequence[dict[str, Any]], network: Any, data: MusicData) -> list[Head]:
+def build_heads(points: Sequence[dict[str, Any]], network: Any, data: MusicData) -> list[Head]:
     """A head a point, as its own network would have begun with it."""
-    monitor = monitored(points[0], data)
-    backbone = size_of(network) - size_of(network.head)
+    monitor = resolve_monitor(points[0], data)
+    backbone = parameter_count(network) - parameter_count(network.head)
     heads = []
     for point in points:
         layers = network.another_head(point["model"]["dense_units"], point["model"]["dropout"]).to(data.place)
-        heads.append(Head(layers, point, monitor, backbone + size_of(layers)))
+        heads.append(Head(layers, point, monitor, backbone + parameter_count(layers)))
     return heads
 
 
-def size_of(module: nn.Module) -> int:
+def parameter_count(module: nn.Module) -> int:
     """How many parameters there are."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-class Together:
+class HeadTrainer:
     """The epochs of heads that share their batches.
 
     Args:
@@ -240,22 +240,24 @@ class Together:
         self.max_epochs = values["trainer"]["max_epochs"]
         self.half = values["trainer"]["precision"] == "bf16-mixed"
         self.norm = deepcopy(heads[0].layers[0])
-        self.optimizer = one_optimizer([head.optimizer for head in self.active])
+        self.optimizer = merge_optimizers([head.optimizer for head in self.active])
         targets = data.targets[data.rows("train")]
-        self.class_weights = data.task.balance(targets).to(data.place) if data.task.class_weights else None
+        self.class_weights = data.task.class_weights_of(targets).to(data.place) if data.task.class_weights else None
 
     def train(self) -> None:
         """Every head until it stops."""
-        pack = Pack(self.active, self.half, self.optimizer)
+        pack = HeadBatch(self.active, self.half, self.optimizer)
         for epoch in range(self.max_epochs):
-            scores = {"train": self.learnt(pack, epoch), "val": self.validated(pack)}
-            going = [head for head, row in zip(self.active, rows_of(epoch, scores), strict=True) if head.goes_on(row)]
+            scores = {"train": self.train_epoch(pack, epoch), "val": self.validate(pack)}
+            going = [
+                head for head, row in zip(self.active, history_rows(epoch, scores), strict=True) if head.goes_on(row)
+            ]
             if not going:
                 return
             if len(going) < len(self.active):
-                self.active, pack = going, Pack(going, self.half, self.optimizer)
+                self.active, pack = going, HeadBatch(going, self.half, self.optimizer)
 
-    def learnt(self, pack: Pack, epoch: int) -> Tensor:
+    def train_epoch(self, pack: HeadBatch, epoch: int) -> Tensor:
         """An epoch of training: (2, heads) mean losses and accuracies on the way."""
         moment: Any = SimpleNamespace(current_epoch=epoch, global_rank=0, world_size=1)
         self.data.trainer = moment  # from which batches derive their order
@@ -267,27 +269,27 @@ class Together:
             batch = self.data.fetch(index)
             inputs = self.norm(batch.inputs[:, 0])
             dense = pack.dense(inputs).requires_grad_()
-            losses, hits = self.judged(pack.logits(dense, mask)[:, :, None], batch.targets, self.class_weights)
+            losses, hits = self.losses_and_hits(pack.logits(dense, mask)[:, :, None], batch.targets, self.class_weights)
             pack.learn(inputs, dense, losses.mean(1).sum())
             total += torch.stack([losses.detach().sum(1), hits.sum(1)])
         return total / sum(len(index.rows) for index in batches)
 
     @torch.no_grad()
-    def validated(self, pack: Pack) -> Tensor | None:
+    def validate(self, pack: HeadBatch) -> Tensor | None:
         """(2, heads) mean losses and accuracies on validation; None where there is none."""
         self.norm.eval()
         parts = []
         for index in self.data.batches("val") if self.data.members("val") else ():
             batch = self.data.fetch(index)
             logits = pack.logits(pack.dense(self.norm(batch.inputs.flatten(0, 1))), None)
-            parts.append(torch.stack(self.judged(logits.unflatten(1, batch.inputs.shape[:2]), batch.targets)))
+            parts.append(torch.stack(self.losses_and_hits(logits.unflatten(1, batch.inputs.shape[:2]), batch.targets)))
         return torch.cat(parts, dim=2).mean(2) if parts else None
 
-    def judged(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def losses_and_hits(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(heads, batch, crops, genres), (batch, genres) -> losses and hits, (heads, batch) each."""
         repeated = targets.repeat(len(logits), 1)
-        losses, probabilities = outcome(self.data.task, logits.flatten(0, 1), repeated, weights)
-        hits = self.data.task.hits(probabilities, repeated).float()
+        losses, probabilities = losses_and_probabilities(self.data.task, logits.flatten(0, 1), repeated, weights)
+        hits = self.data.task.correct(probabilities, repeated).float()
         return losses.unflatten(0, logits.shape[:2]), hits.unflatten(0, logits.shape[:2])
 
     def masks(self, epoch: int, sizes: Sequence[int]) -> list[Tensor]:
@@ -303,7 +305,7 @@ class Together:
         return [torch.cat(batch, dim=1) for batch in zip(*parts, strict=True)]
 
 
-def rows_of(epoch: int, scores: Mapping[str, Tensor | None]) -> list[Row]:
+def history_rows(epoch: int, scores: Mapping[str, Tensor | None]) -> list[Row]:
     """A row of history a head."""
     named = {
         f"{subset}_{name}": values.tolist()

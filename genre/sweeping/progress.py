@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from genre.sweeping.finalists import Selection
-from genre.sweeping.grid import text
-from genre.sweeping.queue import Entry, Queue
+from genre.sweeping.grid import value_label
+from genre.sweeping.queue import Queue, QueueEntry
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +51,25 @@ class Progress:
         """Read the record, and show it."""
         entries = self.queue.entries()
         done = sum(entry.state.is_finished() for entry in entries)
-        about, rest = described(entries, self.selection), left(entries)
+        about, rest = describe_progress(entries, self.selection), time_left(entries)
         self.bar.update(self.task, description=about, completed=done, total=len(entries), left=rest)
         if not self.bar.console.is_terminal and time.monotonic() > self.told + EVERY:
             self.told = time.monotonic()
             log.info("%s", "; ".join(part for part in (f"{done} of {len(entries)} points", about, rest) if part))
 
 
-def described(entries: list[Entry], selection: Selection) -> str:
+def describe_progress(entries: list[QueueEntry], selection: Selection) -> str:
     """'best 0.613 of trial 7 (model.kernel_size=5); 1 failed'."""
     failed = sum(entry.state == TrialState.FAIL for entry in entries)
     ranked = selection.ranked(entries)
     best = ""
     if ranked:
-        values = ", ".join(f"{key}={text(value)}" for key, value in ranked[0].point.items())
+        values = ", ".join(f"{key}={value_label(value)}" for key, value in ranked[0].point.items())
         best = f"best {selection.score} {ranked[0].value:.4g} of trial {ranked[0].trial} ({values})"
     return "; ".join(part for part in (best or "no point is done yet", f"{failed} failed" if failed else "") if part)
 
 
-def left(entries: list[Entry]) -> str:
+def time_left(entries: list[QueueEntry]) -> str:
     """'about 12 min left': the time of the points so far, shared by those who work now."""
     seconds = [entry.attributes["seconds"] for entry in entries if "seconds" in entry.attributes]
     workers = {entry.attributes.get("worker") for entry in entries if entry.state == TrialState.RUNNING}

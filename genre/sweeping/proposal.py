@@ -7,9 +7,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from genre.errors import Mistake
-from genre.sweeping.grid import Grid, Point, text
-from genre.sweeping.queue import Direction, Entry
+from genre.errors import UserError
+from genre.sweeping.grid import Grid, Point, value_label
+from genre.sweeping.queue import Direction, QueueEntry
 
 SAMPLERS = ("grid", "random", "tpe")
 FIRST = 10  # random points before TPE proposes
@@ -53,7 +53,7 @@ class Plan:
         """The grid's places in random order."""
         return np.random.default_rng(self.seed).permutation(len(self.points)).tolist()
 
-    def next(self, entries: list[Entry], identity: Callable[[Point], str]) -> Point | None:
+    def next(self, entries: list[QueueEntry], identity: Callable[[Point], str]) -> Point | None:
         """A point that TPE proposes, new; None where there are enough.
 
         Args:
@@ -63,7 +63,7 @@ class Plan:
         if self.sampler != "tpe" or len(entries) >= self.trials:
             return None
         known = {identity(entry.point) for entry in entries}
-        study = shadow(self.grid, entries, self.direction, self.seed)
+        study = in_memory_study(self.grid, entries, self.direction, self.seed)
         for _ in range(TRIES):
             point = self.valued(study.ask({**distributions_of(self.grid)}).params)
             if identity(point) not in known:
@@ -72,34 +72,34 @@ class Plan:
 
     def valued(self, labels: dict[str, str]) -> Point:
         """Labels of values as the values themselves."""
-        named = {key: {text(value): value for value in values} for key, values in self.grid.axes.items()}
+        named = {key: {value_label(value): value for value in values} for key, values in self.grid.axes.items()}
         return {key: named[key][label] for key, label in labels.items()}
 
 
-def planned(grid: Grid, sampler: str, trials: int | None, seed: int, direction: Direction) -> Plan:
+def build_plan(grid: Grid, sampler: str, trials: int | None, seed: int, direction: Direction) -> Plan:
     """A plan from configured values.
 
     Raises:
-        Mistake: naming the key whose value cannot be.
+        UserError: naming the key whose value cannot be.
     """
     try:
         return Plan(grid, sampler, trials, seed, direction)
     except ValueError as error:
-        raise Mistake(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def distributions_of(grid: Grid) -> dict[str, CategoricalDistribution]:
     """Each axis as categories."""
-    return {key: CategoricalDistribution([text(value) for value in values]) for key, values in grid.axes.items()}
+    return {key: CategoricalDistribution([value_label(value) for value in values]) for key, values in grid.axes.items()}
 
 
-def shadow(grid: Grid, entries: Sequence[Entry], direction: Direction, seed: int) -> optuna.Study:
+def in_memory_study(grid: Grid, entries: Sequence[QueueEntry], direction: Direction, seed: int) -> optuna.Study:
     """A study in memory with what is known of a grid's points, every axis as categories."""
     sampler = optuna.samplers.TPESampler(seed=seed + len(entries), n_startup_trials=0, constant_liar=True)
     study = optuna.create_study(direction=direction, sampler=sampler)
     kinds = distributions_of(grid)
     for entry in entries:
-        labels = {key: text(entry.point[key]) for key in kinds if key in entry.point}
+        labels = {key: value_label(entry.point[key]) for key in kinds if key in entry.point}
         inside = len(labels) == len(kinds) and all(labels[key] in kind.choices for key, kind in kinds.items())
         if inside and entry.state in (TrialState.COMPLETE, TrialState.RUNNING):
             study.add_trial(create_trial(state=entry.state, value=entry.value, params=labels, distributions={**kinds}))

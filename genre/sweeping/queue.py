@@ -20,8 +20,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from genre.errors import Mistake
-from genre.sweeping.grid import Point, canonical, identity, text
+from genre.errors import UserError
+from genre.sweeping.grid import Point, canonical_json, point_identity, value_label
 from genre.sweeping.record import Record
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ BEATS = 4  # signs of life within a lease
 
 
 @dataclass(frozen=True)
-class Entry:
+class QueueEntry:
     """A point as it is recorded.
 
     Args:
@@ -50,9 +50,9 @@ class Entry:
     attributes: dict[str, Any]
 
 
-def entry_of(trial: FrozenTrial) -> Entry:
+def queue_entry(trial: FrozenTrial) -> QueueEntry:
     """What Optuna keeps of a point."""
-    return Entry(trial.number, trial.state, trial.user_attrs["point"], trial.value, trial.user_attrs)
+    return QueueEntry(trial.number, trial.state, trial.user_attrs["point"], trial.value, trial.user_attrs)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Queue:
         rules: how points are handled.
 
     Raises:
-        Mistake: if the sweep was begun with another base or other tracks.
+        UserError: if the sweep was begun with another base or other tracks.
     """
 
     def __init__(
@@ -119,14 +119,15 @@ class Queue:
         """All points share one base configuration, in all but the axes.
 
         Raises:
-            Mistake: naming the first key that differs.
+            UserError: naming the first key that differs.
         """
         for key in sorted(self.base.keys() | base.keys()):
             if any(key == axis or key.startswith(f"{axis}.") for axis in axes):
                 continue
-            if canonical(self.base.get(key)) != canonical(base.get(key)):
-                raise Mistake(
-                    f"the sweep {self.name} was begun with {key}={text(self.base.get(key))}, not {text(base.get(key))};"
+            before, now = self.base.get(key), base.get(key)
+            if canonical_json(before) != canonical_json(now):
+                raise UserError(
+                    f"the sweep {self.name} was begun with {key}={value_label(before)}, not {value_label(now)};"
                     f" leave {key} as it was, add it to grid.axes, or start another sweep with name=…"
                 )
 
@@ -137,15 +138,17 @@ class Queue:
                 self.study.set_user_attr(name, propose())
             return str(self.study.user_attrs[name])
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[QueueEntry]:
         """Every point, in the order in which they were queued; a point that was queued again after it failed counts
         as it is now."""
-        latest = {self.identity(entry.point): entry for entry in map(entry_of, self.study.get_trials(deepcopy=False))}
+        latest = {
+            self.identity(entry.point): entry for entry in map(queue_entry, self.study.get_trials(deepcopy=False))
+        }
         return sorted(latest.values(), key=lambda entry: entry.trial)
 
     def identity(self, point: Point) -> str:
         """What tells a point from all others of the sweep."""
-        return identity(point, self.base)
+        return point_identity(point, self.base)
 
     def add(self, points: Sequence[Point]) -> int:
         """Queue the points that are not recorded yet, or whose retries were raised since they failed.
@@ -167,7 +170,7 @@ class Queue:
                     self.enqueue(entry.point, distributions, {"attempts": entry.attributes["attempts"]})
         return len(missing) + len(again)
 
-    def may_retry(self, entry: Entry) -> bool:
+    def may_retry(self, entry: QueueEntry) -> bool:
         """Whether a point that failed may be tried again."""
         return entry.state == TrialState.FAIL and entry.attributes.get("attempts", LOSSES) <= self.rules.retries
 
@@ -176,7 +179,7 @@ class Queue:
         named = {distributions[key][0]: (distributions[key][1], value) for key, value in point.items()}
         trial = create_trial(
             state=TrialState.WAITING,
-            params={name: parameter(kind, value) for name, (kind, value) in named.items()},
+            params={name: optuna_value(kind, value) for name, (kind, value) in named.items()},
             distributions={name: kind for name, (kind, _) in named.items()},
             user_attrs={"point": point, **more},
         )
@@ -191,7 +194,7 @@ class Queue:
         for key in {key: None for point in points for key in point}:
             values = [point[key] for point in points if key in point]
             history = self.study.user_attrs.get(f"axis {key}", [])
-            wanted = kind_of(values, history[-1] if history else None)
+            wanted = axis_kind(values, history[-1] if history else None)
             if not history or history[-1] != wanted:
                 history = [*history, wanted]
                 self.study.set_user_attr(f"axis {key}", history)
@@ -203,8 +206,8 @@ class Queue:
         self,
         limit: int = 1,
         family: Callable[[Point], str | None] = lambda point: None,
-        propose: Callable[[list[Entry]], Point | None] = lambda entries: None,
-    ) -> list[Entry]:
+        propose: Callable[[list[QueueEntry]], Point | None] = lambda entries: None,
+    ) -> list[QueueEntry]:
         """Take what waits, after points of lost workers went back to waiting.
 
         Args:
@@ -231,7 +234,7 @@ class Queue:
                 self.storage.set_trial_state_values(self.id_of(entry), TrialState.RUNNING)
         return taken
 
-    def waiting(self) -> list[Entry]:
+    def waiting(self) -> list[QueueEntry]:
         """What waits, shuffled: points that are done are then a fair sample of the grid, in values and in seconds."""
         some = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
         return sorted(some, key=lambda entry: hashlib.sha256(self.identity(entry.point).encode()).digest())
@@ -249,7 +252,7 @@ class Queue:
             elif now - since > self.rules.lease:
                 self.lost(entry)
 
-    def lost(self, entry: Entry) -> None:
+    def lost(self, entry: QueueEntry) -> None:
         """A point whose worker is gone waits again, unless it seems to be what kills its workers."""
         losses = entry.attributes.get("losses", 0) + 1
         log.info("trial %d is taken back: no sign of life of %s", entry.trial, entry.attributes.get("worker"))
@@ -260,7 +263,7 @@ class Queue:
         self.set(entry, traceback=f"its worker was lost {losses} times")
         self.storage.set_trial_state_values(self.id_of(entry), TrialState.FAIL)
 
-    def complete(self, entry: Entry, value: float, attributes: Mapping[str, Any], pruned: bool = False) -> bool:
+    def complete(self, entry: QueueEntry, value: float, attributes: Mapping[str, Any], pruned: bool = False) -> bool:
         """Record what a point is worth; False where it was taken back meanwhile, and is another worker's."""
         with self.locked():
             if not self.owns(entry):
@@ -270,13 +273,13 @@ class Queue:
             self.storage.set_trial_state_values(self.id_of(entry), state, [value])
             return True
 
-    def report(self, entry: Entry, epoch: int, value: float) -> bool:
+    def report(self, entry: QueueEntry, epoch: int, value: float) -> bool:
         """Tell a point's value at an epoch; whether it is worth going on, beside what others had there."""
         trial = optuna.trial.Trial(self.study, self.id_of(entry))
         trial.report(value, epoch)
         return not trial.should_prune()
 
-    def fail(self, entry: Entry, traceback: str) -> bool:
+    def fail(self, entry: QueueEntry, traceback: str) -> bool:
         """Record why a point failed, and let it wait again while it has retries; whether it does."""
         with self.locked():
             if not self.owns(entry):
@@ -288,7 +291,7 @@ class Queue:
             self.storage.set_trial_state_values(self.id_of(entry), state)
             return again
 
-    def release(self, entries: Sequence[Entry]) -> None:
+    def release(self, entries: Sequence[QueueEntry]) -> None:
         """Let points wait again that this worker will not finish."""
         with self.locked():
             for entry in entries:
@@ -296,21 +299,21 @@ class Queue:
                     self.set(entry, worker=None)
                     self.storage.set_trial_state_values(self.id_of(entry), TrialState.WAITING)
 
-    def owns(self, entry: Entry) -> bool:
+    def owns(self, entry: QueueEntry) -> bool:
         """Whether a point is still this worker's."""
         now = self.now(entry)
         return now.state == TrialState.RUNNING and now.attributes.get("worker") == self.worker
 
-    def now(self, entry: Entry) -> Entry:
+    def now(self, entry: QueueEntry) -> QueueEntry:
         """A point as it is recorded at this moment."""
-        return entry_of(self.storage.get_trial(self.id_of(entry)))
+        return queue_entry(self.storage.get_trial(self.id_of(entry)))
 
-    def running(self) -> list[Entry]:
+    def running(self) -> list[QueueEntry]:
         """What some worker works on, or was lost with."""
         return [entry for entry in self.entries() if entry.state == TrialState.RUNNING]
 
     @contextmanager
-    def alive(self, entries: Sequence[Entry]) -> Iterator[None]:
+    def alive(self, entries: Sequence[QueueEntry]) -> Iterator[None]:
         """Give signs of life for points while they are worked on."""
         over = threading.Event()
         thread = threading.Thread(target=self.beat, args=(entries, over), daemon=True)
@@ -321,7 +324,7 @@ class Queue:
             over.set()
             thread.join()
 
-    def beat(self, entries: Sequence[Entry], over: threading.Event) -> None:
+    def beat(self, entries: Sequence[QueueEntry], over: threading.Event) -> None:
         """One sign of life a point, again and again; an unreachable storage is tried again."""
         count = 0
         while not over.wait(self.rules.lease / BEATS):
@@ -335,23 +338,23 @@ class Queue:
                 except Exception as error:  # of whichever database
                     log.warning("cannot reach the sweep's record: %s", error)
 
-    def set(self, entry: Entry, **attributes: Any) -> None:
+    def set(self, entry: QueueEntry, **attributes: Any) -> None:
         """Attributes of a point."""
         for key, value in attributes.items():
             self.storage.set_trial_user_attr(self.id_of(entry), key, value)
 
-    def id_of(self, entry: Entry) -> int:
+    def id_of(self, entry: QueueEntry) -> int:
         """A point's number in the storage."""
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, entry.trial)
 
 
-def kind_of(values: Sequence[Any], before: Any) -> Any:
+def axis_kind(values: Sequence[Any], before: Any) -> Any:
     """What an axis' values are for Optuna: numbers, or a list of categories that holds those of before."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if numbers and before in (None, NUMBERS):
         return NUMBERS
     older = [] if before in (None, NUMBERS) else before
-    return list(dict.fromkeys([*older, *map(text, values)]))
+    return list(dict.fromkeys([*older, *map(value_label, values)]))
 
 
 def distribution(kind: Any, values: Sequence[Any]) -> BaseDistribution:
@@ -359,19 +362,19 @@ def distribution(kind: Any, values: Sequence[Any]) -> BaseDistribution:
     return FloatDistribution(min(values), max(values)) if kind == NUMBERS else CategoricalDistribution(kind)
 
 
-def parameter(kind: BaseDistribution, value: Any) -> Any:
+def optuna_value(kind: BaseDistribution, value: Any) -> Any:
     """A value as Optuna keeps it."""
-    return float(value) if isinstance(kind, FloatDistribution) else text(value)
+    return float(value) if isinstance(kind, FloatDistribution) else value_label(value)
 
 
 def refuse_other_tracks(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """A sweep compares on the same tracks.
 
     Raises:
-        Mistake: saying what differs.
+        UserError: saying what differs.
     """
     if before == dict(now):
         return
     counts = [", ".join(f"{subset} {count}" for subset, count in t["counts"].items()) for t in (before, now)]
     what = f"({counts[0]}), not ({counts[1]})" if counts[0] != counts[1] else "of the same number, which are others now"
-    raise Mistake(f"the sweep {name} was begun on tracks {what}; restore music and split, or choose another name=…")
+    raise UserError(f"the sweep {name} was begun on tracks {what}; restore music and split, or choose another name=…")

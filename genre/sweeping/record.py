@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from genre.errors import Mistake
+from genre.errors import UserError
 
 Lock = Callable[[str, bool], AbstractContextManager[bool]]  # name, whether to wait -> whether it is ours
 SERVERS = {  # how a server's session takes a lock, which it gives back when it ends, however it ends
@@ -40,21 +40,21 @@ class Record:
     lock: Lock
 
 
-def opened(folder: Path, address: str | None) -> Record:
+def open_record(folder: Path, address: str | None) -> Record:
     """The record of a sweep: the journal in its folder, or a database.
 
     Args:
         address: of a database, as SQLAlchemy has it; None for the journal.
 
     Raises:
-        Mistake: if the database cannot be used.
+        UserError: if the database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     if address is None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "journal.log"
-        return Record(JournalStorage(JournalFileBackend(str(path))), beside(path))
+        return Record(JournalStorage(JournalFileBackend(str(path))), file_locks(path))
     try:
         url = with_driver(make_url(address))
         lock = lock_of(url)
@@ -62,7 +62,7 @@ def opened(folder: Path, address: str | None) -> Record:
             return Record(RDBStorage(url.render_as_string(hide_password=False)), lock)
     except (SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise Mistake(f"grid.storage={shown(address)} cannot be used ({reason}); correct it, start the server, or "
+        raise UserError(f"grid.storage={redacted(address)} cannot be used ({reason}); correct it, start the server, or "
                       "leave it out for a journal in the sweep's folder") from None  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def with_driver(url: URL) -> URL:
     return url.set(drivername=f"postgresql+{found[0]}") if url.drivername == "postgresql" and found else url
 
 
-def shown(address: str) -> str:
+def redacted(address: str) -> str:
     """An address without its password."""
     try:
         return make_url(address).render_as_string(hide_password=True)
@@ -84,17 +84,17 @@ def lock_of(url: URL) -> Lock:
     """The locks of a database.
 
     Raises:
-        Mistake: if it has none that we know.
+        UserError: if it has none that we know.
     """
     kind = url.get_backend_name()
     if kind == "sqlite" and url.database:
-        return beside(Path(url.database))
+        return file_locks(Path(url.database))
     if kind not in SERVERS:
-        raise Mistake(f"grid.storage: {kind} is none of sqlite (one machine), {', '.join(SERVERS)}; choose one")
-    return on_server(url, *SERVERS[kind])
+        raise UserError(f"grid.storage: {kind} is none of sqlite (one machine), {', '.join(SERVERS)}; choose one")
+    return server_locks(url, *SERVERS[kind])
 
 
-def beside(path: Path) -> Lock:
+def file_locks(path: Path) -> Lock:
     """Locks that are files beside a file; a killed process gives them back."""
 
     @contextmanager
@@ -113,7 +113,7 @@ def beside(path: Path) -> Lock:
     return lock
 
 
-def on_server(url: URL, wait_for: str, try_for: str) -> Lock:
+def server_locks(url: URL, wait_for: str, try_for: str) -> Lock:
     """Locks of a session with a database server; a killed process' session ends, and its locks with it."""
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 

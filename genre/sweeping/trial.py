@@ -13,8 +13,8 @@ from torch import nn
 from genre import config
 from genre.data.backbone_features import Backbone
 from genre.data.datamodule import MusicData
-from genre.errors import Mistake
-from genre.training.callbacks import History, Patience
+from genre.errors import UserError
+from genre.training.callbacks import History, ResumableEarlyStopping
 from genre.training.train import OWN_KEYS, classifier_for, precision_of, quiet_lightning, start_from
 
 SHARED_GROUPS = ("data", "split", "spectrogram", "view", "augment", "task")
@@ -23,7 +23,7 @@ Row = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrialResult:
     """What is known of a trained point.
 
     Args:
@@ -43,20 +43,22 @@ class Trained:
     pruned: bool = False
 
 
-def trained_from(rows: Sequence[Row], monitor: str, parameters: int, seconds: float, pruned: bool = False) -> Trained:
+def trial_result(
+    rows: Sequence[Row], monitor: str, parameters: int, seconds: float, pruned: bool = False
+) -> TrialResult:
     """What the epochs of a history say."""
-    watched = [comparable(row[monitor.replace("/", "_")]) for row in rows]
+    watched = [nan_as_worst(row[monitor.replace("/", "_")]) for row in rows]
     best = watched.index((min if monitor.endswith("loss") else max)(watched))
     metrics = {key.replace("_", "/", 1): value for key, value in rows[best].items() if key.startswith(("train", "val"))}
-    return Trained(metrics, len(rows), best, parameters, seconds, pruned)
+    return TrialResult(metrics, len(rows), best, parameters, seconds, pruned)
 
 
-def comparable(value: float) -> float:
+def nan_as_worst(value: float) -> float:
     """A loss or accuracy that can be compared: what is not a number is the worst loss."""
     return float("inf") if value != value else value
 
 
-class Workbench:
+class TrialData:
     """What a worker keeps from one trial to the next: the music, unless the point changes what is seen of it."""
 
     def __init__(self) -> None:
@@ -90,7 +92,7 @@ def data_key(values: Mapping[str, Any], network: nn.Module | None) -> str:
     return json.dumps([shared, own], sort_keys=True)
 
 
-def train_point(values: dict[str, Any], bench: Workbench, callbacks: Sequence[Callback] = ()) -> Trained:
+def train_point(values: dict[str, Any], bench: TrialData, callbacks: Sequence[Callback] = ()) -> TrialResult:
     """Train a configuration as ``genre.train`` would, and keep nothing but its metrics.
 
     Args:
@@ -98,10 +100,10 @@ def train_point(values: dict[str, Any], bench: Workbench, callbacks: Sequence[Ca
         callbacks: further ones of Lightning's.
 
     Raises:
-        Mistake: if the configuration cannot be used.
+        UserError: if the configuration cannot be used.
     """
     begin = time.monotonic()
-    settings = settled(values)
+    settings = resolve_precision(values)
     seed_everything(values["seed"], verbose=False)
     network = network_for(values, bench)
     data = bench.data_for(values, network)
@@ -110,21 +112,21 @@ def train_point(values: dict[str, Any], bench: Workbench, callbacks: Sequence[Ca
     around: list[Callback] = [history, *callbacks]
     if settings["patience"] is not None:
         mode = "min" if classifier.monitor.endswith("loss") else "max"
-        around.append(Patience(classifier.monitor, patience=settings["patience"], mode=mode))
+        around.append(ResumableEarlyStopping(classifier.monitor, patience=settings["patience"], mode=mode))
     quick_trainer(settings, around).fit(classifier.train(), datamodule=data)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     pruned = any(isinstance(part, Prune) and part.pruned for part in callbacks)
-    return trained_from(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruned)
+    return trial_result(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruned)
 
 
-def settled(values: dict[str, Any]) -> dict[str, Any]:
+def resolve_precision(values: dict[str, Any]) -> dict[str, Any]:
     """The group trainer with its precision measured, in place."""
     settings: dict[str, Any] = values["trainer"]
     settings["precision"] = precision_of(settings, config.device_of(settings))
     return settings
 
 
-def network_for(values: Mapping[str, Any], bench: Workbench) -> nn.Module:
+def network_for(values: Mapping[str, Any], bench: TrialData) -> nn.Module:
     """The network of a point, as ``genre.train`` would begin with it; the genres are those of the worker's music."""
     genres = (bench.data or bench.data_for(values)).genres
     network = config.network_of(values, len(genres))
@@ -137,7 +139,7 @@ def quick_trainer(settings: Mapping[str, Any], callbacks: list[Callback]) -> Tra
     """Lightning's trainer without files and pictures.
 
     Raises:
-        Mistake: if the group trainer has a key that it does not know.
+        UserError: if the group trainer has a key that it does not know.
     """
     quiet_lightning()
     given = {key: value for key, value in settings.items() if key not in (*OWN_KEYS, "enable_progress_bar")}
@@ -147,7 +149,7 @@ def quick_trainer(settings: Mapping[str, Any], callbacks: list[Callback]) -> Tra
             enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
         )  # fmt: skip
     except TypeError as error:
-        raise Mistake(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
+        raise UserError(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
 
 
 class Prune(Callback):

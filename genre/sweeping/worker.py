@@ -19,17 +19,17 @@ from optuna.trial import TrialState
 
 from genre import config
 from genre.data.datamodule import MusicData
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.files import write_csv
-from genre.sweeping.finalists import Finalist, finals, selection_of
-from genre.sweeping.grid import MAY_DIFFER, Point, applied, grid_of
+from genre.sweeping.finalists import Finalist, selection_of, train_finalists
+from genre.sweeping.grid import MAY_DIFFER, Point, apply_point, grid_of
 from genre.sweeping.heads import family_of, train_family
 from genre.sweeping.progress import Progress
-from genre.sweeping.proposal import Plan, planned
-from genre.sweeping.queue import Direction, Entry, Queue, Rules
-from genre.sweeping.record import opened
+from genre.sweeping.proposal import Plan, build_plan
+from genre.sweeping.queue import Direction, Queue, QueueEntry, Rules
+from genre.sweeping.record import open_record
 from genre.sweeping.report import write_report, write_trials
-from genre.sweeping.trial import Prune, Trained, Workbench, train_point
+from genre.sweeping.trial import Prune, TrialData, TrialResult, train_point
 from genre.training.run_folder import flat
 from genre.training.train import precision_of
 
@@ -39,7 +39,7 @@ PATIENCE = 5.0  # seconds at most between two looks at points that others work o
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """What a worker hands back when nothing is left to do.
 
     Args:
@@ -53,11 +53,11 @@ class Swept:
     finalists: list[Finalist]
 
 
-def sweep(cfg: DictConfig) -> Swept:
+def sweep(cfg: DictConfig) -> SweepResult:
     """Work on a sweep until no point is waiting or running anywhere, then conclude it if nobody else does.
 
     Raises:
-        Mistake: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
+        UserError: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
     """
     worker = Worker(cfg)
     try:
@@ -68,11 +68,11 @@ def sweep(cfg: DictConfig) -> Swept:
         write_trials(worker.folder, entries, worker.queue.base)
     best = worker.selection.ranked(entries)
     if not best:
-        raise Mistake(f"no point of the sweep could be trained; {worker.folder / 'trials.csv'} has the reasons")
+        raise UserError(f"no point of the sweep could be trained; {worker.folder / 'trials.csv'} has the reasons")
     if failed := sum(entry.state == TrialState.FAIL for entry in entries):
         log.warning("%d of %d points failed; trials.csv has the reasons", failed, len(entries))
     assert best[0].value is not None
-    return Swept(worker.folder, best[0].value, worker.concluded(entries))
+    return SweepResult(worker.folder, best[0].value, worker.concluded(entries))
 
 
 class Worker:
@@ -82,7 +82,7 @@ class Worker:
         cfg: as in conf/sweep.yaml.
 
     Raises:
-        Mistake: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
+        UserError: if the configuration, the data or the record cannot be used, or the sweep was begun otherwise.
     """
 
     def __init__(self, cfg: DictConfig) -> None:
@@ -90,18 +90,18 @@ class Worker:
         self.settings, self.folder = values["grid"], Path(values["folder"]).absolute()
         self.shows = values["worker"] == 0 and values["trainer"].get("enable_progress_bar", True)
         self.devices = devices_of(values["trainer"], values["worker"])
-        self.cfg = base_of(cfg)
+        self.cfg = base_config(cfg)
         grid = grid_of(cfg)
         grid.check(self.cfg)
         self.selection = selection_of(self.settings)
         rules = rules_of(self.settings, self.selection.direction)
         self.plan = planned_by(self.settings, grid, self.selection.direction)
-        self.bench = Workbench()
+        self.bench = TrialData()
         self.data = self.bench.data_for(self.values_of({}))
         self.selection.check(self.data)
-        self.record = opened(self.folder, self.settings["storage"])
+        self.record = open_record(self.folder, self.settings["storage"])
         shared = shared_by_all(config.plain(self.cfg), self.settings)
-        self.queue = Queue(self.record, values["name"], shared, tracks_of(self.data), rules)
+        self.queue = Queue(self.record, values["name"], shared, tracks_digest(self.data), rules)
         self.queue.refuse_changes(shared, list(grid.axes))
         measured = partial(precision_of, values["trainer"], config.device_of(values["trainer"]))
         self.cfg.trainer.precision = self.queue.agreed("precision", measured)
@@ -127,7 +127,7 @@ class Worker:
             else:
                 return
 
-    def train_alive(self, entries: Sequence[Entry]) -> None:
+    def train_alive(self, entries: Sequence[QueueEntry]) -> None:
         """Train points with signs of life; what is interrupted waits for another worker at once."""
         try:
             with self.queue.alive(entries):
@@ -139,7 +139,7 @@ class Worker:
 
     def values_of(self, point: Point) -> dict[str, Any]:
         """A point's whole configuration, on this worker's device."""
-        values = applied(self.cfg, point)
+        values = apply_point(self.cfg, point)
         values["trainer"]["devices"] = self.devices
         return values
 
@@ -148,7 +148,7 @@ class Worker:
         together = self.settings["heads"] > 1 and not self.settings["prune"]
         return family_of(self.values_of(point)) if together else None
 
-    def train(self, entries: Sequence[Entry]) -> None:
+    def train(self, entries: Sequence[QueueEntry]) -> None:
         """Train points together, or one; if those together fail, each for itself."""
         if len(entries) > 1:
             try:
@@ -164,7 +164,7 @@ class Worker:
         for entry in entries:
             self.train_alone(entry)
 
-    def train_alone(self, entry: Entry) -> None:
+    def train_alone(self, entry: QueueEntry) -> None:
         """Train one point; whatever goes wrong is recorded with it, and does not stop the rest."""
         try:
             self.finish(entry, train_point(self.values_of(entry.point), self.bench, self.pruning(entry)))
@@ -172,46 +172,48 @@ class Worker:
             again = self.queue.fail(entry, traceback.format_exc())
             log.warning("trial %d failed (%s)%s", entry.trial, error, "; it is tried again" if again else "")
 
-    def pruning(self, entry: Entry) -> list[Callback]:
+    def pruning(self, entry: QueueEntry) -> list[Callback]:
         """What stops a point that is worse than others."""
         if not self.settings["prune"]:
             return []
         return [Prune(self.selection.score, partial(self.queue.report, entry))]
 
-    def finish(self, entry: Entry, result: Trained) -> None:
+    def finish(self, entry: QueueEntry, result: TrialResult) -> None:
         """Record a trained point."""
         known = {key: value for key, value in asdict(result).items() if key not in ("metrics", "pruned")}
         value = result.metrics[self.selection.score]
         attributes = {**result.metrics, **known, "seconds": round(result.seconds, 3)}
-        if not self.queue.complete(entry, finite(value), attributes, result.pruned):
+        if not self.queue.complete(entry, nan_as_infinite(value), attributes, result.pruned):
             log.warning("trial %d was taken back meanwhile: this worker gave no sign of life", entry.trial)
 
-    def concluded(self, entries: Sequence[Entry]) -> list[Finalist]:
+    def concluded(self, entries: Sequence[QueueEntry]) -> list[Finalist]:
         """Train the best points again and write the report, if no other worker is at it."""
         with self.record.lock(f"{self.queue.name}.conclusion", False) as ours:
             if not ours:
                 log.info("another worker concludes the sweep")
                 return []
             write_report(self.folder, entries, self.queue.base, self.selection, self.data)
-            return finals(self.folder, entries, self.cfg, self.selection, self.data)
+            return train_finalists(self.folder, entries, self.cfg, self.selection, self.data)
 
 
 def devices_of(trainer: Mapping[str, Any], worker: Any) -> int | list[int]:
     """What the group trainer calls the one device of a worker: those of one machine take its GPUs in turn.
 
     Raises:
-        Mistake: if the trainer asks for several devices, or a worker has no number.
+        UserError: if the trainer asks for several devices, or a worker has no number.
     """
     if trainer.get("strategy") or trainer.get("devices", 1) != 1:
-        raise Mistake("a point of a sweep trains on one device; leave out trainer=ddp, and start several workers with "
-                      "-m hydra/launcher=joblib worker='range(4)'")  # fmt: skip
+        raise UserError(
+            "a point of a sweep trains on one device; leave out trainer=ddp, and start several workers with "
+            "-m hydra/launcher=joblib worker='range(4)'"
+        )
     if not isinstance(worker, int) or worker < 0:
-        raise Mistake(f"worker={worker} must be a number from 0 up; start several with -m worker='range(4)'")
+        raise UserError(f"worker={worker} must be a number from 0 up; start several with -m worker='range(4)'")
     gpus = torch.cuda.device_count() if config.device_of(trainer).type == "cuda" else 0
     return [worker % gpus] if gpus > 1 else 1
 
 
-def base_of(cfg: DictConfig) -> DictConfig:
+def base_config(cfg: DictConfig) -> DictConfig:
     """What train.py would get of a sweep's configuration."""
     base = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("grid", "worker")])
     OmegaConf.set_struct(base, True)
@@ -222,25 +224,25 @@ def rules_of(settings: Mapping[str, Any], direction: Direction) -> Rules:
     """How points are handled, from configured values.
 
     Raises:
-        Mistake: naming the key whose value cannot be.
+        UserError: naming the key whose value cannot be.
     """
     if settings["heads"] < 1:
-        raise Mistake(f"grid.heads={settings['heads']} must be at least 1")
+        raise UserError(f"grid.heads={settings['heads']} must be at least 1")
     try:
         return Rules(direction, settings["lease"], settings["retries"])
     except ValueError as error:
-        raise Mistake(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def planned_by(settings: Mapping[str, Any], grid: Any, direction: Direction) -> Plan:
     """Which points are tried.
 
     Raises:
-        Mistake: naming the key whose value cannot be.
+        UserError: naming the key whose value cannot be.
     """
     if settings["prune"] and settings["sampler"] == "grid":
-        raise Mistake("grid.prune=true goes with grid.sampler=random or tpe; the exhaustive grid trains every point")
-    return planned(grid, settings["sampler"], settings["trials"], settings["seed"], direction)
+        raise UserError("grid.prune=true goes with grid.sampler=random or tpe; the exhaustive grid trains every point")
+    return build_plan(grid, settings["sampler"], settings["trials"], settings["seed"], direction)
 
 
 def shared_by_all(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,13 +253,13 @@ def shared_by_all(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     return kept | {"grid.select_by": settings["select_by"]}
 
 
-def tracks_of(data: MusicData) -> dict[str, Any]:
+def tracks_digest(data: MusicData) -> dict[str, Any]:
     """What tells the music and its split from any other: subsets, and how long each track is."""
     what = [sorted(data.subsets.items()), data.first.names, data.first.offsets.tolist()]
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
     return {"counts": data.counts(), "sha256": digest}
 
 
-def finite(value: float) -> float:
+def nan_as_infinite(value: float) -> float:
     """A value that can be recorded: a loss that is not a number is the worst."""
     return math.inf if math.isnan(value) else value

@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
-from genre.evaluation.tensorboard import Board
+from genre.evaluation.tensorboard import TensorBoardCallback
 from genre.files import write_csv
 
 HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -39,7 +39,7 @@ class History(Callback):
                     row[f"{subset}_{name}"] = float(value)
         self.rows.append(row)
         if trainer.is_global_zero and self.path:
-            write_csv(self.path, HISTORY, ([shown(row.get(name)) for name in HISTORY] for row in self.rows))
+            write_csv(self.path, HISTORY, ([format_value(row.get(name)) for name in HISTORY] for row in self.rows))
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self.seconds + time.monotonic() - self.begin}
@@ -48,12 +48,12 @@ class History(Callback):
         self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
 
 
-def shown(value: float | None) -> str:
+def format_value(value: float | None) -> str:
     """A number of history.csv: whole numbers plain, the rest to the last digit, what is missing empty."""
     return "" if value is None else f"{value:.0f}" if float(value).is_integer() and value >= 0 else repr(float(value))
 
 
-class Patience(EarlyStopping):
+class ResumableEarlyStopping(EarlyStopping):
     """Early stopping that a resumed run remembers: Lightning would train one more epoch first."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,13 +70,13 @@ def callbacks_of(values: Mapping[str, Any], folder: Path, monitor: str) -> list[
     }
     callbacks: list[Callback] = [
         History(folder / "history.csv"),
-        Board(values),
+        TensorBoardCallback(values),
         LearningRateMonitor(logging_interval="epoch"),
         ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **to),
         ModelCheckpoint(filename="last", **to),
     ]
     if values["trainer"]["patience"] is not None:
-        callbacks.insert(3, Patience(monitor, patience=values["trainer"]["patience"], mode=mode))
+        callbacks.insert(3, ResumableEarlyStopping(monitor, patience=values["trainer"]["patience"], mode=mode))
     if values["trainer"].get("enable_progress_bar", True):
         callbacks.append(RichProgressBar(leave=True))
     return callbacks

@@ -25,13 +25,13 @@ from genre import config
 from genre.data import leakage as leaks
 from genre.data.datamodule import MusicData
 from genre.data.splits import SUBSETS
-from genre.errors import Mistake
-from genre.evaluation.evaluate import metrics_of_several
-from genre.evaluation.postprocessing import calibrated, decided, learn
-from genre.evaluation.predictions import predict
-from genre.evaluation.report import summarize, title_of, write_outcome, write_skipped
-from genre.evaluation.tensorboard import Results, show_examples, show_results
-from genre.files import read_rows, write_csv, write_json
+from genre.errors import UserError
+from genre.evaluation.evaluate import subset_metrics
+from genre.evaluation.postprocessing import apply_temperature, apply_thresholds, fit_postprocessing
+from genre.evaluation.predictions import predict_subset
+from genre.evaluation.report import figure_title, print_summary, write_report, write_skipped
+from genre.evaluation.tensorboard import Results, log_examples, log_results
+from genre.files import read_csv_rows, write_csv, write_json
 from genre.models import checkpoint
 from genre.models.checkpoint import AtomicIO
 from genre.models.classifier import Classifier
@@ -63,7 +63,7 @@ def train(cfg: DictConfig) -> Result:
     """Train one model and write its run folder.
 
     Raises:
-        Mistake: if the configuration or the data cannot be used; before long work starts wherever that can be known.
+        UserError: if the configuration or the data cannot be used; before long work starts wherever that can be known.
     """
     begin = time.monotonic()
     values = config.plain(cfg)
@@ -74,22 +74,24 @@ def train(cfg: DictConfig) -> Result:
     values["trainer"]["precision"] = precision_of(values["trainer"], device)
     seed_everything(values["seed"], verbose=False)
     data = config.data_of(values, device)
-    runs.begin(folder, values)  # only now: a mistake in the data leaves no run behind
+    runs.begin_run(folder, values)  # only now: a mistake in the data leaves no run behind
     data.backbone = network = config.network_of(values, len(data.genres))
     if values["init_from"] and not last:
         start_from(values["init_from"], network, data.genres)
     data.prepare_data()
     data.setup()
-    divided(folder, data, resumed=last is not None)
+    write_splits(folder, data, resumed=last is not None)
     classifier = classifier_for(values, network, data)
     trainer = trainer_of(values, folder, classifier.monitor, step)
     if not last:
-        show_examples(trainer, data)
+        log_examples(trainer, data)
     with resumable(folder):
         # train(): Lightning keeps the mode that it finds
         trainer.fit(classifier.train(), datamodule=data, ckpt_path=last, weights_only=True)
         first = trainer.is_global_zero  # of several processes one evaluates, as it would alone
-        result = concluded(values, folder, classifier, data, trainer, time.monotonic() - begin) if first else None
+        result = (
+            evaluate_and_report(values, folder, classifier, data, trainer, time.monotonic() - begin) if first else None
+        )
         shared: Result = trainer.strategy.broadcast(result)  # type: ignore[assignment]
         return shared
 
@@ -99,7 +101,7 @@ def resumable(folder: Path) -> Iterator[None]:
     """Tell how to go on with what breaks off inside.
 
     Raises:
-        Mistake: if the disk is full.
+        UserError: if the disk is full.
     """
     way_on = f"go on with: python train.py resume={folder}"
     try:
@@ -110,54 +112,56 @@ def resumable(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise Mistake(f"no room is left on the disk of {folder}; make some and {way_on}") from error
+        raise UserError(f"no room is left on the disk of {folder}; make some and {way_on}") from error
 
 
 def start_from(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
     """Fill a network with the weights of a trained run, whatever its task was.
 
     Raises:
-        Mistake: if the run has other genres or another network.
+        UserError: if the run has other genres or another network.
     """
-    saved = checkpoint.read(run)
+    saved = checkpoint.read_checkpoint(run)
     if saved.genres != genres:
-        raise Mistake(f"init_from={run} knows {', '.join(saved.genres)}; the data has {', '.join(genres)}")
+        raise UserError(f"init_from={run} knows {', '.join(saved.genres)}; the data has {', '.join(genres)}")
     try:
         network.load_state_dict(saved.weights)
     except RuntimeError:
         kind = saved.config["model"]["_target_"].rsplit(".", 1)[-1]
-        raise Mistake(f"init_from={run} is another network ({kind}); use the same model and the same values") from None
+        raise UserError(
+            f"init_from={run} is another network ({kind}); use the same model and the same values"
+        ) from None
 
 
 def precision_of(trainer: Mapping[str, Any], device: torch.device) -> str:
     """The precision of a run, in Lightning's words; 'auto' measures.
 
     Raises:
-        Mistake: if there is no such precision, or several processes would each measure.
+        UserError: if there is no such precision, or several processes would each measure.
     """
     precision = str(trainer["precision"])
     if precision not in PRECISIONS:
-        raise Mistake(f"trainer.precision={precision} is not one of {', '.join(PRECISIONS)}")
+        raise UserError(f"trainer.precision={precision} is not one of {', '.join(PRECISIONS)}")
     if precision == "auto" and trainer.get("strategy"):
-        raise Mistake("trainer.precision=auto measures on one device; name a precision where several train together")
+        raise UserError("trainer.precision=auto measures on one device; name a precision where several train together")
     return faster_precision(device) if precision == "auto" else precision
 
 
-def divided(folder: Path, data: MusicData, resumed: bool) -> None:
+def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     """Write which tracks are where, and say which subset is empty.
 
     Raises:
-        Mistake: if a run is resumed with other tracks.
+        UserError: if a run is resumed with other tracks.
     """
     rows = [("track", "subset"), *sorted(data.subsets.items())]
-    if resumed and rows != (before := read_rows(folder / "splits.csv")):
+    if resumed and rows != (before := read_csv_rows(folder / "splits.csv")):
         other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
-        raise Mistake(f"resume={folder}: the music is not what it was (first difference: {other}); restore it")
-    if not runs.is_first():
+        raise UserError(f"resume={folder}: the music is not what it was (first difference: {other}); restore it")
+    if not runs.is_global_zero():
         return
     write_csv(folder / "splits.csv", rows[0], rows[1:])
     write_skipped(folder, data.catalogue)
-    leaks.report(folder, data.pairs, data.catalogue, data.subsets)
+    leaks.report_leakage(folder, data.pairs, data.catalogue, data.subsets)
     counts = data.counts()
     log.info("%s tracks of %d genres: %s", sum(counts.values()), len(data.genres), counts)
     for subset, count in counts.items():
@@ -165,16 +169,16 @@ def divided(folder: Path, data: MusicData, resumed: bool) -> None:
             log.warning("there is no %s subset with this split; its metrics are missing", subset)
 
 
-def monitored(values: Mapping[str, Any], data: MusicData) -> str:
+def resolve_monitor(values: Mapping[str, Any], data: MusicData) -> str:
     """The value that the best checkpoint has; that of training where nothing validates.
 
     Raises:
-        Mistake: if no such value is logged.
+        UserError: if no such value is logged.
     """
     monitor = str(values["trainer"]["monitor"])
     known = [f"{subset}/{name}" for subset in ("val", "train") for name in ("loss", "accuracy")]
     if monitor not in known:
-        raise Mistake(f"trainer.monitor={monitor} is not one of {', '.join(known)}")
+        raise UserError(f"trainer.monitor={monitor} is not one of {', '.join(known)}")
     return monitor if data.members("val") else monitor.replace("val/", "train/")
 
 
@@ -182,13 +186,18 @@ def classifier_for(values: Mapping[str, Any], network: nn.Module, data: MusicDat
     """What a run trains: its network under its task, with its optimiser and schedule.
 
     Raises:
-        Mistake: if no such value as ``trainer.monitor`` is logged.
+        UserError: if no such value as ``trainer.monitor`` is logged.
     """
     return Classifier(
-        network, data.task, partial_of(values["optimizer"]), partial_of(values["scheduler"]), monitored(values, data),
-        values["seed"], checkpoint.card(data.genres, values),
-        data.task.balance(data.targets[data.rows("train")]) if data.task.class_weights else None,
-    )  # fmt: skip
+        network,
+        data.task,
+        partial_of(values["optimizer"]),
+        partial_of(values["scheduler"]),
+        resolve_monitor(values, data),
+        values["seed"],
+        checkpoint.checkpoint_metadata(data.genres, values),
+        data.task.class_weights_of(data.targets[data.rows("train")]) if data.task.class_weights else None,
+    )
 
 
 def partial_of(node: Mapping[str, Any] | None) -> Any:
@@ -215,7 +224,7 @@ def trainer_of(values: Mapping[str, Any], folder: Path, monitor: str, step: int)
             log_every_n_steps=1,
         )
     except TypeError as error:
-        raise Mistake(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
+        raise UserError(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
 
 
 def quiet_lightning() -> None:
@@ -228,35 +237,42 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def concluded(
+def evaluate_and_report(
     values: Mapping[str, Any], folder: Path, classifier: Classifier, data: MusicData, trainer: Trainer, seconds: float
 ) -> Result:
     """Evaluate the best checkpoint on every subset and write all results."""
-    classifier.network.load_state_dict(checkpoint.read(folder).weights)
+    classifier.network.load_state_dict(checkpoint.read_checkpoint(folder).weights)
     counts = data.counts()
-    outcomes = {subset: predict(classifier, data, subset) for subset in SUBSETS if counts[subset]}
-    learnt = learn(classifier, data, outcomes["train"], outcomes.get("val"))
-    checkpoint.amend(folder / "checkpoints" / "best.ckpt", learnt.card())
-    outcomes = {subset: calibrated(outcome, data.task, learnt) for subset, outcome in outcomes.items()}
+    outcomes = {subset: predict_subset(classifier, data, subset) for subset in SUBSETS if counts[subset]}
+    learnt = fit_postprocessing(classifier, data, outcomes["train"], outcomes.get("val"))
+    checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", learnt.card())
+    outcomes = {subset: apply_temperature(outcome, data.task, learnt) for subset, outcome in outcomes.items()}
     metrics: dict[str, Any] = {}
     for subset, outcome in outcomes.items():
-        metrics |= metrics_of_several(outcome, subset, subset == "test", learnt)
+        metrics |= subset_metrics(outcome, subset, subset == "test", learnt)
     history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
     metrics |= {
-        "leaks": leaks.counted(data.pairs, data.catalogue, data.subsets),
+        "leaks": leaks.leak_counts(data.pairs, data.catalogue, data.subsets),
         "missing": [name for name in SUBSETS if not counts[name]],
-        "split": values["split"]["kind"], "split_seed": values["split"]["seed"], "seed": values["seed"],
-        "tracks": counts, "training_reads": data.train_store.stage, "cached_views": data.cached_views,
-        "seconds": round(history.seconds + seconds, 1), "epochs": len(history.rows), "precision": trainer.precision,
-        "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()), "commit": commit(),
-    }  # fmt: skip
-    final = {subset: decided(found, data.task, learnt.thresholds) for subset, found in outcomes.items()}
+        "split": values["split"]["kind"],
+        "split_seed": values["split"]["seed"],
+        "seed": values["seed"],
+        "tracks": counts,
+        "training_reads": data.train_store.stage,
+        "cached_views": data.cached_views,
+        "seconds": round(history.seconds + seconds, 1),
+        "epochs": len(history.rows),
+        "precision": trainer.precision,
+        "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
+        "commit": commit(),
+    }
+    final = {subset: apply_thresholds(found, data.task, learnt.thresholds) for subset, found in outcomes.items()}
     if "test" in final:
-        title = title_of(values, "test", counts["test"])
-        write_outcome(folder, final["test"], learnt, title, history.rows, classifier.monitor)
-    show_results(trainer, classifier, data, Results(values, folder, final, learnt, history.rows, metrics))
+        title = figure_title(values, "test", counts["test"])
+        write_report(folder, final["test"], learnt, title, history.rows, classifier.monitor)
+    log_results(trainer, classifier, data, Results(values, folder, final, learnt, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
-    summarize(metrics, values["name"])
+    print_summary(metrics, values["name"])
     objective = metrics.get("val/accuracy", metrics["train/accuracy"])
     return Result(folder, float(objective) if math.isfinite(objective) else 0.0, metrics)
 

@@ -63,11 +63,11 @@ class Augment:
     def power(self, power: Tensor, generator: Generator) -> Tensor:
         """Equalise and add noise: (batch, bands, columns) mel power with a maximum near 1 -> the same shape."""
         if self.equalize:
-            power = power * gains(power, self.equalize, generator)
+            power = power * equalizer_gains(power, self.equalize, generator)
         if self.noise:
-            below = NOISE_RANGE_DB * uniform(power, (len(power), 1, 1), generator)
+            below = NOISE_RANGE_DB * uniform_like(power, (len(power), 1, 1), generator)
             level = 10 ** ((self.noise - below) / 10)
-            power = power + level * exponential(power, generator) * power.amax((-2, -1), keepdim=True)
+            power = power + level * exponential_like(power, generator) * power.amax((-2, -1), keepdim=True)
         return power
 
     def picture(self, picture: Tensor, generator: Generator) -> Tensor:
@@ -75,14 +75,14 @@ class Augment:
         if self.shift or self.zoom:
             picture = self.moved(picture, generator)
         for _ in range(self.time_masks):
-            picture = masked(picture, -1, self.time_mask, generator)
+            picture = mask_stretch(picture, -1, self.time_mask, generator)
         for _ in range(self.frequency_masks):
-            picture = masked(picture, -2, self.frequency_mask, generator)
+            picture = mask_stretch(picture, -2, self.frequency_mask, generator)
         return picture
 
     def moved(self, picture: Tensor, generator: Generator) -> Tensor:
         """Shift in time and zoom both axes, repeating the border (as Keras' ImageDataGenerator fills by default)."""
-        draws = uniform(picture, (len(picture), 3), generator) * 2 - 1
+        draws = uniform_like(picture, (len(picture), 3), generator) * 2 - 1
         affine = picture.new_zeros(len(picture), 2, 3)
         affine[:, 0, 0] = 1 + self.zoom * draws[:, 0]
         affine[:, 1, 1] = 1 + self.zoom * draws[:, 1]
@@ -95,35 +95,35 @@ class Augment:
 
         A partner has other genres than the example; where nobody does, or the draw is against it, the share is 1.
         """
-        chance, share = uniform(targets, (2, len(targets)), generator)
-        scores = uniform(targets, (len(targets), len(targets)), generator)
+        chance, share = uniform_like(targets, (2, len(targets)), generator)
+        scores = uniform_like(targets, (len(targets), len(targets)), generator)
         other = (targets[:, None] != targets[None]).any(-1)
         partner = scores.where(other, -1.0).argmax(dim=1)
         mixed = (chance < self.mix) & other.any(dim=1)
         return partner, (self.mix_ratio + (1 - 2 * self.mix_ratio) * share).where(mixed, 1.0)
 
 
-def uniform(like: Tensor, shape: tuple[int, ...], generator: Generator) -> Tensor:
+def uniform_like(like: Tensor, shape: tuple[int, ...], generator: Generator) -> Tensor:
     """Uniform draws in [0, 1) on the device of a tensor."""
     return torch.rand(shape, device=like.device, generator=generator)
 
 
-def exponential(like: Tensor, generator: Generator) -> Tensor:
+def exponential_like(like: Tensor, generator: Generator) -> Tensor:
     """The power of white noise in each bin, with mean 1."""
-    return -torch.log1p(-uniform(like, tuple(like.shape), generator))
+    return -torch.log1p(-uniform_like(like, tuple(like.shape), generator))
 
 
-def gains(power: Tensor, deviation: float, generator: Generator) -> Tensor:
+def equalizer_gains(power: Tensor, deviation: float, generator: Generator) -> Tensor:
     """A smooth random equaliser for each example: (batch, bands, columns) -> factors (batch, bands, 1)."""
     knots = torch.randn((len(power), 1, EQUALIZER_KNOTS), device=power.device, generator=generator) * deviation
     curve = F.interpolate(knots, power.shape[1], mode="linear", align_corners=True)
     return 10 ** (curve.transpose(1, 2) / 10)
 
 
-def masked(picture: Tensor, axis: int, widest: float, generator: Generator) -> Tensor:
+def mask_stretch(picture: Tensor, axis: int, widest: float, generator: Generator) -> Tensor:
     """Silence one stretch of an axis in each picture, of its own place and width."""
     size = picture.shape[axis]
-    draws = uniform(picture, (2, len(picture), 1, 1, 1), generator)
+    draws = uniform_like(picture, (2, len(picture), 1, 1, 1), generator)
     width = draws[0] * widest * size
     first = draws[1] * (size - width)
     place = torch.arange(size, device=picture.device).view((-1, 1) if axis == -2 else (1, -1))

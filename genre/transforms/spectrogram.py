@@ -70,7 +70,7 @@ def decibels(power: Tensor) -> Tensor:
     return level.clamp_min(FLOOR_DB).where(peak > POWER_FLOOR, FLOOR_DB)
 
 
-class Document(nn.Module):
+class DocumentSpectrogram(nn.Module):
     """The source document's spectrogram: 0 lies 80 dB below the clip's maximum, at 1.
 
     Args:
@@ -122,7 +122,7 @@ class Document(nn.Module):
         return F.interpolate(log_mel[:, None], size, mode="bilinear", antialias=True, align_corners=False)
 
 
-class Archive(Document):
+class ArchiveSpectrogram(DocumentSpectrogram):
     """The spectrogram of the log-mel archive: fewer columns, each clip scaled from its own minimum, 256 levels.
 
     Args:

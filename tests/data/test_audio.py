@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre.data.audio import read
+from genre.data.audio import read_audio
 from genre.errors import BadAudio
 
 RATE = 22_050
@@ -27,13 +27,13 @@ def noise() -> np.ndarray:
 def test_16_bit_music_keeps_its_very_values(tmp_path):
     values = np.random.default_rng(0).integers(-20_000, 20_000, 2 * RATE).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", values, RATE)
-    np.testing.assert_array_equal(read(tmp_path / "a.wav", RATE), values)
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", RATE), values)
 
 
 def test_another_rate_and_channels_are_librosas(tmp_path, noise):
     soundfile.write(tmp_path / "a.flac", noise, 44_100)
     expected, _ = librosa.load(tmp_path / "a.flac", sr=RATE)
-    np.testing.assert_allclose(read(tmp_path / "a.flac", RATE) / 32768, expected, atol=2e-5)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.flac", RATE) / 32768, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("rate", [8_000, 48_000, 192_000])
@@ -43,7 +43,7 @@ def test_eight_channels_24_bits_floats_and_any_rate_simply_work(tmp_path, rate, 
     time = np.arange(2 * rate) / rate
     tone = np.sin(2 * np.pi * 440 * time)[:, None].repeat(channels, 1) * 0.5
     soundfile.write(tmp_path / "a.wav", tone, rate, subtype=subtype)
-    samples = read(tmp_path / "a.wav", RATE)
+    samples = read_audio(tmp_path / "a.wav", RATE)
     assert len(samples) == 2 * RATE
     spectrum = np.abs(np.fft.rfft(samples))
     assert spectrum.argmax() / 2 == pytest.approx(440, abs=1)
@@ -55,7 +55,7 @@ def test_a_slice_is_that_part_of_the_file(tmp_path, suffix):
     rising = 0.5 * np.sin(2 * np.pi * (200 * time + 100 * time**2))  # 200 Hz plus 200 Hz a second
     options = {"format": "OGG", "subtype": "OPUS"} if suffix == ".opus" else {}
     soundfile.write(tmp_path / f"a{suffix}", rising, 48_000, **options)
-    part = read(tmp_path / f"a{suffix}", RATE, start=3.0, duration=2.0)
+    part = read_audio(tmp_path / f"a{suffix}", RATE, start=3.0, duration=2.0)
     assert len(part) == 2 * RATE
     spectrum = np.abs(np.fft.rfft(part[: RATE // 5]))
     assert spectrum.argmax() * 5 == pytest.approx(200 + 200 * 3.1, abs=30)
@@ -65,7 +65,7 @@ def test_very_quiet_and_very_loud_music_keep_their_detail(tmp_path):
     tone = np.sin(np.arange(2 * RATE))
     for name, gain in (("loud.wav", 1.0), ("quiet.wav", 1e-3), ("louder.wav", 30.0)):
         soundfile.write(tmp_path / name, tone * gain, RATE, subtype="FLOAT")
-    loud, quiet, louder = (read(tmp_path / name, RATE) for name in ("loud.wav", "quiet.wav", "louder.wav"))
+    loud, quiet, louder = (read_audio(tmp_path / name, RATE) for name in ("loud.wav", "quiet.wav", "louder.wav"))
     np.testing.assert_allclose(quiet, loud, atol=2)
     np.testing.assert_allclose(louder, loud, atol=2)
 
@@ -126,7 +126,7 @@ def bad(tmp_path):
 )
 def test_a_bad_file_has_a_reason(bad, name, reason):
     with pytest.raises(BadAudio, match=reason):
-        read(bad / name, RATE)
+        read_audio(bad / name, RATE)
 
 
 def test_a_file_that_may_not_be_read_has_a_reason(bad, monkeypatch):
@@ -135,14 +135,14 @@ def test_a_file_that_may_not_be_read_has_a_reason(bad, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", refuse)  # root may read every file
     with pytest.raises(BadAudio, match="unreadable: Permission denied"):
-        read(bad / "whole.wav", RATE)
+        read_audio(bad / "whole.wav", RATE)
 
 
 def test_another_ending_does_not_matter(bad):
-    expected = read(bad / "whole.wav", RATE)
+    expected = read_audio(bad / "whole.wav", RATE)
     for name in ("wrong.mp3", "wrong.flac", "wrong"):
         shutil.copy(bad / "whole.wav", bad / name)
-        np.testing.assert_array_equal(read(bad / name, RATE), expected)
+        np.testing.assert_array_equal(read_audio(bad / name, RATE), expected)
 
 
 def test_an_mp3_whose_length_is_only_estimated_is_not_taken_for_truncated(bad):
@@ -154,7 +154,7 @@ def test_an_mp3_whose_length_is_only_estimated_is_not_taken_for_truncated(bad):
         with soundfile.SoundFile(bad / "bare.mp3") as file:
             overestimated += file.frames > len(file.read())
         if soundfile.info(bad / "bare.mp3").frames >= RATE:
-            assert len(read(bad / "bare.mp3", RATE)) >= RATE
+            assert len(read_audio(bad / "bare.mp3", RATE)) >= RATE
     assert overestimated
 
 
@@ -165,7 +165,7 @@ def test_a_three_hour_file_is_read_in_bounded_memory(tmp_path):
         for _ in range(3 * 3600 // 60):
             file.write(np.tile(second, 60))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert len(read(tmp_path / "long.flac", RATE)) == 3 * 3600 * RATE
+    assert len(read_audio(tmp_path / "long.flac", RATE)) == 3 * 3600 * RATE
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 1.2e9
 
 
@@ -199,7 +199,7 @@ def test_no_file_crashes_hangs_or_fills_the_memory(tmp_path):
         path.write_bytes(content)
         begin = time.monotonic()
         try:
-            assert read(path, RATE).dtype == np.int16
+            assert read_audio(path, RATE).dtype == np.int16
         except BadAudio:
             refused += 1
         slowest = max(slowest, time.monotonic() - begin)
@@ -210,10 +210,10 @@ def test_no_file_crashes_hangs_or_fills_the_memory(tmp_path):
 
 def test_a_start_beyond_the_end_is_a_reason(bad):
     with pytest.raises(BadAudio, match=r"starts at 60 s, beyond its end \(2.00 s\)"):
-        read(bad / "whole.wav", RATE, start=60)
+        read_audio(bad / "whole.wav", RATE, start=60)
 
 
 def test_no_real_excerpt_is_taken_for_a_bad_one(shared):
-    lengths = [len(read(path, RATE)) for path in sorted((shared / "gtzan_mini").rglob("*.wav"))]
+    lengths = [len(read_audio(path, RATE)) for path in sorted((shared / "gtzan_mini").rglob("*.wav"))]
     assert len(lengths) == 100
     assert min(lengths) > 29 * RATE

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from genre.data.catalogue import read_csv, read_folder, read_logmel
-from genre.errors import Mistake
-from genre.files import read_rows, write_csv
+from genre.errors import UserError
+from genre.files import read_csv_rows, write_csv
 
 
 def touch(*files: Path) -> None:
@@ -36,7 +36,7 @@ def test_what_is_no_music_is_listed_with_its_reason(tmp_path):
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
 def test_a_folder_without_music_is_a_mistake_that_names_it(tmp_path, folder):
-    with pytest.raises(Mistake, match=r"data\.root"):
+    with pytest.raises(UserError, match=r"data\.root"):
         read_folder(tmp_path / folder)
 
 
@@ -87,7 +87,7 @@ def test_bad_rows_are_listed_by_line_and_do_not_stop_the_rest(tmp_path):
     ],
 )
 def test_a_table_that_cannot_be_used_is_a_mistake(tmp_path, text, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         read_csv(write(tmp_path / "songs.csv", text))
 
 
@@ -108,7 +108,7 @@ def test_a_name_of_any_characters_stays_one_cell(tmp_path, name):
     (track,) = read_folder(tmp_path).tracks
     assert track.path.exists()
     write_csv(tmp_path / "table.csv", ("track", "genre"), [(track.name, "dub"), ("b", "c")])
-    assert read_rows(tmp_path / "table.csv") == [("track", "genre"), (track.name, "dub"), ("b", "c")]
+    assert read_csv_rows(tmp_path / "table.csv") == [("track", "genre"), (track.name, "dub"), ("b", "c")]
 
 
 def test_a_link_to_itself_and_a_folder_named_as_a_file(tmp_path):
@@ -138,7 +138,7 @@ def test_a_folder_that_may_not_be_entered_is_listed(tmp_path, monkeypatch):
 
 def test_a_table_in_another_encoding_is_a_mistake(tmp_path):
     (tmp_path / "songs.csv").write_bytes("path,genres\nZoë.mp3,rock\n".encode("latin-1"))
-    with pytest.raises(Mistake, match="UTF-8"):
+    with pytest.raises(UserError, match="UTF-8"):
         read_csv(tmp_path / "songs.csv")
 
 
@@ -160,12 +160,12 @@ def test_an_archive_with_a_catalogue_is_their_intersection(tmp_path):
 
 def test_an_empty_intersection_is_a_mistake(tmp_path):
     path = archive(tmp_path / "mel.npz", ["a"], ["rock"])
-    with pytest.raises(Mistake, match="none of the 1 tracks"):
+    with pytest.raises(UserError, match="none of the 1 tracks"):
         read_logmel(path, write(tmp_path / "songs.csv", "track\nz\n"))
 
 
 def test_another_file_is_no_archive(tmp_path):
-    with pytest.raises(Mistake, match="not a log-mel archive"):
+    with pytest.raises(UserError, match="not a log-mel archive"):
         read_logmel(write(tmp_path / "mel.npz", "text"))
 
 
@@ -179,5 +179,5 @@ def test_another_file_is_no_archive(tmp_path):
 )
 def test_an_archive_of_other_names_is_a_mistake(tmp_path, arrays, message):
     np.savez(tmp_path / "mel.npz", mel_u8=np.zeros((2, 4, 5), np.uint8), **arrays)
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         read_logmel(tmp_path / "mel.npz")

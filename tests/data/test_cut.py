@@ -13,7 +13,7 @@ import soundfile
 
 from genre.data.catalogue import read_csv
 from genre.data.cut import HELP, USAGE, cut, imbalance, main, paths_of, songs_per_genre, summary
-from genre.errors import Mistake
+from genre.errors import UserError
 
 RATE = 22_050
 LENGTH = 30 * RATE
@@ -243,7 +243,7 @@ def test_a_row_that_repeats_another_is_left_out(table, song, out):
 
 
 def test_nothing_usable_at_all_is_a_mistake_with_counts_and_leaves_the_reasons(table, bad_files, out):
-    with pytest.raises(Mistake, match=r"none of the 3 rows of .*songs.csv can be cut: 2 no such file, 1 silent; see"):
+    with pytest.raises(UserError, match=r"none of the 3 rows of .*songs.csv can be cut: 2 no such file, 1 silent; see"):
         cut(table("a.wav,jazz,,2", "b.wav,jazz,,2", "silent.wav,jazz,,2"), out)
     assert list(skipped(out)) == ["a.wav", "b.wav", "silent.wav"]
     assert wavs(out) == []
@@ -252,22 +252,22 @@ def test_nothing_usable_at_all_is_a_mistake_with_counts_and_leaves_the_reasons(t
 def test_a_table_or_folder_that_cannot_be_used_is_a_mistake(table, song, out, tmp_path):
     song("song.wav")
     rows = table("song.wav,jazz,,2")
-    with pytest.raises(Mistake, match=r"gone.csv"):
+    with pytest.raises(UserError, match=r"gone.csv"):
         cut(tmp_path / "gone.csv", out)
-    with pytest.raises(Mistake, match=r"cannot read .* \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"cannot read .* \(Is a directory\)"):
         cut(tmp_path, out)
-    with pytest.raises(Mistake, match=r"root=.*nowhere is not a folder"):
+    with pytest.raises(UserError, match=r"root=.*nowhere is not a folder"):
         cut(rows, out, tmp_path / "nowhere")
-    with pytest.raises(Mistake, match=r"cannot write to out=.*song.wav"):
+    with pytest.raises(UserError, match=r"cannot write to out=.*song.wav"):
         cut(rows, tmp_path / "music" / "song.wav")
-    with pytest.raises(Mistake, match="has no column 'file'"):
+    with pytest.raises(UserError, match="has no column 'file'"):
         cut(table("song.wav,jazz", header="path,genres"), out)
 
 
 def test_the_table_itself_is_never_overwritten(table, song, tmp_path):
     song("song.wav")
     before = table("song.wav,jazz,,2").rename(tmp_path / "music" / "catalogue.csv")
-    with pytest.raises(Mistake, match="would be overwritten"):
+    with pytest.raises(UserError, match="would be overwritten"):
         cut(before, tmp_path / "music")
     assert before.read_text(encoding="utf-8").startswith("file,")
 
@@ -312,7 +312,7 @@ def test_a_cut_that_breaks_off_leaves_no_file(table, song, out, monkeypatch):
 
     song("song.wav")
     monkeypatch.setattr("genre.data.cut.os.replace", full)
-    with pytest.raises(Mistake, match=r"cannot write to out=.* \(No space left on device\)"):
+    with pytest.raises(UserError, match=r"cannot write to out=.* \(No space left on device\)"):
         cut(table("song.wav,jazz,,2"), out)
     assert list(out.iterdir()) == []
 
@@ -359,7 +359,7 @@ def test_values_are_taken_literally():
     ],
 )
 def test_a_wrong_argument_is_one_sentence_with_the_usage(arguments, message):
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UserError) as caught:
         paths_of(arguments)
     assert str(caught.value) == f"{message}; {USAGE}"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genre import config
-from genre.errors import Mistake
+from genre.errors import UserError
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_validation_is_divided_where_there_is_enough(data):
 
 
 def test_more_processes_than_a_batch_has_tracks_are_a_mistake(data):
-    with pytest.raises(Mistake, match="batch_size=4 is too small for 5 processes"):
+    with pytest.raises(UserError, match="batch_size=4 is too small for 5 processes"):
         at(data, 0, processes=5)
 
 

@@ -23,7 +23,7 @@ import genre
 from genre import config
 from genre.data import download, unpacking
 from genre.data.gtzan import genre_folder, read_gtzan
-from genre.errors import Mistake
+from genre.errors import UserError
 
 CLIPS = {
     f"genres/{name}/{name}.0000{index}.wav": random.Random(f"{name}{index}").randbytes(40_000)
@@ -217,7 +217,7 @@ def test_an_interrupted_fetch_goes_on_where_it_stopped(server, root):
 
 def test_a_later_run_goes_on_where_an_earlier_one_stopped(server, root):
     server.replies = [breaking_off, *[status(503)] * 4]
-    with pytest.raises(Mistake, match=rf"503.*keeps {HALF:,} bytes, and the same command goes on from there"):
+    with pytest.raises(UserError, match=rf"503.*keeps {HALF:,} bytes, and the same command goes on from there"):
         get(root, server.url)
     assert get(root, server.url) == CLIPS
     assert server.ranges[-1] == f"bytes={HALF}-" and server.sent == len(GTZAN)
@@ -238,7 +238,7 @@ def test_a_server_that_ignores_range_starts_anew(server, root):
 def test_a_server_that_starts_anew_and_breaks_off_each_time_is_given_up(server, root):
     server.etag = ""
     server.replies = [announcing_all_and_sending_half] * 10
-    with pytest.raises(Mistake, match=f"breaks off after {HALF:,} of {len(GTZAN):,} bytes"):
+    with pytest.raises(UserError, match=f"breaks off after {HALF:,} of {len(GTZAN):,} bytes"):
         get(root, server.url)
     assert len(server.asked) == 5
 
@@ -265,7 +265,7 @@ def test_an_answer_with_another_part_than_was_asked_for_is_refused(server, root)
         request.head(206, Content_Length=9, Content_Range=f"bytes 1-9/{len(GTZAN)}")
 
     server.replies = [breaking_off, beginning_elsewhere]
-    with pytest.raises(Mistake, match="another part of the file than was asked for"):
+    with pytest.raises(UserError, match="another part of the file than was asked for"):
         get(root, server.url)
 
 
@@ -277,28 +277,28 @@ def test_a_redirection_is_followed_also_when_resuming(server, root):
 
 def test_a_redirection_to_a_file_of_this_machine_is_refused(server, root):
     server.replies = [elsewhere("file:///etc/passwd")]
-    with pytest.raises(Mistake, match=r"answers 302 .*not allowed"):
+    with pytest.raises(UserError, match=r"answers 302 .*not allowed"):
         get(root, server.url)
 
 
 @pytest.mark.parametrize(("url", "end"), [("https://a/b", "http://a/b"), ("http://a/b", "ftp://a/b")])
 def test_a_redirection_never_leads_to_a_lesser_kind_of_address(root, monkeypatch, url, end):
     monkeypatch.setattr(download, "urlopen", lambda request, timeout: SimpleNamespace(url=end, close=lambda: None))
-    with pytest.raises(Mistake, match=rf"leads to an address of a lesser kind \({end}\)"):
+    with pytest.raises(UserError, match=rf"leads to an address of a lesser kind \({end}\)"):
         get(root, url)
 
 
 @pytest.mark.parametrize("size", [len(GTZAN) - 1, len(GTZAN) + 1, 7])
 def test_a_file_of_another_size_is_refused_before_it_is_fetched(server, root, size):
     server.replies = [announcing(size)]
-    with pytest.raises(Mistake, match=rf"a file of {size} bytes, data\.archive_bytes={len(GTZAN)} is expected"):
+    with pytest.raises(UserError, match=rf"a file of {size} bytes, data\.archive_bytes={len(GTZAN)} is expected"):
         get(root, server.url)
     assert left(root) == set()
 
 
 def test_more_bytes_than_announced_are_not_kept(server, root):
     server.replies = [without_length(GTZAN + b"more")]
-    with pytest.raises(Mistake, match=rf"sends more than data\.archive_bytes={len(GTZAN)}"):
+    with pytest.raises(UserError, match=rf"sends more than data\.archive_bytes={len(GTZAN)}"):
         get(root, server.url)
     assert left(root) == set()
 
@@ -311,13 +311,15 @@ def test_fewer_bytes_than_announced_are_a_connection_that_broke_off(server, root
 
 def test_a_page_instead_of_the_archive_is_refused_and_what_was_fetched_stays(server, root):
     server.replies = [breaking_off, without_length(PAGE)]
-    with pytest.raises(Mistake, match=r"is no \.tar\.gz, it begins with b'<!DOCTYPE html>"):
+    with pytest.raises(UserError, match=r"is no \.tar\.gz, it begins with b'<!DOCTYPE html>"):
         get(root, server.url)
     assert (root / "genres.tar.gz.part").read_bytes() == GTZAN[:HALF]
 
 
 def test_another_file_of_the_same_size_is_told_by_its_checksum_and_deleted(server, root):
-    with pytest.raises(Mistake, match=r"its sha256 is \w{64}, data\.sha256=0{64} is expected; it is deleted.*" + WAYS):
+    with pytest.raises(
+        UserError, match=r"its sha256 is \w{64}, data\.sha256=0{64} is expected; it is deleted.*" + WAYS
+    ):
         get(root, server.url, sha256="0" * 64)
     assert left(root) == set()
 
@@ -325,14 +327,14 @@ def test_another_file_of_the_same_size_is_told_by_its_checksum_and_deleted(serve
 @pytest.mark.parametrize("place", [HALF, len(GTZAN) - 5], ids=["data", "gzip's own checksum"])
 def test_a_damaged_archive_is_deleted_and_never_used(server, root, place):
     server.content = GTZAN[:place] + bytes([GTZAN[place] ^ 255]) + GTZAN[place + 1 :]
-    with pytest.raises(Mistake, match=r"is damaged \(.+\); it is deleted"):
+    with pytest.raises(UserError, match=r"is damaged \(.+\); it is deleted"):
         get(root, server.url)
     assert left(root) == set()
 
 
 def test_an_archive_without_gtzan_is_refused(server, root):
     server.content = packed({"readme.txt": b"moved"})
-    with pytest.raises(Mistake, match="holds no GTZAN; it is deleted"):
+    with pytest.raises(UserError, match="holds no GTZAN; it is deleted"):
         get(root, server.url, content=server.content)
 
 
@@ -352,7 +354,7 @@ def test_the_next_address_is_tried_where_one_fails(server, root):
 @pytest.mark.parametrize("code", [403, 404, 500, 503])
 def test_an_error_of_the_server_is_told_and_its_own_faults_are_tried_again(server, root, code):
     server.replies = [status(code)] * 9
-    with pytest.raises(Mistake, match=f"answers {code} .*{WAYS}"):
+    with pytest.raises(UserError, match=f"answers {code} .*{WAYS}"):
         get(root, server.url)
     assert len(server.asked) == (4 if code >= 500 else 1)
 
@@ -370,7 +372,7 @@ def test_without_network_one_sentence_shows_the_ways_on_and_the_exit_code_is_1(r
 def test_a_silent_server_is_given_up(server, root, reply, asked):
     server.replies = [reply, *[silent] * 4]
     begin = time.monotonic()
-    with pytest.raises(Mistake, match="timed out"):
+    with pytest.raises(UserError, match="timed out"):
         get(root, server.url, timeout=0.1)
     assert time.monotonic() - begin < 5 and len(server.asked) <= asked
 
@@ -419,7 +421,7 @@ MALICIOUS = {
 def test_a_malicious_archive_is_deleted_and_nothing_of_it_is_written_anywhere(server, tmp_path, content, reason):
     server.content = content
     root = tmp_path / "music" / "gtzan"
-    with pytest.raises(Mistake, match=f"{reason}.*; it is deleted"):
+    with pytest.raises(UserError, match=f"{reason}.*; it is deleted"):
         get(root, server.url, content=content)
     assert {path for path in tmp_path.rglob("*") if path.name != ".genres.lock"} == {root.parent, root}
     assert not Path("/tmp/escape").exists()
@@ -492,7 +494,7 @@ def test_two_at_once_fetch_once(server, root):
 
 def test_too_little_room_is_told_before_anything_is_fetched(server, root, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**5))
-    with pytest.raises(Mistake, match=r"has 0\.0 GB free, fetching GTZAN may take .*: set data\.root to a folder"):
+    with pytest.raises(UserError, match=r"has 0\.0 GB free, fetching GTZAN may take .*: set data\.root to a folder"):
         get(root, server.url)
     assert not server.asked
 
@@ -508,7 +510,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_what_was_fetched_is_kept(se
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full)
-        with pytest.raises(Mistake, match=r"cannot write to .*gtzan \(No space left on device\): set data\.root"):
+        with pytest.raises(UserError, match=r"cannot write to .*gtzan \(No space left on device\): set data\.root"):
             get(root, server.url)
     assert (root / "genres.tar.gz.part").read_bytes() == GTZAN[:HALF]
     assert get(root, server.url) == CLIPS
@@ -520,7 +522,7 @@ def test_a_disk_that_fills_up_in_unpacking_keeps_the_archive(server, root, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", full)
-        with pytest.raises(Mistake, match="No space left on device"):
+        with pytest.raises(UserError, match="No space left on device"):
             get(root, server.url)
     assert left(root) == {"genres.tar.gz.part", "genres.tar.gz.etag"}
     assert get(root, server.url) == CLIPS
@@ -529,14 +531,14 @@ def test_a_disk_that_fills_up_in_unpacking_keeps_the_archive(server, root, monke
 
 def test_a_folder_that_cannot_be_written_is_told(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(Mistake, match=r"cannot write to .*/file/gtzan \(Not a directory\): set data\.root"):
+    with pytest.raises(UserError, match=r"cannot write to .*/file/gtzan \(Not a directory\): set data\.root"):
         get(tmp_path / "file" / "gtzan", server.url)
 
 
 def test_what_is_in_the_way_is_not_touched(server, root):
     (root / "genres").mkdir(parents=True)
     (root / "genres" / "notes.txt").write_text("mine")
-    with pytest.raises(Mistake, match="genres is in the way, which holds no GTZAN"):
+    with pytest.raises(UserError, match="genres is in the way, which holds no GTZAN"):
         get(root, server.url)
     assert (root / "genres" / "notes.txt").read_text() == "mine" and not server.asked
 
@@ -557,13 +559,13 @@ def test_what_is_in_the_way_is_not_touched(server, root):
 )
 def test_a_value_that_cannot_be_is_named(root, keys, message):
     values = {"download": True, "urls": ["http://127.0.0.1:1/x"], "archive_bytes": 1, "unpacked_bytes": 1} | keys
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         read_gtzan(root, **values)
     assert not root.exists()
 
 
 def test_the_message_of_missing_data_shows_this_way_too(root):
-    with pytest.raises(Mistake, match=r"data\.download=true to fetch it"):
+    with pytest.raises(UserError, match=r"data\.download=true to fetch it"):
         read_gtzan(root)
 
 

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from genre.data.catalogue import Track, catalogue_of, read_logmel
-from genre.data.duplicates import Pair, correlated, find, groups
+from genre.data.catalogue import Track, build_catalogue, read_logmel
+from genre.data.duplicates import Pair, correlated_pairs, duplicate_groups, find_duplicates
 from genre.data.sources import first_store
 
 RATE = 22_050
@@ -28,13 +28,13 @@ def found(tmp_path):
     """Write named recordings and find the pairs among them."""
 
     def write(**options):
-        return lambda recordings: find(stored(recordings), tmp_path / "cache", **options)
+        return lambda recordings: find_duplicates(stored(recordings), tmp_path / "cache", **options)
 
     def stored(recordings):
         for name, samples in recordings.items():
             soundfile.write(tmp_path / name, samples, RATE)
         tracks = [Track(name, ("rock",), tmp_path / name) for name in recordings]
-        return first_store(catalogue_of(tracks), RATE, tmp_path / "cache")
+        return first_store(build_catalogue(tracks), RATE, tmp_path / "cache")
 
     return write
 
@@ -97,7 +97,7 @@ def test_the_correlation_is_that_of_the_overlap_where_both_sound():
     sounding[1, 40:] = 0
     prints[1, :, 5:40] = prints[0, :, :35] + 0.3 * torch.randn(3, 35, generator=generator)
     prints *= sounding[:, None]
-    ((one, other, value, shift),) = correlated(prints, sounding, torch.tensor([20.0, 20.0]), 0.5)
+    ((one, other, value, shift),) = correlated_pairs(prints, sounding, torch.tensor([20.0, 20.0]), 0.5)
     a, b = prints[0, :, :35].flatten(), prints[1, :, 5:40].flatten()
     assert (one, other, shift) == (0, 1, 5)
     assert value == pytest.approx(float(a @ b / (a.norm() * b.norm())), abs=1e-5)
@@ -105,7 +105,7 @@ def test_the_correlation_is_that_of_the_overlap_where_both_sound():
 
 def test_pairs_chain_into_groups():
     pairs = [Pair("a", "b", 1, 0), Pair("d", "e", 1, 0), Pair("b", "c", 1, 0)]
-    assert groups(pairs) == [["a", "b", "c"], ["d", "e"]]
+    assert duplicate_groups(pairs) == [["a", "b", "c"], ["d", "e"]]
 
 
 def test_the_known_replicas_of_gtzan_are_found_and_hardly_anything_else(shared, cache):
@@ -114,7 +114,7 @@ def test_the_known_replicas_of_gtzan_are_found_and_hardly_anything_else(shared, 
     with (shared / "gtzan_duplicates.csv").open(newline="") as file:
         named = [{row["a"].split("/")[1], row["b"].split("/")[1]} for row in csv.DictReader(file)]
     known = [pair for pair in named if pair <= tracks.keys()]
-    pairs = [{pair.one, pair.other} for pair in find(first_store(catalogue, RATE, cache), cache)]
+    pairs = [{pair.one, pair.other} for pair in find_duplicates(first_store(catalogue, RATE, cache), cache)]
     assert len(known) == 24
     assert sum(pair in pairs for pair in known) >= 22
     further = [sorted(pair) for pair in pairs if pair not in known]
@@ -133,6 +133,6 @@ def test_real_excerpts_are_found_in_altered_copies_and_nowhere_else(shared, tmp_
         late, quiet = tmp_path / f"{path.stem}.mp3", tmp_path / f"{path.stem}.flac"
         soundfile.write(late, samples[5 * rate :], rate) if place % 2 else soundfile.write(quiet, samples / 3, rate)
         tracks += [Track(path.stem, ("x",), path), Track(f"{path.stem} copy", ("x",), late if place % 2 else quiet)]
-    pairs = find(first_store(catalogue_of(tracks), RATE, tmp_path / "cache"), tmp_path / "cache")
+    pairs = find_duplicates(first_store(build_catalogue(tracks), RATE, tmp_path / "cache"), tmp_path / "cache")
     assert {(pair.one, pair.other) for pair in pairs} == {(t.name, f"{t.name} copy") for t in tracks[::2]}
     assert sorted({round(pair.shift) for pair in pairs}) == [-5, 0]

@@ -6,7 +6,7 @@ import pytest
 from torchaudio.datasets import gtzan as torchaudio_lists
 
 from genre.data.gtzan import GENRES, fault_filtered, read_gtzan
-from genre.errors import Mistake
+from genre.errors import UserError
 
 
 def lay_out(folder: Path, suffix: str) -> None:
@@ -29,7 +29,7 @@ def test_any_layout_and_resource_forks_are_no_clips(tmp_path, layout, suffix):
 
 
 def test_where_gtzan_is_not_there_the_message_shows_the_ways_on(tmp_path):
-    with pytest.raises(Mistake, match=r"data\.root or GENRE_GTZAN.*data=folder.*data=synthetic"):
+    with pytest.raises(UserError, match=r"data\.root or GENRE_GTZAN.*data=folder.*data=synthetic"):
         read_gtzan(tmp_path)
 
 

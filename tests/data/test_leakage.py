@@ -9,9 +9,9 @@ import pytest
 
 import genre
 from genre.data.catalogue import Catalogue, Track
-from genre.data.leakage import artists
-from genre.data.splits import Split, merged
-from genre.errors import Mistake
+from genre.data.leakage import leaked_artists
+from genre.data.splits import Split, merge_groups
+from genre.errors import UserError
 
 
 def rows(path):
@@ -65,7 +65,7 @@ def test_copies_stay_together_where_asked(kind, seed):
 
 
 def test_groups_that_share_a_recording_become_one():
-    groups = merged({"a1": "A", "a2": "A", "b1": "B", "c1": "C"}, [["a2", "b1"]])
+    groups = merge_groups({"a1": "A", "a2": "A", "b1": "B", "c1": "C"}, [["a2", "b1"]])
     assert groups == {"a1": "A", "a2": "A", "b1": "A", "c1": "C"}
 
 
@@ -82,13 +82,13 @@ def test_copies_of_held_out_tracks_neither_train_nor_validate(tmp_path):
 
 
 def test_a_split_by_lists_cannot_group(configured):
-    with pytest.raises(Mistake, match="needs a split that is drawn; split=column lists its tracks"):
+    with pytest.raises(UserError, match="needs a split that is drawn; split=column lists its tracks"):
         genre.train(configured("split=column", "split.group_duplicates=true"))
 
 
 def test_artists_without_a_name_are_nobody():
     catalogue = Catalogue((Track("a", ("x",)), Track("b", ("x",)), Track("c", ("x",), artist="C")))
-    assert artists(catalogue, {"a": "train", "b": "test", "c": "val"}) == {}
+    assert leaked_artists(catalogue, {"a": "train", "b": "test", "c": "val"}) == {}
 
 
 def test_the_known_replicas_of_gtzan_are_leaks_of_its_random_split(shared, configured):

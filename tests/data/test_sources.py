@@ -7,7 +7,7 @@ import torch
 
 from genre.data.catalogue import read_folder, read_logmel
 from genre.data.sources import first_store
-from genre.errors import Mistake
+from genre.errors import UserError
 
 RATE = 22_050
 
@@ -40,5 +40,5 @@ def test_an_archive_becomes_columns_of_bands(tmp_path):
 
 def test_an_archive_of_other_arrays_is_a_mistake(tmp_path):
     np.savez(tmp_path / "mel.npz", mel_u8=np.zeros((2, 4)), track=np.array(["b", "a"]), genre=np.array(["c", "d"]))
-    with pytest.raises(Mistake, match="mel_u8 of float64"):
+    with pytest.raises(UserError, match="mel_u8 of float64"):
         first_store(read_logmel(tmp_path / "mel.npz"), RATE, tmp_path / "cache")

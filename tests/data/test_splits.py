@@ -7,7 +7,7 @@ import pytest
 
 from genre.data.catalogue import Catalogue, Track, read_logmel
 from genre.data.splits import Split
-from genre.errors import Mistake
+from genre.errors import UserError
 
 
 def tracks(counts: dict[str, int], artists: int = 0) -> Catalogue:
@@ -42,7 +42,7 @@ def test_three_tracks_a_genre_are_one_for_each_side():
 
 @pytest.mark.parametrize("kind", ["random", "artist"])
 def test_two_tracks_of_a_genre_are_too_few_and_it_is_named(kind):
-    with pytest.raises(Mistake, match="genre rock has 2"):
+    with pytest.raises(UserError, match="genre rock has 2"):
         Split(kind).assign(tracks({"jazz": 9, "rock": 2}))
 
 
@@ -84,7 +84,7 @@ def test_the_column_split_is_the_catalogues_own_word():
 
 
 def test_an_unknown_word_in_the_column_is_a_mistake():
-    with pytest.raises(Mistake, match="t0 has split 'practice'"):
+    with pytest.raises(UserError, match="t0 has split 'practice'"):
         Split("column").assign(Catalogue((Track("t0", ("a",), split="practice"),)))
 
 
@@ -113,7 +113,7 @@ def test_an_artist_of_a_held_out_track_does_not_train(tmp_path):
 
 
 def test_a_table_that_holds_out_nothing_is_a_mistake(tmp_path):
-    with pytest.raises(Mistake, match="names none of the catalogue's 40 tracks"):
+    with pytest.raises(UserError, match="names none of the catalogue's 40 tracks"):
         Split(hold_out=held_out(tmp_path / "two.csv", "track\nabsent\n")).assign(tracks({"jazz": 20, "rock": 20}))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genre.data.store import Key, open_store
-from genre.data.store_builder import build
+from genre.data.store_builder import build_store
 
 RATE = 22_050
 KEY = Key("waveform", {"sample_rate": RATE}, ["a", "b", "c"])
@@ -17,7 +17,7 @@ ITEMS = (np.arange(5, dtype=np.int16), "unreadable: no music", np.arange(10, 13,
 
 
 def made(folder):
-    return build(folder, KEY, RATE, ["a", "b", "c"], lambda begin: ITEMS[begin:], "making")
+    return build_store(folder, KEY, RATE, ["a", "b", "c"], lambda begin: ITEMS[begin:], "making")
 
 
 def test_tracks_lie_end_to_end_and_the_bad_ones_are_named(tmp_path):

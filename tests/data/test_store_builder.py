@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from genre.data.store import Key, open_store
-from genre.data.store_builder import build
-from genre.errors import Mistake
+from genre.data.store_builder import build_store
+from genre.errors import UserError
 
 KEY = Key("waveform", {"sample_rate": 4}, list("abcdef"))
 ITEMS = (
@@ -24,7 +24,7 @@ WHOLE = [*range(5), *range(10, 13), *range(20, 24), 30]
 
 
 def made(folder, items=None, group=1):
-    return build(folder, KEY, 4, KEY.inputs, items or (lambda begin: ITEMS[begin:]), "making", group)
+    return build_store(folder, KEY, 4, KEY.inputs, items or (lambda begin: ITEMS[begin:]), "making", group)
 
 
 def breaking_at(place, error):
@@ -75,7 +75,7 @@ def test_what_a_kill_left_half_written_is_made_again(tmp_path, file, cut):
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
-    with pytest.raises(Mistake, match=r"cannot write to .* \(No space left on device\); make room or set data.cache"):
+    with pytest.raises(UserError, match=r"cannot write to .* \(No space left on device\); make room or set data.cache"):
         made(tmp_path, breaking_at(3, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     begun = []
     assert made(tmp_path, remembering(begun)).data.tolist() == WHOLE
@@ -95,5 +95,5 @@ def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
 
 def test_nothing_usable_is_a_mistake_with_counts_by_reason(tmp_path):
     reasons = ["silent (peak under 0.0001)", "unreadable: one", "unreadable: two"]
-    with pytest.raises(Mistake, match="none of 3 tracks can be used: 2 unreadable, 1 silent"):
-        build(tmp_path, KEY, 4, list("abc"), lambda begin: reasons[begin:], "making")
+    with pytest.raises(UserError, match="none of 3 tracks can be used: 2 unreadable, 1 silent"):
+        build_store(tmp_path, KEY, 4, list("abc"), lambda begin: reasons[begin:], "making")

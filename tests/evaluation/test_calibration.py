@@ -6,12 +6,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
-from genre.evaluation.calibration import best_is_right, certainty, fit_temperature, reliability
+from genre.evaluation.calibration import certainty_threshold, fit_temperature, reliability_bins, top_genre_correct
 from genre.evaluation.metrics import Judged
 
 
-def judged_of(truth, probabilities, several=False):
-    return Judged(truth, probabilities > 0.5, probabilities, np.ones(len(truth)), several)
+def judged_of(truth, probabilities, multilabel=False):
+    return Judged(truth, probabilities > 0.5, probabilities, np.ones(len(truth)), multilabel)
 
 
 def drawn(tracks=400, genres=4, scale=3.0, seed=0):
@@ -45,45 +45,45 @@ def test_the_calibration_error_is_that_of_the_formula(seed):
     logits, truth = drawn(seed=seed)
     probabilities = softmax(logits[:, 0].astype(float), axis=1)
     expected = guos_error(probabilities.max(1), truth[np.arange(400), probabilities.argmax(1)])
-    assert reliability(judged_of(truth, probabilities)).error == pytest.approx(expected)
+    assert reliability_bins(judged_of(truth, probabilities)).error == pytest.approx(expected)
 
 
 def test_with_several_genres_each_yes_and_no_is_a_case():
     logits, truth = drawn_of_several()
     probabilities = expit(logits[:, 0].astype(float))
-    found = reliability(judged_of(truth, probabilities, several=True))
+    found = reliability_bins(judged_of(truth, probabilities, multilabel=True))
     assert found.error == pytest.approx(guos_error(probabilities.ravel(), truth.ravel()))
     assert found.count.sum() == 400 * 4
 
 
 def test_known_errors():
     truth = np.array([[True, False]] * 7 + [[False, True]] * 3)
-    assert reliability(judged_of(truth, np.tile([0.7, 0.3], (10, 1)))).error == pytest.approx(0)
-    assert reliability(judged_of(truth, np.tile([0.9, 0.1], (10, 1)))).error == pytest.approx(0.2)
-    assert reliability(judged_of(truth, np.tile([1.0, 0.0], (10, 1)))).error == pytest.approx(0.3)
+    assert reliability_bins(judged_of(truth, np.tile([0.7, 0.3], (10, 1)))).error == pytest.approx(0)
+    assert reliability_bins(judged_of(truth, np.tile([0.9, 0.1], (10, 1)))).error == pytest.approx(0.2)
+    assert reliability_bins(judged_of(truth, np.tile([1.0, 0.0], (10, 1)))).error == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(("make", "several"), [(drawn, False), (drawn_of_several, True)])
-def test_the_temperature_is_the_minimum_that_scipy_finds_of_scikit_learns_log_loss(make, several):
+@pytest.mark.parametrize(("make", "multilabel"), [(drawn, False), (drawn_of_several, True)])
+def test_the_temperature_is_the_minimum_that_scipy_finds_of_scikit_learns_log_loss(make, multilabel):
     logits, truth = make()
 
     def surprise(log_temperature):
         scaled = logits[:, 0].astype(float) / np.exp(log_temperature[0])
-        if several:
+        if multilabel:
             return log_loss(truth.ravel(), expit(scaled).ravel())
         return log_loss(truth.argmax(1), softmax(scaled, axis=1))
 
     expected = float(np.exp(minimize(surprise, [0.0], method="Nelder-Mead", options={"xatol": 1e-7}).x[0]))
-    assert fit_temperature(logits, truth, several) == pytest.approx(expected, rel=1e-4)
+    assert fit_temperature(logits, truth, multilabel) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(("make", "several"), [(drawn, False), (drawn_of_several, True)])
-def test_a_planted_temperature_is_found_and_lowers_the_calibration_error(make, several):
+@pytest.mark.parametrize(("make", "multilabel"), [(drawn, False), (drawn_of_several, True)])
+def test_a_planted_temperature_is_found_and_lowers_the_calibration_error(make, multilabel):
     logits, truth = make(tracks=4000)
-    temperature = fit_temperature(logits, truth, several)
+    temperature = fit_temperature(logits, truth, multilabel)
     assert temperature == pytest.approx(3, rel=0.08)
-    probabilities = [expit(x) if several else softmax(x, axis=1) for x in (logits[:, 0], logits[:, 0] / temperature)]
-    before, after = (reliability(judged_of(truth, each.astype(float), several)).error for each in probabilities)
+    probabilities = [expit(x) if multilabel else softmax(x, axis=1) for x in (logits[:, 0], logits[:, 0] / temperature)]
+    before, after = (reliability_bins(judged_of(truth, each.astype(float), multilabel)).error for each in probabilities)
     assert after < 0.03 < 0.1 < before
 
 
@@ -102,7 +102,7 @@ def certain_of(best, right, target):
     """Tracks with two genres, of whose best probabilities some are right."""
     probabilities = np.stack([best, 1 - np.array(best)], axis=1)
     truth = np.stack([right, ~np.array(right)], axis=1)
-    return certainty(judged_of(truth, probabilities), target)
+    return certainty_threshold(judged_of(truth, probabilities), target)
 
 
 def test_certain_is_the_lowest_threshold_whose_tracks_are_right_often_enough():
@@ -123,4 +123,4 @@ def test_equally_probable_tracks_count_together():
 def test_with_several_genres_the_most_probable_one_is_to_be_right():
     truth = np.array([[True, True, False], [False, False, True]])
     probabilities = np.array([[0.2, 0.9, 0.8], [0.9, 0.1, 0.3]])
-    assert best_is_right(judged_of(truth, probabilities, several=True)).tolist() == [True, False]
+    assert top_genre_correct(judged_of(truth, probabilities, multilabel=True)).tolist() == [True, False]

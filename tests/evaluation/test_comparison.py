@@ -9,8 +9,8 @@ import scipy.stats
 import yaml
 
 import genre
-from genre.errors import Mistake
-from genre.evaluation.comparison import interval, mean_and_deviation, resampled, tied
+from genre.errors import UserError
+from genre.evaluation.comparison import bootstrap_interval, bootstrap_means, is_tied, mean_and_deviation
 
 TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(100)]
 
@@ -67,7 +67,7 @@ def test_the_interval_is_scipys_bootstrap():
     expected = scipy.stats.bootstrap(
         (right.astype(float),), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
-    assert interval(right.astype(float)) == pytest.approx(list(expected), abs=0.015)
+    assert bootstrap_interval(right.astype(float)) == pytest.approx(list(expected), abs=0.015)
 
 
 def test_two_models_are_paired_as_scipy_pairs_them():
@@ -79,7 +79,7 @@ def test_two_models_are_paired_as_scipy_pairs_them():
         lambda a, b: np.mean(a) - np.mean(b),
         paired=True, vectorized=False, n_resamples=4000, method="percentile", rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
-    found = np.quantile(resampled(one.astype(float) - other), [0.025, 0.975])
+    found = np.quantile(bootstrap_means(one.astype(float) - other), [0.025, 0.975])
     assert found == pytest.approx(list(expected), abs=0.01)
 
 
@@ -89,15 +89,15 @@ def test_planted_differences_are_told_from_noise_as_mcnemars_test_tells_them(los
     best, other = np.ones(200), np.ones(200)
     other[:lost] = 0
     best[lost : lost + gained] = 0
-    assert tied(best, other) == expected
+    assert is_tied(best, other) == expected
     assert (scipy.stats.binomtest(lost, lost + gained).pvalue > 0.05) == expected or lost + gained < 6
 
 
 def test_pairing_sees_a_small_difference_that_two_intervals_would_hide():
     best, other = np.zeros(200), np.zeros(200)
     best[:110], other[:100] = 1, 1
-    assert interval(other)[1] > interval(best)[0]
-    assert not tied(best, other)
+    assert bootstrap_interval(other)[1] > bootstrap_interval(best)[0]
+    assert not is_tied(best, other)
 
 
 def test_the_best_comes_first_and_what_is_within_noise_of_it_is_tied(made, table):
@@ -197,18 +197,18 @@ def test_damaged_runs_are_left_out_and_named(made, table, file, content):
 @pytest.mark.parametrize(("override", "key"), [("run=x", "run"), ("subset=val", "subset")])
 def test_one_run_and_many_are_not_asked_for_at_once(made, table, override, key):
     made("one", hits(100))
-    with pytest.raises(Mistake, match=f"leave out {key}="):
+    with pytest.raises(UserError, match=f"leave out {key}="):
         table(override)
 
 
 def test_a_pattern_without_runs_is_a_mistake(table):
-    with pytest.raises(Mistake, match="finds no finished run; name folders"):
+    with pytest.raises(UserError, match="finds no finished run; name folders"):
         table()
 
 
 def test_where_no_run_is_finished_the_mistake_says_why(made, table):
     (made("half", hits(100)) / "metrics.json").unlink()
-    with pytest.raises(Mistake, match=r"finds no finished run \(.*unfinished: it has no metrics.json\)"):
+    with pytest.raises(UserError, match=r"finds no finished run \(.*unfinished: it has no metrics.json\)"):
         table()
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import genre
-from genre.errors import Mistake
+from genre.errors import UserError
 
 RATE = 22_050
 
@@ -84,14 +84,14 @@ def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):
     [(["subset=tests"], "subset=tests is not one of"), (["run=nowhere"], "not a finished run")],
 )
 def test_mistakes_are_named(run, tmp_path, overrides, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         evaluated(run.folder, tmp_path / "again", *overrides)
 
 
 def test_other_music_of_unknown_genres_only_is_a_mistake(run, tmp_path):
     (tmp_path / "m" / "polka").mkdir(parents=True)
     (tmp_path / "m" / "polka" / "a.wav").write_bytes(b"")
-    with pytest.raises(Mistake, match="the run knows blues, jazz, rock; the catalogue has polka"):
+    with pytest.raises(UserError, match="the run knows blues, jazz, rock; the catalogue has polka"):
         evaluated(run.folder, tmp_path / "again", "data=folder", f"data.root={tmp_path / 'm'}")
 
 

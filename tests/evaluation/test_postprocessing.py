@@ -45,7 +45,7 @@ def test_the_temperature_travels_with_the_checkpoint_and_lowers_the_surprise_of_
 def test_a_run_that_does_not_ask_for_a_temperature_has_none(configured):
     plain = genre.train(configured())
     assert "temperature" not in card(plain) and 0 <= card(plain)["certain"] <= 1
-    assert genre.load(plain.folder).learnt.temperature is None
+    assert genre.load(plain.folder).postprocessing.temperature is None
 
 
 def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(run):
@@ -125,5 +125,5 @@ def test_test_labels_reach_nothing_but_test_metrics(configured, music, tmp_path,
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 def test_a_share_of_certain_tracks_that_cannot_be_is_a_mistake(configured, task):
-    with pytest.raises(genre.Mistake, match=r"task.certain=1.5 must lie between 0 and 1"):
+    with pytest.raises(genre.UserError, match=r"task.certain=1.5 must lie between 0 and 1"):
         genre.train(configured(f"task={task}", "task.certain=1.5"))

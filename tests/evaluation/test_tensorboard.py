@@ -14,7 +14,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util.tensor_util import make_ndarray
 
 import genre
-from genre.evaluation.tensorboard import MISTAKES, Board, mistakes
+from genre.evaluation.tensorboard import MISTAKES, TensorBoardCallback, most_confident_mistakes
 
 GENRES = ("blues", "jazz", "rock")
 ALL = {"images": 0, "audio": 0, "tensors": 0, "scalars": 0}
@@ -163,7 +163,7 @@ def test_an_archive_has_mistakes_to_read_and_none_to_listen_to(configured, tmp_p
 
 @pytest.mark.parametrize("epochs", [0, -1, None])
 def test_a_run_without_a_last_epoch_shows_its_confusion_now_and_then(epochs):
-    assert Board({"trainer": {"max_epochs": epochs}}).every == 100
+    assert TensorBoardCallback({"trainer": {"max_epochs": epochs}}).every == 100
 
 
 def test_the_most_confident_mistakes_come_first():
@@ -172,4 +172,4 @@ def test_the_most_confident_mistakes_come_first():
         probabilities = np.array([[0.1, 0.6, 0.3], [0.2, 0.7, 0.1], [0.9, 0.0, 0.1], [0.3, 0.3, 0.4]])
         right = np.array([False, True, False, False])
 
-    assert mistakes(Said()) == [(2, 0), (0, 1), (3, 2)]
+    assert most_confident_mistakes(Said()) == [(2, 0), (0, 1), (3, 2)]

@@ -15,7 +15,7 @@ import genre
 from genre import config
 from genre.data.catalogue import Track, read_folder
 from genre.data.sources import first_store
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.exploration.pictures import picture_names
 
 ROOT = Path(__file__).parents[2]
@@ -224,7 +224,7 @@ def test_a_table_of_ones_own_can_be_drawn_from_again(explored, music):
 def test_mistakes_are_told_before_any_music_is_read(explored, music, tmp_path, overrides, words, monkeypatch):
     monkeypatch.setattr("genre.exploration.analysis.first_store", None)
     (tmp_path / "table.csv").write_text(TABLE)
-    with pytest.raises(Mistake, match=words):
+    with pytest.raises(UserError, match=words):
         explored(*(text.format(table=tmp_path / "table.csv", music=music) for text in overrides))
 
 

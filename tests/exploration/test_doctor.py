@@ -42,7 +42,7 @@ def findings(collection, tmp_path):
     """(kind, file) of all that is found in single files."""
     listed = read_folder(collection)
     found = listed.without(first_store(listed, RATE, tmp_path / "cache").skipped)
-    all_of_them = doctor.of_skipped(found) + doctor.of_files(found.tracks, 1e-4, tmp_path / "kept")
+    all_of_them = doctor.skipped_findings(found) + doctor.file_findings(found.tracks, 1e-4, tmp_path / "kept")
     return {(finding.kind, finding.track.rsplit("/", 1)[-1]) for finding in all_of_them}
 
 
@@ -66,7 +66,7 @@ def test_the_usual_endings_of_a_format_are_right(tmp_path, name):
     formats = {".oga": "OGG", ".aif": "AIFF"}
     path = tmp_path / name
     soundfile.write(path, noise(), RATE, format=formats.get(path.suffix))
-    assert doctor.of_files([Track("a", ("rock",), path)], 1e-4, tmp_path / "kept") == []
+    assert doctor.file_findings([Track("a", ("rock",), path)], 1e-4, tmp_path / "kept") == []
 
 
 def test_one_or_two_samples_at_full_scale_are_not_clipping():
@@ -85,16 +85,16 @@ def test_runs_of_three_are_counted_whole_and_by_channel():
 
 def test_the_limit_of_clipping_is_for_the_user_to_say(collection, tmp_path):
     track = Track("clipped", ("rock",), collection / "rock" / "clipped.wav")
-    (finding,) = doctor.of_files([track], 1e-4, tmp_path / "kept")
+    (finding,) = doctor.file_findings([track], 1e-4, tmp_path / "kept")
     assert finding.value > 0.01
-    assert doctor.of_files([track], 0.9, tmp_path / "kept") == []
+    assert doctor.file_findings([track], 0.9, tmp_path / "kept") == []
 
 
 def test_tracks_much_shorter_than_the_view_are_told(collection, tmp_path):
     found = read_folder(collection)
     store = first_store(found, RATE, tmp_path / "cache")
-    assert doctor.of_lengths(store, 2.1) == []
-    told = doctor.of_lengths(store, 30.0)
+    assert doctor.length_findings(store, 2.1) == []
+    told = doctor.length_findings(store, 30.0)
     assert [finding.track for finding in told] == store.names
     assert told[0].detail == "2.0 s of 30 s"
 
@@ -102,7 +102,7 @@ def test_tracks_much_shorter_than_the_view_are_told(collection, tmp_path):
 def test_copies_that_are_said_to_be_of_different_genres_are_pointed_out():
     tracks = (Track("a", ("metal",)), Track("b", ("rock",)), Track("c", ("rock",)))
     pairs = [Pair("a", "b", 1.0, 0.0, exact=True), Pair("b", "c", 0.8, -5.0)]
-    one, other = doctor.of_pairs(pairs, Catalogue(tracks))
+    one, other = doctor.duplicate_findings(pairs, Catalogue(tracks))
     assert (one.kind, one.detail) == ("exact duplicate", "their genres differ: metal and rock")
     assert (other.kind, other.correlation, other.shift, other.detail) == ("near duplicate", 0.8, -5.0, "")
 
@@ -110,16 +110,16 @@ def test_copies_that_are_said_to_be_of_different_genres_are_pointed_out():
 def test_artists_in_several_genres_are_told_and_unknown_ones_are_not_one_artist():
     tracks = [Track(f"{n}", ("rock" if n else "metal", "pop"), artist="Queen") for n in range(3)]
     tracks += [Track("x", ("rock",), artist="Dio"), Track("y", ("rock",)), Track("z", ("jazz",))]
-    (finding,) = doctor.of_artists(Catalogue(tuple(tracks)))
+    (finding,) = doctor.artist_findings(Catalogue(tuple(tracks)))
     assert (finding.track, finding.value, finding.detail) == ("Queen", 2, "rock 2, metal 1")
 
 
 def test_genres_with_few_tracks_are_told_also_those_that_are_never_the_first():
     tracks = (*(Track(f"{n}", ("rock", "pop")) for n in range(5)), Track("x", ("jazz",)))
-    told = doctor.of_genres(Catalogue(tracks), few=5)
+    told = doctor.genre_findings(Catalogue(tracks), few=5)
     assert [(finding.track, finding.value) for finding in told] == [("jazz", 1), ("pop", 0)]
 
 
 def test_rows_of_a_catalogue_without_a_file_are_no_bad_files():
     skipped = (Skipped("blues.00001", "in the catalogue only"), Skipped("x.csv:3", "no genre"))
-    assert doctor.of_skipped(Catalogue((), skipped)) == []
+    assert doctor.skipped_findings(Catalogue((), skipped)) == []

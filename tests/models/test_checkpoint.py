@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import genre
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.models import checkpoint
 
 
@@ -54,8 +54,10 @@ def foreign(kind, run, path):
 def test_another_file_is_refused_and_not_executed(run, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     foreign(kind, run, tmp_path / "best.ckpt")
-    with pytest.raises(Mistake, match=r"best.ckpt is not a checkpoint of this program .*; give a run of this program"):
-        checkpoint.read(tmp_path / "best.ckpt")
+    with pytest.raises(
+        UserError, match=r"best.ckpt is not a checkpoint of this program .*; give a run of this program"
+    ):
+        checkpoint.read_checkpoint(tmp_path / "best.ckpt")
     assert not (tmp_path / "planted").exists()
 
 
@@ -63,15 +65,15 @@ def test_another_version_is_refused(run, tmp_path):
     content = good(run)
     content["genre"]["version"] = 99
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(Mistake, match="is of version 99, this program reads version 1; train again"):
-        checkpoint.read(tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match="is of version 99, this program reads version 1; train again"):
+        checkpoint.read_checkpoint(tmp_path / "best.ckpt")
 
 
 def test_other_genres_cannot_be_started_from(configured, run, tmp_path):
     content = good(run)
     content["genre"]["genres"] = ["polka", "ska", "waltz"]
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(Mistake, match="knows polka, ska, waltz; the data has blues, jazz, rock"):
+    with pytest.raises(UserError, match="knows polka, ska, waltz; the data has blues, jazz, rock"):
         genre.train(configured(f"init_from={tmp_path / 'best.ckpt'}"))
 
 
@@ -79,7 +81,7 @@ def test_weights_of_another_shape_are_told(run, tmp_path):
     content = good(run)
     content["genre"]["config"]["model"]["dense_units"] = 9
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(Mistake, match="do not fit its network"):
+    with pytest.raises(UserError, match="do not fit its network"):
         genre.load(tmp_path / "best.ckpt")
 
 
@@ -88,19 +90,19 @@ def test_a_class_that_is_no_network_is_not_called(run, tmp_path, monkeypatch):
     content = good(run)
     content["genre"]["config"]["model"] = {"_target_": "os.mkdir", "path": "planted"}
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(Mistake, match=r"os\.mkdir"):
+    with pytest.raises(UserError, match=r"os\.mkdir"):
         genre.load(tmp_path / "best.ckpt")
     assert not (tmp_path / "planted").exists()
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
     path = tmp_path / "best.ckpt"
-    checkpoint.save(good(run), path)
+    checkpoint.save_checkpoint(good(run), path)
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.amend(path, {"thresholds": [0.5]})
+        checkpoint.add_metadata(path, {"thresholds": [0.5]})
     assert os.listdir(tmp_path) == ["best.ckpt"]
-    assert "thresholds" not in checkpoint.content_of(path)["genre"]
+    assert "thresholds" not in checkpoint.load_content(path)["genre"]
 
 
 def full(*paths):

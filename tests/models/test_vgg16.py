@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import VGG16_Weights, vgg16
 
-from genre.errors import Mistake
-from genre.models.vgg16 import PRETRAINED, VGG16, downloaded
+from genre.errors import UserError
+from genre.models.vgg16 import PRETRAINED, VGG16, download_weights
 
 FILE = "vgg16_features_imagenet_rgb_fp16.safetensors"
 
@@ -131,15 +131,15 @@ def test_a_file_that_is_something_else_is_one_sentence(tmp_path, suffix, kind, m
         save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
     if kind == "cut":
         path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         network(weights=str(path))
 
 
 def test_no_network_is_one_sentence_with_the_ways_on(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(Mistake, match=r"cannot download model\.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
-        downloaded("IMAGENET1K_V1")
+    with pytest.raises(UserError, match=r"cannot download model\.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
+        download_weights("IMAGENET1K_V1")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 import genre
-from genre.errors import Mistake
+from genre.errors import UserError
 
 
 @pytest.mark.parametrize("view", [("view=whole", "view.seconds=4"), ("view=segments", "view.seconds=1")])
@@ -24,7 +24,7 @@ def test_waveforms_give_the_probabilities_of_the_predictions_file(configured, mu
 
 
 def test_what_is_no_run_is_a_mistake(tmp_path):
-    with pytest.raises(Mistake, match="not a finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         genre.load(tmp_path)
 
 
@@ -33,7 +33,7 @@ def test_another_file_in_its_place_is_a_mistake(tmp_path, content):
     path = tmp_path / "checkpoints" / "best.ckpt"
     path.parent.mkdir()
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(Mistake, match=r"not a checkpoint|version 99"):
+    with pytest.raises(UserError, match=r"not a checkpoint|version 99"):
         genre.load(tmp_path)
 
 
@@ -45,7 +45,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     path = tmp_path / "checkpoints" / "best.ckpt"
     path.parent.mkdir()
     torch.save({"genre": Trap()}, path)
-    with pytest.raises(Mistake, match="not a checkpoint"):
+    with pytest.raises(UserError, match="not a checkpoint"):
         genre.load(tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_nothing_to_listen_to_is_a_mistake(configured, tmp_path, name, message):
     run = genre.train(configured())
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.wav").write_bytes(b"")
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         predicted(run.folder, tmp_path / "said", tmp_path / name)
 
 
@@ -155,5 +155,5 @@ def test_over_time_writes_a_figure_a_track_and_one_table(run, music, tmp_path):
 
 def test_a_hop_that_goes_nowhere_is_a_mistake(run, music):
     cfg = genre.compose(f"run={run.folder}", f"input={music}", "folder=x", "hop=0", config_name="predict")
-    with pytest.raises(Mistake, match="hop=0 must be positive"):
+    with pytest.raises(UserError, match="hop=0 must be positive"):
         genre.predict(cfg)

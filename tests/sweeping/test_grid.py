@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import genre
-from genre.errors import Mistake
-from genre.sweeping.grid import Grid, applied, canonical, grid_of, identity
+from genre.errors import UserError
+from genre.sweeping.grid import Grid, apply_point, canonical_json, grid_of, point_identity
 from genre.training.run_folder import flat
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -31,7 +31,7 @@ def axes_in(name):
 
 def test_every_combination_is_there_once():
     points = list(Grid({"model.kernel_size": [3, 5], "optimizer.lr": [0.1, 0.2, 0.3]}).points())
-    assert len(points) == 6 == len({canonical(point) for point in points})
+    assert len(points) == 6 == len({canonical_json(point) for point in points})
     assert points[1] == {"model.kernel_size": 3, "optimizer.lr": 0.2}
 
 
@@ -43,7 +43,7 @@ def test_the_documents_search_has_as_many_points_and_the_base_model_among_them()
     grid = grid_of(composed(grid="document"))
     assert len(grid) == 576 >= 551
     flat_base = dict(flat(OmegaConf.to_container(base())))
-    assert sum(identity(point, flat_base) == "{}" for point in grid.points()) == 1
+    assert sum(point_identity(point, flat_base) == "{}" for point in grid.points()) == 1
 
 
 def test_the_small_grid_has_24_points():
@@ -57,7 +57,7 @@ def test_every_value_of_a_grid_can_be_built(name):
     grid_of(cfg).check(base(*model))
     for key, values in axes_in(name).items():
         for value in values:
-            changed = applied(base(*model), {key: value})
+            changed = apply_point(base(*model), {key: value})
             genre.config.network_of(changed, 10) if key.startswith("model") else None
             genre.training.train.partial_of(changed["optimizer"])
 
@@ -70,12 +70,12 @@ def test_hydras_own_sweeper_enumerates_the_documents_points():
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     theirs = [{o.key_or_group: o.value() for o in parser.parse_overrides(job)} for job in jobs]
     ours = grid_of(composed(grid="document")).points()
-    assert sorted(map(canonical, theirs)) == sorted(map(canonical, ours))
+    assert sorted(map(canonical_json, theirs)) == sorted(map(canonical_json, ours))
 
 
 def test_a_point_is_applied_to_the_base_and_leaves_it_as_it_was():
     before = base()
-    values = applied(before, {"model.filters": [8, 8], "scheduler": None})
+    values = apply_point(before, {"model.filters": [8, 8], "scheduler": None})
     assert values["model"]["filters"] == [8, 8] and values["scheduler"] is None
     assert before.model.filters == [32, 64, 128] and before.scheduler.patience == 5
 
@@ -83,7 +83,7 @@ def test_a_point_is_applied_to_the_base_and_leaves_it_as_it_was():
 def test_a_point_stays_the_same_when_an_axis_is_added_at_its_base_value():
     known = dict(flat(OmegaConf.to_container(base())))
     old, new = {"model.kernel_size": 5}, {"model.kernel_size": 5.0, "optimizer.lr": 1e-3}
-    assert identity(old, known) == identity(new, known) != identity({"model.kernel_size": 7}, known)
+    assert point_identity(old, known) == point_identity(new, known) != point_identity({"model.kernel_size": 7}, known)
 
 
 def test_axes_can_be_added_and_changed_on_the_command_line():
@@ -107,5 +107,5 @@ def test_axes_can_be_added_and_changed_on_the_command_line():
     ],
 )
 def test_an_axis_that_cannot_be_one_is_named(axes, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         Grid(axes).check(base())

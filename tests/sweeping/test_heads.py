@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from genre import config
-from genre.sweeping.grid import applied
+from genre.sweeping.grid import apply_point
 from genre.sweeping.heads import family_of, train_family
-from genre.sweeping.trial import Workbench, train_point
+from genre.sweeping.trial import TrialData, train_point
 
 DIFFERENT = [
     {},
@@ -33,7 +33,7 @@ def base(configured):
 
 @pytest.fixture(scope="module")
 def bench():
-    return Workbench()
+    return TrialData()
 
 
 def same(together, alone, tolerance=1e-3):
@@ -58,18 +58,18 @@ def same(together, alone, tolerance=1e-3):
 )
 def test_each_head_equals_its_own_run(base, overrides):
     cfg = base(*overrides)
-    points = [applied(cfg, point) for point in DIFFERENT]
-    together = train_family(points, Workbench())
-    bench = Workbench()
+    points = [apply_point(cfg, point) for point in DIFFERENT]
+    together = train_family(points, TrialData())
+    bench = TrialData()
     for point, one in zip(DIFFERENT, together, strict=True):
-        same(one, train_point(applied(cfg, point), bench))
+        same(one, train_point(apply_point(cfg, point), bench))
 
 
 def test_a_head_that_stops_early_leaves_the_others_to_go_on(base):
     cfg = base("augment=none", "trainer.patience=1", "trainer.max_epochs=6", "scheduler=null")
     points = [{"optimizer.lr": rate} for rate in (1e-3, 0.0, 3e-3)]
-    together = train_family([applied(cfg, point) for point in points], Workbench())
-    alone = [train_point(applied(cfg, point), Workbench()) for point in points]
+    together = train_family([apply_point(cfg, point) for point in points], TrialData())
+    alone = [train_point(apply_point(cfg, point), TrialData()) for point in points]
     assert together[1].epochs == 2 < together[0].epochs
     for one, other in zip(together, alone, strict=True):
         same(one, other)
@@ -77,10 +77,10 @@ def test_a_head_that_stops_early_leaves_the_others_to_go_on(base):
 
 def test_in_half_precision_a_head_is_close_to_its_own_run(base):
     cfg = base("augment=none", "trainer.precision=bf16-mixed")
-    points = [applied(cfg, {"optimizer.lr": rate}) for rate in (1e-4, 1e-3)]
-    together = train_family([applied(cfg, {"optimizer.lr": rate}) for rate in (1e-4, 1e-3)], Workbench())
+    points = [apply_point(cfg, {"optimizer.lr": rate}) for rate in (1e-4, 1e-3)]
+    together = train_family([apply_point(cfg, {"optimizer.lr": rate}) for rate in (1e-4, 1e-3)], TrialData())
     for one, values in zip(together, points, strict=True):
-        alone = train_point(values, Workbench())
+        alone = train_point(values, TrialData())
         assert one.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=0.02)
 
 
@@ -89,9 +89,9 @@ def test_what_is_no_heads_own_separates_families(base):
     own = family_of(config.plain(cfg))
     assert own is not None
     for key, value in (("optimizer.lr", 0.1), ("model.dense_units", 3), ("seed", 9)):
-        assert family_of(applied(cfg, {key: value})) == own
+        assert family_of(apply_point(cfg, {key: value})) == own
     for key, value in (("batch_size", 4), ("augment.shift", 0.3), ("trainer.max_epochs", 2)):
-        assert family_of(applied(cfg, {key: value})) not in (own, None)
+        assert family_of(apply_point(cfg, {key: value})) not in (own, None)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_is_no_heads_own_separates_families(base):
     [{"model.unfreeze": 1}, {"model.cached_views": 0}, {"data.keep": False}, {"trainer.precision": "16-mixed"}],
 )
 def test_what_is_not_frozen_and_kept_trains_alone(base, point):
-    assert family_of(applied(base(), point)) is None
+    assert family_of(apply_point(base(), point)) is None
 
 
 def test_a_convolutional_network_trains_alone(configured):

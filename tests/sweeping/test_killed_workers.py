@@ -75,7 +75,7 @@ def postgresql() -> Iterator[str]:
 def entries(folder: Path, address: str | None) -> list[optuna.trial.FrozenTrial]:
     """What is recorded, or nothing where there is no study yet."""
     try:
-        study = optuna.load_study(study_name="small", storage=record.opened(folder, address).storage)
+        study = optuna.load_study(study_name="small", storage=record.open_record(folder, address).storage)
     except KeyError:
         return []
     return study.get_trials(deepcopy=False)

@@ -8,15 +8,15 @@ from optuna.trial import TrialState
 
 from genre.sweeping import progress
 from genre.sweeping.finalists import Selection
-from genre.sweeping.progress import Progress, described, left
-from genre.sweeping.queue import Entry
+from genre.sweeping.progress import Progress, describe_progress, time_left
+from genre.sweeping.queue import QueueEntry
 
 BEST = Selection("val/accuracy", 1, (0,))
 
 
 def entry(trial, state, value=None, **attributes):
     known = {"val/loss": 1.0, "val/accuracy": value, "parameters": 1} if value is not None else {}
-    return Entry(trial, state, {"model.kernel_size": 2 * trial + 1}, value, known | attributes)
+    return QueueEntry(trial, state, {"model.kernel_size": 2 * trial + 1}, value, known | attributes)
 
 
 HALFWAY = [
@@ -30,18 +30,18 @@ HALFWAY = [
 
 
 def test_the_best_so_far_is_named_with_its_values_and_failures_are_counted():
-    assert described(HALFWAY, BEST) == "best val/accuracy 0.75 of trial 1 (model.kernel_size=3); 1 failed"
-    assert described(HALFWAY[5:], BEST) == "no point is done yet"
+    assert describe_progress(HALFWAY, BEST) == "best val/accuracy 0.75 of trial 1 (model.kernel_size=3); 1 failed"
+    assert describe_progress(HALFWAY[5:], BEST) == "no point is done yet"
 
 
 def test_the_time_left_is_that_of_the_points_so_far_shared_by_those_who_work():
-    assert left(HALFWAY) == "about 4 min left"  # six points of a minute and a half, two workers
-    assert left([*HALFWAY, *(entry(number, TrialState.WAITING) for number in range(9, 400))]) == "about 5.0 h left"
+    assert time_left(HALFWAY) == "about 4 min left"  # six points of a minute and a half, two workers
+    assert time_left([*HALFWAY, *(entry(number, TrialState.WAITING) for number in range(9, 400))]) == "about 5.0 h left"
 
 
 @pytest.mark.parametrize("entries", [HALFWAY[:3], HALFWAY[3:]])
 def test_no_time_is_told_when_all_is_done_or_nothing_is(entries):
-    assert left(entries) == ""
+    assert time_left(entries) == ""
 
 
 def test_a_log_gets_a_line_a_minute(monkeypatch, caplog):

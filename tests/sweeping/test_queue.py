@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.sweeping import record
 from genre.sweeping.grid import Grid
 from genre.sweeping.queue import LOSSES, Queue, Rules
@@ -24,7 +24,7 @@ def join(request, tmp_path):
 
     def opened(base=BASE, tracks=TRACKS, rules=QUICK, axes=GRID.axes):
         address = None if request.param == "journal" else f"sqlite:///{tmp_path / 'sweep.db'}"
-        queue = Queue(record.opened(tmp_path, address), "test", base, tracks, rules)
+        queue = Queue(record.open_record(tmp_path, address), "test", base, tracks, rules)
         queue.refuse_changes(base, list(axes))
         return queue
 
@@ -46,7 +46,7 @@ def test_what_the_first_worker_proposes_is_what_all_agree_on(join):
 
 
 def add_all(folder, barrier):
-    queue = Queue(record.opened(folder, None), "test", BASE, TRACKS, QUICK)
+    queue = Queue(record.open_record(folder, None), "test", BASE, TRACKS, QUICK)
     barrier.wait()
     queue.add(list(GRID.points()))
 
@@ -59,7 +59,7 @@ def test_two_workers_that_queue_at_once_queue_every_point_once(tmp_path):
         process.start()
     for process in both:
         process.join(60)
-    assert len(Queue(record.opened(tmp_path, None), "test", BASE, TRACKS, QUICK).entries()) == 4
+    assert len(Queue(record.open_record(tmp_path, None), "test", BASE, TRACKS, QUICK).entries()) == 4
 
 
 def test_two_workers_never_have_the_same_point(join):
@@ -182,16 +182,16 @@ def test_an_axis_of_numbers_may_get_other_values(join):
 )
 def test_a_changed_base_configuration_is_refused_by_name(join, key, value, message):
     join().add(list(GRID.points()))
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         join(base=BASE | {key: value})
     join(base=BASE | {"model.kernel_size": 9})  # an axis has no value of its own
 
 
 def test_other_tracks_are_refused_with_what_differs(join):
     join()
-    with pytest.raises(Mistake, match=r"tracks \(train 3, val 1, test 1\), not \(train 2, val 2, test 1\)"):
+    with pytest.raises(UserError, match=r"tracks \(train 3, val 1, test 1\), not \(train 2, val 2, test 1\)"):
         join(tracks={"counts": {"train": 2, "val": 2, "test": 1}, "sha256": "1"})
-    with pytest.raises(Mistake, match="of the same number, which are others now"):
+    with pytest.raises(UserError, match="of the same number, which are others now"):
         join(tracks=TRACKS | {"sha256": "2"})
 
 
@@ -226,6 +226,6 @@ def test_rules_that_cannot_be_are_named(rules):
 )
 def test_a_database_that_cannot_be_used_is_a_mistake_without_its_password(tmp_path, address, message):
     pytest.importorskip("psycopg2")
-    with pytest.raises(Mistake, match=message) as caught:
-        record.opened(tmp_path, address)
+    with pytest.raises(UserError, match=message) as caught:
+        record.open_record(tmp_path, address)
     assert "secret" not in str(caught.value)

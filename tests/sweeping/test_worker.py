@@ -15,11 +15,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import genre
 from genre import config
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.sweeping import trial, worker
 from genre.sweeping.drawing import expected_best
 from genre.sweeping.finalists import Selection
-from genre.sweeping.trial import Trained
+from genre.sweeping.trial import TrialResult
 from genre.sweeping.worker import devices_of
 
 AXES = "+grid.axes={model.filters:[[2,2,4],[4,4,8]],model.kernel_size:[3,5],optimizer.lr:[1e-3],model.dropout:[0.25]}"
@@ -116,7 +116,7 @@ def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
 
     def train(values, *given):
         seen.append(values["trainer"]["devices"])
-        return Trained(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
+        return TrialResult(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
 
     monkeypatch.setattr(worker, "train_point", train)
     swept()
@@ -171,7 +171,7 @@ def test_a_changed_grid_extends_the_sweep(swept, monkeypatch):
 )
 def test_a_changed_base_or_split_is_refused_by_name(swept, override, message):
     swept()
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         swept(override)
 
 
@@ -199,12 +199,12 @@ def test_where_every_point_fails_the_reasons_are_pointed_to(swept, monkeypatch):
         raise RuntimeError("out of luck")
 
     counted(monkeypatch, fail)
-    with pytest.raises(Mistake, match=r"no point of the sweep could be trained; .*trials.csv has the reasons"):
+    with pytest.raises(UserError, match=r"no point of the sweep could be trained; .*trials.csv has the reasons"):
         swept("grid.retries=0")
 
 
 def test_a_value_that_no_network_can_have_is_refused_before_anything_is_tried(swept, tmp_path):
-    with pytest.raises(Mistake, match=r"model\.kernel_size=2 must be odd"):
+    with pytest.raises(UserError, match=r"model\.kernel_size=2 must be odd"):
         swept(axes=AXES.replace("[3,5]", "[2,4]"))
     assert not (tmp_path / "sweep" / "journal.log").exists()
 
@@ -252,7 +252,7 @@ def test_points_that_are_worse_than_others_are_stopped_where_asked_for(swept):
 )
 def test_a_mistake_in_the_grid_is_named_before_anything_is_read(swept, monkeypatch, override, message):
     monkeypatch.setattr("genre.config.data_of", lambda *given: pytest.fail("data was read"))
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         swept(override)
 
 
@@ -350,7 +350,7 @@ def test_a_split_without_validation_is_refused(swept, music, tmp_path):
     (tmp_path / "songs.csv").write_text("\n".join(["path,genres,split", *lines]) + "\n")
     own = [f"data.path={tmp_path / 'songs.csv'}", f"folder={tmp_path / 'x'}", f"data.cache={tmp_path / 'cache'}"]
     cfg = genre.compose("grid=small", "data=csv", "split=column", "name=x", *own, config_name="sweep")
-    with pytest.raises(Mistake, match="needs a validation subset"):
+    with pytest.raises(UserError, match="needs a validation subset"):
         genre.sweep(cfg)
 
 

@@ -15,7 +15,7 @@ from lightning import Callback
 
 import genre
 from genre import config
-from genre.errors import Mistake
+from genre.errors import UserError
 from genre.models import checkpoint
 from genre.training import callbacks
 from genre.training import run_folder as runs
@@ -92,7 +92,7 @@ def test_frozen_weights_come_from_where_they_came_and_must_be_the_same(configure
     assert len(content["state_dict"]) < 10
     content["genre"]["frozen"] = "other"
     torch.save(content, last)
-    with pytest.raises(Mistake, match=r"model.weights are not those of the run \(other, now"):
+    with pytest.raises(UserError, match=r"model.weights are not those of the run \(other, now"):
         genre.train(genre.compose(f"resume={tmp_path / 'run'}", "trainer.max_epochs=4"))
 
 
@@ -100,7 +100,7 @@ def test_a_finished_run_goes_on_where_more_epochs_are_allowed(configured, tmp_pa
     whole = genre.train(configured("trainer.max_epochs=3", f"folder={tmp_path / 'whole'}"))
     short = genre.train(configured("trainer.max_epochs=2"))
     same_results(genre.train(genre.compose(f"resume={short.folder}")), short)
-    saved = checkpoint.content_of(short.folder / "checkpoints" / "last.ckpt")["callbacks"]
+    saved = checkpoint.load_content(short.folder / "checkpoints" / "last.ckpt")["callbacks"]
     before = next(state["seconds"] for name, state in saved.items() if name.startswith("History"))
     longer = genre.train(genre.compose(f"resume={short.folder}", "trainer.max_epochs=3"))
     same_results(longer, whole)
@@ -124,7 +124,7 @@ def test_what_stopped_early_stays_stopped(configured):
     ],
 )
 def test_anything_else_is_refused_by_name(configured, run, override, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         genre.train(genre.compose(f"resume={run.folder}", override))
 
 
@@ -144,18 +144,18 @@ def run(tmp_path_factory, music, cache):
 def test_other_music_is_refused(configured, run, music, tmp_path):
     shutil.copytree(music, tmp_path / "other", ignore=shutil.ignore_patterns("blues.00004.wav"))
     copied = shutil.copytree(run.folder, tmp_path / "copy")
-    with pytest.raises(Mistake, match="the music is not what it was"):
+    with pytest.raises(UserError, match="the music is not what it was"):
         genre.train(genre.compose(f"resume={copied}", f"data.root={tmp_path / 'other'}"))
 
 
 def test_a_mistake_in_the_data_leaves_no_run_behind(configured, tmp_path):
-    with pytest.raises(Mistake, match="is not a folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         genre.train(configured(f"data.root={tmp_path / 'nowhere'}"))
     assert not (tmp_path / "run").exists()
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(Mistake, match=r"is not a run: .*hparams.yaml is missing; give the folder"):
+    with pytest.raises(UserError, match=r"is not a run: .*hparams.yaml is missing; give the folder"):
         genre.compose(f"resume={tmp_path}")
 
 
@@ -170,7 +170,7 @@ def test_a_checkpoint_with_a_pickle_inside_is_refused_and_not_run(run, tmp_path,
     monkeypatch.chdir(tmp_path)
     copied = shutil.copytree(run.folder, tmp_path / "copy")
     torch.save({"genre": {"version": 1}, "state_dict": {}, "global_step": Planted()}, copied / "checkpoints/last.ckpt")
-    with pytest.raises(Mistake, match="is not a checkpoint of this program"):
+    with pytest.raises(UserError, match="is not a checkpoint of this program"):
         genre.train(genre.compose(f"resume={copied}"))
     assert not (tmp_path / "planted").exists()
 
@@ -192,9 +192,9 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_how_to_go_on(config
     whole = genre.train(configured("trainer.max_epochs=3", f"folder={tmp_path / 'whole'}"))
     with monkeypatch.context() as patched:
         full_after(patched, 1)
-        with pytest.raises(Mistake, match=r"no room is left on the disk .* go on with: python train.py resume="):
+        with pytest.raises(UserError, match=r"no room is left on the disk .* go on with: python train.py resume="):
             genre.train(configured("trainer.max_epochs=3"))
-    assert checkpoint.content_of(tmp_path / "run" / "checkpoints" / "last.ckpt")["epoch"] == 0
+    assert checkpoint.load_content(tmp_path / "run" / "checkpoints" / "last.ckpt")["epoch"] == 0
     same_results(genre.train(genre.compose(f"resume={tmp_path / 'run'}")), whole)
 
 

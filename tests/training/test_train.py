@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import genre
-from genre.errors import Mistake
+from genre.errors import UserError
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -124,7 +124,7 @@ def test_an_empty_subset_is_named_and_its_keys_are_absent(configured, music, tmp
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(configured):
     genre.train(configured())
-    with pytest.raises(Mistake, match="holds a run already"):
+    with pytest.raises(UserError, match="holds a run already"):
         genre.train(configured())
 
 
@@ -137,7 +137,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(configured):
     ],
 )
 def test_a_wrong_trainer_key_is_a_mistake(configured, override, message):
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         genre.train(configured(override))
 
 
@@ -172,7 +172,7 @@ def test_a_run_starts_from_another_tasks_network(configured, tmp_path):
 
 def test_another_network_cannot_be_started_from(configured, tmp_path):
     first = genre.train(configured(f"folder={tmp_path / 'first'}"))
-    with pytest.raises(Mistake, match=r"is another network \(CNN\)"):
+    with pytest.raises(UserError, match=r"is another network \(CNN\)"):
         genre.train(configured(f"init_from={first.folder}", "model.dense_units=9"))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genre.data import audio
-from genre.transforms.spectrogram import Archive, Document, LogMel, from_kept, to_kept, to_power
+from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, LogMel, from_kept, to_kept, to_power
 
 DOCUMENT = {"sample_rate": 22_050, "n_fft": 2048, "hop_length": 512, "n_mels": 128, "f_max": 8000.0}
 ARCHIVE = DOCUMENT | {"f_max": 11_025.0}
@@ -20,7 +20,7 @@ def librosa_log_mel(waveform: np.ndarray) -> np.ndarray:
 
 
 def real(path: Path) -> torch.Tensor:
-    return torch.from_numpy(audio.read(path, 22_050) / np.float32(32768))
+    return torch.from_numpy(audio.read_audio(path, 22_050) / np.float32(32768))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_precision_of_the_run_does_not_touch_the_front_end(loud_and_quiet):
 
 
 def test_the_picture_spans_0_to_1_and_silence_is_all_zeros(loud_and_quiet):
-    front = Document(**DOCUMENT)
+    front = DocumentSpectrogram(**DOCUMENT)
     clips = torch.cat([loud_and_quiet, torch.zeros(1, 3 * 22_050)])
     log_mel = front(clips, torch.full((3,), 3 * 22_050), 3.0)
     pictures = front.picture(log_mel)
@@ -73,7 +73,7 @@ def test_the_picture_spans_0_to_1_and_silence_is_all_zeros(loud_and_quiet):
 
 def test_the_picture_keeps_its_bands_and_averages_over_time():
     log_mel = torch.arange(128.0)[None, :, None].expand(1, 128, 1292) / 127
-    picture = Document(**DOCUMENT).picture(log_mel)
+    picture = DocumentSpectrogram(**DOCUMENT).picture(log_mel)
     torch.testing.assert_close(picture[0, 0], log_mel[0, :, :128])
 
 
@@ -85,7 +85,7 @@ def archived(shared: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
 
 def test_the_archives_front_end_reproduces_the_archive(shared):
     mels, paths = archived(shared)
-    front = Archive(**ARCHIVE)
+    front = ArchiveSpectrogram(**ARCHIVE)
     equal = 0
     for path in paths:
         clip = real(path)[None]
@@ -100,7 +100,7 @@ def test_a_padded_clip_of_an_archive_batch_is_read_over_its_own_length(shared):
     short, long = (real(path) for path in (paths[0], max(paths, key=lambda path: path.stat().st_size)))
     lengths = torch.tensor([len(short), len(long)])
     batch = torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True)
-    front = Archive(**ARCHIVE)
+    front = ArchiveSpectrogram(**ARCHIVE)
     together = front(batch, lengths, 30.0)
     for clip, ours in zip((short, long), together, strict=True):
         torch.testing.assert_close(front(clip[None], torch.tensor([len(clip)]), 30.0)[0], ours, atol=1 / 255, rtol=0)
@@ -108,12 +108,12 @@ def test_a_padded_clip_of_an_archive_batch_is_read_over_its_own_length(shared):
 
 def test_the_archives_silence_is_all_zeros():
     silence = torch.zeros(1, 30 * 22_050)
-    assert (Archive(**ARCHIVE)(silence, torch.tensor([30 * 22_050]), 30.0) == 0).all()
+    assert (ArchiveSpectrogram(**ARCHIVE)(silence, torch.tensor([30 * 22_050]), 30.0) == 0).all()
 
 
 def test_an_archives_levels_survive_being_measured_again():
     levels = torch.arange(256.0).view(1, 16, 16) / 255
-    again = Archive(**ARCHIVE).rescaled(80 * (levels - 1))
+    again = ArchiveSpectrogram(**ARCHIVE).rescaled(80 * (levels - 1))
     torch.testing.assert_close(again, levels)
 
 
