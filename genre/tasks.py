@@ -69,7 +69,7 @@ class Multiclass(Task):
     class_weights: bool = False
     calibrate: bool = False
     certain: float = 0.9
-    several = False
+    multilabel = False
 
     def __post_init__(self) -> None:
         check_certain(self.certain)
@@ -119,7 +119,7 @@ class Multilabel(Task):
     class_weights: bool = False
     calibrate: bool = False
     certain: float = 0.9
-    several = True
+    multilabel = True
 
     def __post_init__(self) -> None:
         if self.thresholds not in THRESHOLDS:

@@ -47,7 +47,7 @@ def with_mixtures(classifier: Classifier, data: MusicData, validation: Outcome) 
     mixed = predict_batches(classifier, batches, [], data.genres)
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(validation, name), getattr(mixed, name)])
-        for name in ("truth", "predicted", "probabilities", "losses", "logits", "features")
+        for name in ("targets", "predicted", "probabilities", "losses", "logits", "features")
     }
     return replace(validation, **joined)
 
