@@ -39,7 +39,7 @@ def our_pictures(files: list[Path]) -> None:
     catalogue = build_catalogue(Track(path.stem, (path.parent.name,), path) for path in files)
     line = config.pipeline_of(cfg)
     with TemporaryDirectory() as folder:
-        line.keep_pictures(first_store(catalogue, line.spectrogram.sample_rate, Path(folder)), Path(folder))
+        line.picture_store(first_store(catalogue, line.spectrogram.sample_rate, Path(folder)), Path(folder))
 
 
 def measure() -> list[Measurement]:

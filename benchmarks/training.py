@@ -43,7 +43,7 @@ class Pictured(MusicData):
         key = Key("picture", {"benchmark": PICTURES}, None)
         return Store(key, names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(shown))
 
-    def same_recordings(self, needed: bool) -> list[Pair]:
+    def duplicate_pairs(self, required: bool) -> list[Pair]:
         """None: random pictures are no recordings."""
         return []
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre.data.pipeline import KEEPING_BATCH, Pipeline
+from genre.data.pipeline import CACHE_BATCH, Pipeline
 from genre.data.store import Key, Store
 from genre.data.store_builder import Item, build_store
 from genre.tasks import Task
@@ -58,18 +58,18 @@ class FeatureCache:
         """What a store of features depends on besides its inputs."""
         return {"backbone": self.backbone.frozen_as, "precision": self.precision, **self.pipeline.settings, **more}
 
-    def keep(self, pictures: Store) -> Store:
+    def evaluation_features(self, pictures: Store) -> Store:
         """The features of every track's pictures at evaluation: (crops, width) a track."""
         key = Key("features", self.settings({}), pictures.key.name)
 
         def items(begin: int) -> Iterator[Item]:
-            for rows in torch.arange(begin, len(pictures.names)).split(KEEPING_BATCH):
+            for rows in torch.arange(begin, len(pictures.names)).split(CACHE_BATCH):
                 yield from self.embed(self.pipeline.pictures(pictures, rows)).cpu().numpy()
 
         with torch.inference_mode():
-            return build_store(self.cache, key, 0.0, pictures.names, items, "features", KEEPING_BATCH)
+            return build_store(self.cache, key, 0.0, pictures.names, items, "features", CACHE_BATCH)
 
-    def keep_views(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
+    def view_features(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
         """The features of random views of training tracks: (views, width + genres) a track, its targets behind.
 
         Args:
@@ -86,13 +86,13 @@ class FeatureCache:
         key = Key("views", self.settings(varied), [source.key.name, names, targets.tolist()])
 
         def items(begin: int) -> Iterator[Item]:
-            for number, batch in enumerate(torch.arange(begin, len(rows)).split(KEEPING_BATCH), begin // KEEPING_BATCH):
+            for number, batch in enumerate(torch.arange(begin, len(rows)).split(CACHE_BATCH), begin // CACHE_BATCH):
                 draws = np.random.SeedSequence([seed, number]).generate_state(views).tolist()
                 kept = [self.view(source, rows[batch], targets[batch], task, draw) for draw in draws]
                 yield from torch.stack(kept, dim=1).cpu().numpy()
 
         with torch.inference_mode():
-            return build_store(self.cache, key, 0.0, names, items, "views", KEEPING_BATCH)
+            return build_store(self.cache, key, 0.0, names, items, "views", CACHE_BATCH)
 
     def view(self, source: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> Tensor:
         """One random view of each track, its features and targets: (batch,) -> (batch, width + genres)."""

@@ -1,4 +1,4 @@
-"""Tracks in, batches of pictures out: stores, splits and index batches under Lightning's hooks."""
+"""The LightningDataModule: opens stores, assigns subsets, and turns index batches into pictures on the device."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,16 @@ from genre.tasks import Task
 
 log = logging.getLogger(__name__)
 
-COMPARED = 3_000  # tracks, at most, that are compared with each other unasked (a minute or two)
+MAX_COMPARED_TRACKS = 3_000  # a larger catalogue is not searched for duplicates at every start (a minute or two)
 
 
 class Index(NamedTuple):
-    """Which tracks a batch holds.
+    """The tracks of a batch, by row.
 
     Args:
-        rows: (batch,) of the stores.
-        draw: seed of the batch's random numbers; None asks for the pictures of evaluation.
-        weight: what this process's mean counts in the mean of all processes' means.
+        rows: (batch,) rows of the first store.
+        draw: seed of the batch's random numbers; None for evaluation inputs.
+        weight: of this process's mean loss in the mean over all processes.
     """
 
     rows: Tensor
@@ -41,14 +41,14 @@ class Index(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a model gets.
+    """Inputs and targets of a batch.
 
     Args:
-        inputs: pictures (batch, crops, 1, size, size) in [0, 1], or a frozen backbone's features of them (batch,
-            crops, width); one crop in training.
+        inputs: pictures (batch, crops, 1, size, size) in [0, 1], or the features of a frozen backbone (batch, crops,
+            width); one crop in training.
         targets: (batch, genres).
-        rows: (batch,) of the stores.
-        weight: as in its index.
+        rows: (batch,) rows of the first store.
+        weight: as in Index.
     """
 
     inputs: Tensor
@@ -58,9 +58,9 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The index batches of one subset; a new order each epoch in training, drawn from (seed, epoch) alone.
+    """Index batches of one subset; with ``data``, in a new random order per epoch, drawn from (seed, epoch) alone.
 
-    Where several processes train together each takes its part of every batch, with random numbers of its own.
+    In distributed training each process takes its part of every batch and draws its own random numbers.
     """
 
     def __init__(self, rows: Tensor, batch_size: int, data: "MusicData | None" = None) -> None:
@@ -70,37 +70,37 @@ class Batches:
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return max(whole + (rest >= (self.data.processes if self.data else 1)), 1)
+        return max(whole + (rest >= (self.data.world_size if self.data else 1)), 1)
 
     def __iter__(self) -> Iterator[Index]:
         if self.data is None:
             yield from (Index(rows, None) for rows in self.rows.split(self.batch_size))
             return
-        (epoch, rank), processes = self.data.epoch_and_rank, self.data.processes
-        shared, own = (np.random.SeedSequence([self.data.seed, epoch, whose]) for whose in (0, rank))
+        (epoch, rank), world_size = self.data.epoch_and_rank, self.data.world_size
+        shared, own = (np.random.SeedSequence([self.data.seed, epoch, process]) for process in (0, rank))
         order = np.random.default_rng(shared.generate_state(1)[0]).permutation(len(self.rows))
         ends = [*range(self.batch_size, self.batch_size * len(self), self.batch_size), len(order)]
         for draw, begin, end in zip(own.generate_state(1 + len(self))[1:], [0, *ends], ends, strict=False):
-            mine = self.rows[order[begin:end][rank::processes]]
-            yield Index(mine, int(draw), len(mine) * processes / (end - begin))
+            rows = self.rows[order[begin:end][rank::world_size]]
+            yield Index(rows, int(draw), len(rows) * world_size / (end - begin))
 
 
 class MusicData(LightningDataModule):
-    """A divided catalogue and the stores it is read from.
+    """A catalogue, its subsets, and the stores that its inputs are read from.
 
     Args:
         catalogue: the tracks.
-        split: how they are divided; None puts all of them into the subset ``test``.
+        split: assigns the subsets; None puts every track into ``test``.
         pipeline: from stores to pictures.
-        task: what their targets are.
-        genres: the order of the targets; None takes those of the catalogue.
-        batch_size: tracks a batch.
+        task: defines the targets.
+        genres: order of the targets; None takes those of the catalogue, sorted.
+        batch_size: tracks per batch, of all processes together.
         seed: of order and augmentation.
-        cache: where stores are kept.
-        keep: whether pictures, log-mels and features that do not change between epochs are computed once.
+        cache: folder of the stores.
+        keep: True to cache the pictures, log-mels and features that do not change between epochs.
         device: where the pipeline computes.
-        backbone: a network whose features may be kept, if it is frozen.
-        precision: of the run, in Lightning's words; features are computed in it.
+        backbone: network whose features are cached if it is frozen.
+        precision: of the run, as Lightning names it; features are computed in it.
     """
 
     def __init__(
@@ -124,150 +124,150 @@ class MusicData(LightningDataModule):
             raise ValueError(f"batch_size={batch_size} must be at least 1")
         self.catalogue, self.split, self.pipeline, self.task = catalogue, split, pipeline, task
         self.batch_size, self.seed, self.cache, self.keep = batch_size, seed, cache, keep
-        self.place = device or torch.device("cpu")
+        self.device = device or torch.device("cpu")
         self.genres = tuple(genres or sorted({g for t in catalogue.tracks for g in task.labels(t.genres)}))
         self.backbone, self.precision = backbone, precision
         self.subsets: dict[str, str] = {}
         self.pairs: list[Pair] = []
 
     def prepare_data(self) -> None:
-        """Decode, import and compute what is kept, where it is not there yet; divide the tracks."""
+        """Build the stores that do not exist yet, and assign the subsets."""
         if self.subsets:
             return
-        self.pipeline.spectrogram.to(self.place)
+        self.pipeline.spectrogram.to(self.device)
         self.first = self.decode()
-        self.divide()
+        self.assign_subsets()
         train, evaluation = self.open_stores()
-        self.train_store, self.eval_store = train.resident(self.place), evaluation.resident(self.place)
-        self.train_places = {name: place for place, name in enumerate(train.names)}
+        self.train_store, self.eval_store = train.resident(self.device), evaluation.resident(self.device)
+        self.train_row_of = {name: row for row, name in enumerate(train.names)}
 
     def setup(self, stage: str | None = None) -> None:
-        """The same on every process: whatever is there already is only opened."""
+        """Open the stores on every process."""
         self.prepare_data()
 
     def decode(self) -> Store:
-        """The first stage of every track."""
+        """The store of the first stage."""
         return first_store(self.catalogue, self.pipeline.spectrogram.sample_rate, self.cache)
 
-    def divide(self) -> None:
-        """Leave out what could not be used, and assign the rest to subsets."""
+    def assign_subsets(self) -> None:
+        """Drop the tracks that could not be decoded, and assign the others to subsets."""
         first = self.first
         self.catalogue = self.catalogue.without(first.skipped)
         if first.skipped:
-            log.warning("%d tracks are left out: %s", len(first.skipped), count_reasons(first.skipped.values()))
+            log.warning("skipped %d tracks: %s", len(first.skipped), count_reasons(first.skipped.values()))
         if self.split is None:
             self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
         else:
-            self.pairs = self.same_recordings(self.split.group_duplicates)
+            self.pairs = self.duplicate_pairs(self.split.group_duplicates)
             self.catalogue, self.subsets = self.split.assign(self.catalogue, duplicates.duplicate_groups(self.pairs))
         self.names = first.names
         self.targets = torch.zeros(len(first.names), len(self.genres))
-        self.places = {name: place for place, name in enumerate(first.names)}
-        rows = [self.places[track.name] for track in self.catalogue.tracks]
+        self.row_of = {name: row for row, name in enumerate(first.names)}
+        rows = [self.row_of[track.name] for track in self.catalogue.tracks]
         self.targets[rows] = self.task.targets([track.genres for track in self.catalogue.tracks], self.genres)
 
-    def same_recordings(self, needed: bool) -> list[Pair]:
-        """The pairs of tracks that hold the same recording; in large collections only where the split needs them."""
-        if needed or len(self.first.names) <= COMPARED:
+    def duplicate_pairs(self, required: bool) -> list[Pair]:
+        """Pairs of tracks with the same recording; of large catalogues only if the split needs them."""
+        if required or len(self.first.names) <= MAX_COMPARED_TRACKS:
             return duplicates.cached_duplicates(self.first, self.cache)
-        log.info("%d tracks are too many to compare at every start; explore.py finds duplicates", len(self.first.names))
+        log.info("%d tracks: not searched for duplicates at every start; explore.py does that", len(self.first.names))
         return []
 
     def open_stores(self) -> tuple[Store, Store]:
-        """What training and evaluation read from."""
+        """The stores that training and evaluation read."""
         if not self.keep:
             return self.first, self.first
-        line = self.pipeline
-        pictures = line.keep_pictures(self.first, self.cache)
-        if line.view.random:
+        pipeline = self.pipeline
+        pictures = pipeline.picture_store(self.first, self.cache)
+        if pipeline.view.random:
             train = self.first
         else:
-            train = line.keep_log_mels(self.first, self.cache) if line.augment.acts_on_power else pictures
+            train = pipeline.log_mel_store(self.first, self.cache) if pipeline.augment.acts_on_power else pictures
         if not isinstance(self.backbone, Backbone) or not self.backbone.cached_views or not self.backbone.frozen_as:
             return train, pictures
-        keeper = FeatureCache(self.backbone, line, self.precision, self.cache)
-        features = keeper.keep(pictures)
-        if self.split is None or not (line.view.random or line.augment.acts):
+        feature_cache = FeatureCache(self.backbone, pipeline, self.precision, self.cache)
+        features = feature_cache.evaluation_features(pictures)
+        if self.split is None or not (pipeline.view.random or pipeline.augment.acts):
             return features, features
         rows = self.rows("train")
-        return keeper.keep_views(train, rows, self.targets[rows], self.task, self.seed), features
+        return feature_cache.view_features(train, rows, self.targets[rows], self.task, self.seed), features
 
     @property
-    def processes(self) -> int:
-        """How many train together."""
+    def world_size(self) -> int:
+        """Number of processes that train together."""
         return self.trainer.world_size if self.trainer else 1
 
     @property
     def epoch_and_rank(self) -> tuple[int, int]:
-        """The epoch and the rank, from which all random numbers derive."""
+        """Epoch and rank, from which all random numbers derive."""
         return (self.trainer.current_epoch, self.trainer.global_rank) if self.trainer else (0, 0)
 
-    def members(self, subset: str) -> list[str]:
-        """The tracks of a subset, in the catalogue's order; of all subsets for 'all'."""
+    def track_names(self, subset: str) -> list[str]:
+        """Names of a subset's tracks, in the catalogue's order; of every subset for 'all'."""
         return [t.name for t in self.catalogue.tracks if subset in ("all", self.subsets[t.name])]
 
     def batches(self, subset: str) -> Batches:
-        """Every track of a subset once, for evaluation."""
+        """Evaluation batches: every track of a subset once."""
         return Batches(self.rows(subset), self.batch_size)
 
     def rows(self, subset: str) -> Tensor:
-        """The rows of a subset's tracks, (tracks,)."""
-        return torch.tensor([self.places[name] for name in self.members(subset)], dtype=torch.long)
+        """Rows of a subset's tracks in the first store, (tracks,)."""
+        return torch.tensor([self.row_of[name] for name in self.track_names(subset)], dtype=torch.long)
 
     def train_dataloader(self) -> Batches:
-        """Random examples of the training tracks.
+        """Training batches of this process, in random order.
 
         Raises:
             UserError: if a batch has fewer tracks than there are processes.
         """
         rows = self.rows("train")
-        if min(self.batch_size, len(rows)) < self.processes:
-            raise UserError(f"batch_size={self.batch_size} is too small for {self.processes} processes; raise it")
+        if min(self.batch_size, len(rows)) < self.world_size:
+            raise UserError(f"batch_size={self.batch_size} is too small for {self.world_size} processes; raise it")
         return Batches(rows, self.batch_size, self)
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """The validation tracks, or this process's part of them; an empty list where there are none."""
-        if not self.members("val"):
+        """Validation batches of this process; an empty list without validation tracks."""
+        if not self.track_names("val"):
             return []
         rows = self.rows("val")
-        part = rows[self.epoch_and_rank[1] :: self.processes]
-        return Batches(part if len(rows) >= self.processes else rows, self.batch_size)
+        part = rows[self.epoch_and_rank[1] :: self.world_size]
+        return Batches(part if len(rows) >= self.world_size else rows, self.batch_size)
 
     def on_after_batch_transfer(self, batch: Index, dataloader_idx: int = 0) -> Batch:
-        """Gather a batch and turn it into pictures, on the device."""
+        """Turn an index batch into inputs and targets, on the device."""
         return self.fetch(batch)
 
     @torch.no_grad()
     def fetch(self, index: Index) -> Batch:
-        """The inputs and targets of an index batch."""
+        """Return the batch of an index batch."""
         rows, targets = index.rows.cpu(), self.targets[index.rows.cpu()]
-        return Batch(*self.seen(rows, targets, index.draw), rows, index.weight)
+        return Batch(*self.inputs_and_targets(rows, targets, index.draw), rows, index.weight)
 
-    def seen(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
-        """What the network gets of some tracks, and their targets: on the device."""
+    def inputs_and_targets(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
+        """The network's inputs (batch, crops, ...) and targets (batch, genres), on the device."""
         if draw is None or self.train_store.stage == "features":
-            return self.shown(rows), targets.to(self.place)
+            return self.evaluation_inputs(rows), targets.to(self.device)
         if self.train_store.stage == "views":
-            return self.kept_view(rows, draw)
+            return self.cached_view(rows, draw)
         return self.pipeline.examples(self.train_store, rows, targets, self.task, draw)
 
-    def shown(self, rows: Tensor) -> Tensor:
-        """What evaluation sees: (batch,) -> (batch, crops, ...)."""
+    def evaluation_inputs(self, rows: Tensor) -> Tensor:
+        """Evaluation inputs: (batch,) rows -> (batch, crops, ...)."""
         if self.eval_store.stage == "features":
-            return self.eval_store.take(rows).to(self.place)
+            return self.eval_store.take(rows).to(self.device)
         return self.pipeline.pictures(self.eval_store, rows)
 
-    def kept_view(self, rows: Tensor, draw: int) -> tuple[Tensor, Tensor]:
-        """One of the kept views of each track: (batch,) -> features (batch, 1, width), targets (batch, genres)."""
-        places = torch.tensor([self.train_places[self.names[row]] for row in rows.tolist()])
-        views = self.train_store.take(places)
+    def cached_view(self, rows: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+        """One cached view per track: (batch,) rows -> features (batch, 1, width), targets (batch, genres)."""
+        train_rows = torch.tensor([self.train_row_of[self.names[row]] for row in rows.tolist()])
+        views = self.train_store.take(train_rows)
         chosen = torch.randint(views.shape[1], (len(rows),), generator=torch.Generator().manual_seed(draw))
-        picked = views[torch.arange(len(rows)), chosen.to(views.device)].to(self.place)
-        width = picked.shape[1] - len(self.genres)
-        return picked[:, None, :width], picked[:, width:]
+        view = views[torch.arange(len(rows)), chosen.to(views.device)].to(self.device)
+        width = view.shape[1] - len(self.genres)
+        return view[:, None, :width], view[:, width:]
 
     def mixtures(self, subset: str) -> Iterator[Batch]:
-        """The tracks of a subset mixed with each other in pairs; rows are those of the first of each pair."""
+        """Batches of a subset's tracks, mixed in pairs; ``rows`` are those of the first track of each pair."""
         order = np.random.default_rng(self.seed).permutation(len(rows := self.rows(subset)))
         for draw, batch in enumerate(rows[order].split(self.batch_size)):
             inputs, targets = self.pipeline.mixtures(self.first, batch, self.targets[batch], self.task, draw)
@@ -276,10 +276,10 @@ class MusicData(LightningDataModule):
 
     @property
     def cached_views(self) -> int:
-        """How many features of each training track are kept; 0 where the network sees pictures."""
-        kept = self.train_store.stage in ("features", "views")
-        return int(self.train_store.offsets[1]) if kept else 0
+        """Number of cached feature vectors per training track; 0 if the network reads pictures."""
+        has_features = self.train_store.stage in ("features", "views")
+        return int(self.train_store.offsets[1]) if has_features else 0
 
-    def counts(self) -> dict[str, int]:
-        """Tracks a subset."""
-        return {subset: len(self.members(subset)) for subset in SUBSETS}
+    def subset_sizes(self) -> dict[str, int]:
+        """Number of tracks per subset."""
+        return {subset: len(self.track_names(subset)) for subset in SUBSETS}

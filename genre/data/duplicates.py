@@ -22,7 +22,7 @@ from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.files import write_json
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import DocumentSpectrogram, from_kept
+from genre.transforms.spectrogram import DocumentSpectrogram, from_cached
 from genre.transforms.views import Whole
 
 BANDS = 32  # what is compared of a log-mel; half as many separate copies from other music less well
@@ -89,7 +89,7 @@ def comparison_log_mels(first: Store, cache: Path, seconds: float) -> tuple[Stor
     view, rate = Whole(seconds), int(first.rate)
     settings = {"seconds": seconds, "mel": [rate, N_FFT, HOP, BANDS, TOP]}
     spectrogram = DocumentSpectrogram(rate, N_FFT, HOP, BANDS, min(TOP, rate / 2))
-    store = Pipeline(view, spectrogram, Augment(), settings).keep_log_mels(first, cache)
+    store = Pipeline(view, spectrogram, Augment(), settings).log_mel_store(first, cache)
     lengths = first.lengths(torch.arange(len(first.names)))
     begins, _ = view.spans(lengths, round(seconds * rate), 0)
     return store, dict(zip(first.names, (begins[:, 0] / rate).tolist(), strict=True))
@@ -132,7 +132,7 @@ def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
     longest = int(store.lengths(rows).max())
     parts = []
     for some in rows.split(READ_AT_ONCE):
-        log_mel = from_kept(store.gather(some, torch.zeros_like(some), torch.full_like(some, longest)))
+        log_mel = from_cached(store.gather(some, torch.zeros_like(some), torch.full_like(some, longest)))
         fewer = F.adaptive_avg_pool2d(log_mel, (BANDS, longest))
         parts.append(F.avg_pool1d(fewer, pool))
     level = torch.cat(parts)

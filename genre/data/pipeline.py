@@ -1,4 +1,4 @@
-"""The one way from a store to pictures: view, log-mel, augmentation, picture; and the stores kept along it."""
+"""The only path from a store to pictures: view, log-mel, augmentation, picture; and the cached stages along it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,21 +14,21 @@ from genre.data.store import Key, Store
 from genre.data.store_builder import Item, build_store, parallel_map
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import DocumentSpectrogram, decibels, from_kept, to_kept, to_power
+from genre.transforms.spectrogram import DocumentSpectrogram, decibels, from_cached, to_cached, to_power
 from genre.transforms.views import View
 
-KEEPING_BATCH = 16
+CACHE_BATCH = 16
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What happens between a store and the network, on the device of the spectrogram's buffers, in float32.
+    """Turns rows of a store into pictures, in float32 on the device of the spectrogram's buffers.
 
     Args:
-        view: which parts of a track are seen.
-        spectrogram: how they become log-mels and pictures.
-        augment: how training examples vary.
-        settings: of view and spectrogram, as plain values: what a kept store depends on.
+        view: selects the crops of a track.
+        spectrogram: turns crops into log-mels and pictures.
+        augment: varies training examples.
+        settings: of view and spectrogram, as plain values; part of the key of a cached stage.
     """
 
     view: View
@@ -37,47 +37,48 @@ class Pipeline:
     settings: dict[str, Any]
 
     def log_mels(self, store: Store, rows: Tensor, generator: Generator | None = None) -> Tensor:
-        """Log-mels of a view: (batch,) rows of a waveform or log-mel store -> (batch, crops, bands, columns) in [0, 1].
+        """Log-mels of a view: (batch,) rows of a waveform or log-mel store -> (batch, crops, n_mels, columns) in [0, 1].
 
         Args:
-            generator: draws the crops of training, on the CPU; None takes those of evaluation.
+            generator: draws training crops, on the CPU; None for evaluation crops.
         """
         lengths = store.lengths(rows)
-        span, slack = round(self.view.seconds * store.rate), round(self.spectrogram.slack * store.rate)
+        span = round(self.view.seconds * store.rate)
+        tolerance = round(self.spectrogram.length_tolerance * store.rate)
         if generator is None:
-            begin, length = self.view.spans(lengths, span, slack)
+            begin, length = self.view.spans(lengths, span, tolerance)
         else:
-            begin, length = self.view.train_spans(lengths, span, slack, generator)
+            begin, length = self.view.train_spans(lengths, span, tolerance, generator)
         crops = begin.shape[1]
-        piece = store.gather(rows.repeat_interleave(crops), begin.flatten(), length.flatten()).to(self.device)
+        clips = store.gather(rows.repeat_interleave(crops), begin.flatten(), length.flatten()).to(self.device)
         if store.stage == "waveform":
-            log_mel = self.spectrogram(piece.float() / 32768, length.flatten(), self.view.seconds)
+            log_mel = self.spectrogram(clips.float() / 32768, length.flatten(), self.view.seconds)
         else:
-            log_mel = from_kept(piece)
-            part = (length < lengths[:, None]).flatten().to(self.device)
-            if part.any():  # a part of a clip is measured against its own maximum
-                own = self.spectrogram.rescaled(decibels(to_power(log_mel)))
-                log_mel = own.where(part[:, None, None], log_mel)
+            log_mel = from_cached(clips)
+            is_part = (length < lengths[:, None]).flatten().to(self.device)
+            if is_part.any():  # relative to its own maximum, not to the whole track's
+                rescaled = self.spectrogram.rescaled(decibels(to_power(log_mel)))
+                log_mel = rescaled.where(is_part[:, None, None], log_mel)
         return log_mel.unflatten(0, (len(rows), crops))
 
     def pictures(self, store: Store, rows: Tensor) -> Tensor:
-        """What a model sees at evaluation: (batch,) -> (batch, crops, 1, size, size)."""
+        """Evaluation pictures: (batch,) rows -> (batch, crops, 1, size, size)."""
         if store.stage == "picture":
             return store.take(rows).to(self.device)[:, :, None]
         log_mel = self.log_mels(store, rows)
         return self.spectrogram.picture(log_mel.flatten(0, 1)).unflatten(0, log_mel.shape[:2])
 
     def examples(self, store: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> tuple[Tensor, Tensor]:
-        """What a model sees in training, one random variation a track.
+        """Augmented training pictures, one random crop per track.
 
         Args:
             rows: (batch,) of the store.
             targets: (batch, genres).
-            task: says what the targets of a mixture are.
-            draw: seed of all that is random here.
+            task: defines the targets of a mixture.
+            draw: seed of the crops and of the augmentation.
 
         Returns:
-            pictures (batch, 1, 1, size, size) and targets (batch, genres), on the device.
+            Pictures (batch, 1, 1, size, size) and targets (batch, genres), on the device.
         """
         generator = torch.Generator(self.device).manual_seed(draw)
         targets = targets.to(self.device)
@@ -86,20 +87,21 @@ class Pipeline:
         else:
             log_mel = self.log_mels(store, rows, torch.Generator().manual_seed(draw))[:, 0]
             if self.augment.acts_on_power:
-                log_mel, targets = self.varied(log_mel, targets, task, generator)
+                log_mel, targets = self.augment_power(log_mel, targets, task, generator)
             picture = self.spectrogram.picture(log_mel)
         return self.augment.picture(picture, generator)[:, None], targets
 
     def mixtures(self, store: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> tuple[Tensor, Tensor]:
-        """Tracks mixed in pairs of other genres, otherwise as at evaluation: pictures of those that found a partner.
+        """Evaluation pictures of mixtures of two tracks with different genres.
 
         Args:
             store: of waveforms or log-mels.
-            rows: (batch,) of the store; the partners come from these alone.
+            rows: (batch,) of the store; partners are drawn from these. A row without a partner yields no mixture.
             targets: (batch, genres).
+            draw: seed of partners and shares.
 
         Returns:
-            pictures (mixtures, crops, 1, size, size) and targets (mixtures, genres).
+            Pictures (mixtures, crops, 1, size, size) and targets (mixtures, genres), on the device.
         """
         generator = torch.Generator(self.device).manual_seed(draw)
         targets = targets.to(self.device)
@@ -111,8 +113,18 @@ class Pipeline:
         mixed = share < 1
         return pictures[mixed], task.mix_targets(targets, targets[partner], share)[mixed]
 
-    def varied(self, log_mel: Tensor, targets: Tensor, task: Task, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Mix, equalise and add noise in mel power, and measure the result against its own maximum again."""
+    def augment_power(
+        self, log_mel: Tensor, targets: Tensor, task: Task, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mix, equalise and add noise in mel power; the result is relative to its own maximum again.
+
+        Args:
+            log_mel: (batch, n_mels, columns) in [0, 1].
+            targets: (batch, genres).
+
+        Returns:
+            Log-mels and targets of the same shapes.
+        """
         power = to_power(log_mel)
         if self.augment.mix:
             partner, share = self.augment.partners(targets, generator)
@@ -122,45 +134,56 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        """Where the spectrogram computes."""
+        """Device of the spectrogram's buffers."""
         return next(self.spectrogram.buffers()).device
 
-    def keep_pictures(self, first: Store, cache: Path) -> Store:
-        """The store of every track's pictures at evaluation, which are also those of training without random crops."""
+    def picture_store(self, first: Store, cache: Path) -> Store:
+        """The store of all evaluation pictures; without random crops and power augmentation, training reads it too."""
         if first.stage == "picture":
             return first
-        return self.keep(first, cache, "picture", 0.0, lambda rows: self.pictures(first, rows)[:, :, 0])
+        return self.build_stage(first, cache, "picture", 0.0, lambda rows: self.pictures(first, rows)[:, :, 0])
 
-    def keep_log_mels(self, first: Store, cache: Path) -> Store:
-        """The store of every track's log-mel, for augmentation that acts on power."""
+    def log_mel_store(self, first: Store, cache: Path) -> Store:
+        """The store of all log-mels, for augmentation of mel power."""
         if first.stage == "logmel":
             return first
         rate = self.spectrogram.columns(self.view.seconds) / self.view.seconds
-        dtype = self.spectrogram.kept_as
-        return self.keep(first, cache, "logmel", rate, lambda rows: to_kept(self.log_mels(first, rows)[:, 0], dtype))
 
-    def keep(self, first: Store, cache: Path, stage: str, rate: float, compute: Callable[[Tensor], Tensor]) -> Store:
-        """Compute a stage for every track of a store: a track a core, or a few at a time on a GPU."""
+        def compute(rows: Tensor) -> Tensor:
+            return to_cached(self.log_mels(first, rows)[:, 0], self.spectrogram.cache_dtype)
+
+        return self.build_stage(first, cache, "logmel", rate, compute)
+
+    def build_stage(
+        self, first: Store, cache: Path, stage: str, rate: float, compute: Callable[[Tensor], Tensor]
+    ) -> Store:
+        """Open or compute a stage of every track of a store: one track per core, or CACHE_BATCH at a time on a GPU.
+
+        Args:
+            first: the store that ``compute`` reads.
+            rate: rows of the stage per second.
+            compute: (batch,) rows of ``first`` -> (batch, ...).
+        """
         key = Key(stage, self.settings, first.key.name)
         rows = torch.arange(len(first.names))
 
         @torch.inference_mode()
-        def computed(some: Tensor) -> npt.NDArray[Any]:
-            return compute(some).cpu().numpy()
+        def arrays(batch: Tensor) -> npt.NDArray[Any]:
+            return compute(batch).cpu().numpy()
 
         def items(begin: int) -> Iterator[Item]:
             if self.device.type != "cpu":
-                yield from (item for some in rows[begin:].split(KEEPING_BATCH) for item in computed(some))
+                yield from (item for batch in rows[begin:].split(CACHE_BATCH) for item in arrays(batch))
                 return
-            with one_thread_each():
-                yield from (item[0] for item in parallel_map(computed, rows[begin:].split(1)))
+            with single_threaded():
+                yield from (item[0] for item in parallel_map(arrays, rows[begin:].split(1)))
 
-        return build_store(cache, key, rate, first.names, items, f"{stage}s", KEEPING_BATCH)
+        return build_store(cache, key, rate, first.names, items, f"{stage}s", CACHE_BATCH)
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """PyTorch works on one thread inside, so that as many clips as there are cores can be worked on at once."""
+def single_threaded() -> Iterator[None]:
+    """Limit PyTorch to one thread, so that each core can compute a track of its own."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -92,8 +92,8 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     data.prepare_data()
     folder = Path(values["folder"])
     write_skipped(folder, data.catalogue)
-    if not data.members(subset):
-        raise UserError(f"there is no track in subset={subset}; the run has {data.counts()}")
+    if not data.track_names(subset):
+        raise UserError(f"there is no track in subset={subset}; the run has {data.subset_sizes()}")
     outcome = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
     write_evaluation(

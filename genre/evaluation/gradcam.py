@@ -74,7 +74,7 @@ def explain(
     ranking = np.argsort(-outcome.probabilities[place], kind="stable")
     missed = [g for g in ranking if outcome.targets[place, g] and g != ranking[0]]
     chosen = torch.tensor([int(ranking[0]), int((missed or [ranking[1]])[0])])
-    row = torch.tensor([data.places[outcome.names[place]]])
+    row = torch.tensor([data.row_of[outcome.names[place]]])
     crops = data.pipeline.pictures(data.first, row)[0]
     crop = crops[int(outcome.logits[place, :, chosen[0]].argmax())][None]
     maps = grad_cam(classifier.network, layer, crop.repeat(2, 1, 1, 1), chosen).cpu().numpy()

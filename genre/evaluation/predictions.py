@@ -51,7 +51,7 @@ def predict_subset(classifier: Classifier, data: MusicData, subset: str) -> Outc
     """Run a model over a subset in evaluation mode, in float32, without augmentation."""
     batches = data.batches(subset)
     shown = progress(batches, f"evaluating {subset}", transient=True, total=len(batches))
-    return predict_batches(classifier, (data.fetch(index) for index in shown), data.members(subset), data.genres)
+    return predict_batches(classifier, (data.fetch(index) for index in shown), data.track_names(subset), data.genres)
 
 
 @torch.inference_mode()

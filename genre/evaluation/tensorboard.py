@@ -195,7 +195,7 @@ def most_confident_mistakes(outcome: Outcome) -> list[tuple[int, int]]:
 
 def excerpt(data: MusicData, name: str) -> npt.NDArray[np.float32]:
     """Some seconds from the middle of a track: (1, samples) in [-1, 1]."""
-    row = torch.tensor([data.places[name]])
+    row = torch.tensor([data.row_of[name]])
     length = data.first.lengths(row)
     span = length.clamp_max(round(LISTENING * data.first.rate))
     samples = data.first.gather(row, (length - span) // 2, span)

@@ -149,7 +149,7 @@ def explore_collection(values: Mapping[str, Any]) -> Exploration:
         measured = found.without(bad)
         write_features(folder, table, measured)
         draw_features(folder, table, measured)
-    seen = pipeline.keep_pictures(first, cache) if values["data"]["keep"] else first
+    seen = pipeline.picture_store(first, cache) if values["data"]["keep"] else first
     unwritten = pictures.write_pictures(folder, pipeline, seen, found) if values["pictures"] else []
     pictures.draw_examples(folder, pipeline, seen, found, values["examples"])
     pictures.draw_mel(folder, pipeline, first, name)

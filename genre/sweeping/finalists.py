@@ -70,7 +70,7 @@ class Selection:
         Raises:
             UserError: if nothing validates.
         """
-        if not data.members("val"):
+        if not data.track_names("val"):
             raise UserError(f"grid.select_by={self.score} needs a validation subset, and this split has none; choose "
                           "another split")  # fmt: skip
 
@@ -152,7 +152,7 @@ def train_finalists(
     sign = 1 if selection.direction == "minimize" else -1
     finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
     if finalists:
-        write_finalists(folder, finalists, entries, selection, len(data.members("val")))
+        write_finalists(folder, finalists, entries, selection, len(data.track_names("val")))
         write_experiment(
             folder, tuned_experiment(folder, finalists[0], len(entries), selection, cfg, data), selection.experiment
         )
@@ -236,7 +236,7 @@ def tuned_experiment(
 ) -> str:
     """The winner's values as an experiment of train.py, and where they are from."""
     mean, name = winner.mean(selection.score), selection.experiment or f"{folder.name}/tuned"
-    tracks = ", ".join(f"{count} {subset}" for subset, count in data.counts().items())
+    tracks = ", ".join(f"{count} {subset}" for subset, count in data.subset_sizes().items())
     lines = [
         "# @package _global_",
         f"# The winner of the sweep {folder.name}: of {points} points the best {selection.score} (mean of "

@@ -215,7 +215,7 @@ def build_heads(points: Sequence[dict[str, Any]], network: Any, data: MusicData)
     backbone = parameter_count(network) - parameter_count(network.head)
     heads = []
     for point in points:
-        layers = network.another_head(point["model"]["dense_units"], point["model"]["dropout"]).to(data.place)
+        layers = network.another_head(point["model"]["dense_units"], point["model"]["dropout"]).to(data.device)
         heads.append(Head(layers, point, monitor, backbone + parameter_count(layers)))
     return heads
 
@@ -242,7 +242,7 @@ class HeadTrainer:
         self.norm = deepcopy(heads[0].layers[0])
         self.optimizer = merge_optimizers([head.optimizer for head in self.active])
         targets = data.targets[data.rows("train")]
-        self.class_weights = data.task.class_weights_of(targets).to(data.place) if data.task.class_weights else None
+        self.class_weights = data.task.class_weights_of(targets).to(data.device) if data.task.class_weights else None
 
     def train(self) -> None:
         """Every head until it stops."""
@@ -264,7 +264,7 @@ class HeadTrainer:
         self.norm.train()
         batches = list(self.data.train_dataloader())
         masks = self.masks(epoch, [len(index.rows) for index in batches])
-        total = torch.zeros(2, len(self.active), device=self.data.place)
+        total = torch.zeros(2, len(self.active), device=self.data.device)
         for index, mask in zip(batches, masks, strict=True):
             batch = self.data.fetch(index)
             inputs = self.norm(batch.inputs[:, 0])
@@ -279,7 +279,7 @@ class HeadTrainer:
         """(2, heads) mean losses and accuracies on validation; None where there is none."""
         self.norm.eval()
         parts = []
-        for index in self.data.batches("val") if self.data.members("val") else ():
+        for index in self.data.batches("val") if self.data.track_names("val") else ():
             batch = self.data.fetch(index)
             logits = pack.logits(pack.dense(self.norm(batch.inputs.flatten(0, 1))), None)
             parts.append(torch.stack(self.losses_and_hits(logits.unflatten(1, batch.inputs.shape[:2]), batch.targets)))
@@ -299,7 +299,7 @@ class HeadTrainer:
         for head in self.active:
             if (kind := (head.width, head.dropout)) not in drawn:
                 torch.manual_seed(dropout_seed(self.seed, epoch))
-                ones = (torch.ones(size, head.width, dtype=dtype, device=self.data.place) for size in sizes)
+                ones = (torch.ones(size, head.width, dtype=dtype, device=self.data.device) for size in sizes)
                 drawn[kind] = [F.dropout(one, head.dropout) for one in ones]
         parts = [drawn[head.width, head.dropout] for head in self.active]
         return [torch.cat(batch, dim=1) for batch in zip(*parts, strict=True)]

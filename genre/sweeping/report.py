@@ -65,7 +65,7 @@ def write_report(
     axes = axes_of(done)
     points = [full_point(entry, axes, base) for entry in done]
     values = np.array([entry.value for entry in done])
-    title = f"{folder.name}, {data.counts()['val']} validation tracks"
+    title = f"{folder.name}, {data.subset_sizes()['val']} validation tracks"
     draw_figures(folder / "figures", done, points, values, selection, title)
     write_hparams(folder / "tensorboard", done, points, selection)
 

@@ -162,7 +162,7 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     write_csv(folder / "splits.csv", rows[0], rows[1:])
     write_skipped(folder, data.catalogue)
     leaks.report_leakage(folder, data.pairs, data.catalogue, data.subsets)
-    counts = data.counts()
+    counts = data.subset_sizes()
     log.info("%s tracks of %d genres: %s", sum(counts.values()), len(data.genres), counts)
     for subset, count in counts.items():
         if not count:
@@ -179,7 +179,7 @@ def resolve_monitor(values: Mapping[str, Any], data: MusicData) -> str:
     known = [f"{subset}/{name}" for subset in ("val", "train") for name in ("loss", "accuracy")]
     if monitor not in known:
         raise UserError(f"trainer.monitor={monitor} is not one of {', '.join(known)}")
-    return monitor if data.members("val") else monitor.replace("val/", "train/")
+    return monitor if data.track_names("val") else monitor.replace("val/", "train/")
 
 
 def classifier_for(values: Mapping[str, Any], network: nn.Module, data: MusicData) -> Classifier:
@@ -242,7 +242,7 @@ def evaluate_and_report(
 ) -> Result:
     """Evaluate the best checkpoint on every subset and write all results."""
     classifier.network.load_state_dict(checkpoint.read_checkpoint(folder).weights)
-    counts = data.counts()
+    counts = data.subset_sizes()
     outcomes = {subset: predict_subset(classifier, data, subset) for subset in SUBSETS if counts[subset]}
     learnt = fit_postprocessing(classifier, data, outcomes["train"], outcomes.get("val"))
     checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", learnt.card())

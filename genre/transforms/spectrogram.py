@@ -82,8 +82,8 @@ class DocumentSpectrogram(nn.Module):
         size: height and width of the picture, in pixels.
     """
 
-    slack = 0.0
-    kept_as = torch.float16
+    length_tolerance = 0.0
+    cache_dtype = torch.float16
 
     def __init__(
         self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float, size: int = 128
@@ -129,8 +129,10 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         columns_per_second: how many columns are picked from the frames of a clip of nominal length.
     """
 
-    slack = 1.0  # seconds: the archive squeezed every clip of about 30 s, whatever its length, into 387 columns
-    kept_as = torch.uint8
+    length_tolerance = (
+        1.0  # seconds: the archive squeezed every clip of about 30 s, whatever its length, into 387 columns
+    )
+    cache_dtype = torch.uint8
 
     def __init__(
         self,
@@ -171,13 +173,13 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         return ((scaled * 256).floor().clamp_max(255) / 255).where(lowest < level.amax((-2, -1), keepdim=True), 0)
 
 
-def from_kept(log_mel: Tensor) -> Tensor:
+def from_cached(log_mel: Tensor) -> Tensor:
     """A kept log-mel (batch, columns, bands), uint8 or float16 -> (batch, bands, columns) in [0, 1]."""
     unit = log_mel.float() / 255 if log_mel.dtype == torch.uint8 else log_mel.float()
     return unit.transpose(-2, -1)
 
 
-def to_kept(log_mel: Tensor, dtype: torch.dtype) -> Tensor:
+def to_cached(log_mel: Tensor, dtype: torch.dtype) -> Tensor:
     """(batch, bands, columns) in [0, 1] -> as it is kept, (batch, columns, bands)."""
     turned = log_mel.transpose(-2, -1)
     return (turned * 255).round().to(dtype) if dtype == torch.uint8 else turned.to(dtype)

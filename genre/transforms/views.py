@@ -9,10 +9,10 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class View(ABC):
-    """Spans of a track, counted in rows of whatever store they are cut from (samples, columns).
+    """The crops of a track, in rows of the store that they are cut from (samples or columns).
 
-    ``span`` is the view's length in rows; a track whose length differs from it by at most ``slack`` may be taken as it
-    is. Lengths (batch,) become first rows and numbers of rows, (batch, crops) each.
+    ``span`` is the length of a crop in rows; a track whose length differs from it by at most ``tolerance`` rows may be
+    taken whole. The methods map lengths (batch,) to the crops' first rows and lengths, (batch, crops) each.
     """
 
     seconds: float
@@ -27,11 +27,11 @@ class View(ABC):
         """Whether training sees other spans in each epoch."""
 
     @abstractmethod
-    def train_spans(self, lengths: Tensor, span: int, slack: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """One span a track in training, drawn on the CPU."""
 
     @abstractmethod
-    def spans(self, lengths: Tensor, span: int, slack: int) -> tuple[Tensor, Tensor]:
+    def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
         """The spans of evaluation."""
 
 
@@ -49,13 +49,13 @@ class Whole(View):
     def random(self) -> bool:
         return False
 
-    def train_spans(self, lengths: Tensor, span: int, slack: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """The same as at evaluation."""
-        return self.spans(lengths, span, slack)
+        return self.spans(lengths, span, tolerance)
 
-    def spans(self, lengths: Tensor, span: int, slack: int) -> tuple[Tensor, Tensor]:
+    def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
         """The middle, or all where the length is about right."""
-        exact = (lengths - span).abs() <= slack
+        exact = (lengths - span).abs() <= tolerance
         begin = torch.where(exact, 0, (lengths - span).clamp_min(0) // 2)
         return begin[:, None], torch.where(exact, lengths, span)[:, None]
 
@@ -81,13 +81,13 @@ class Segments(View):
         if self.crops < 1:
             raise ValueError(f"view.crops={self.crops} must be at least 1")
 
-    def train_spans(self, lengths: Tensor, span: int, slack: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """One crop, anywhere."""
         room = (lengths - span).clamp_min(0)
         begin = (torch.rand(len(lengths), generator=generator) * (room + 1)).long().clamp_max(room)
         return begin[:, None], torch.full_like(begin, span)[:, None]
 
-    def spans(self, lengths: Tensor, span: int, slack: int) -> tuple[Tensor, Tensor]:
+    def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
         """Crops from the beginning to the end."""
         room = (lengths - span).clamp_min(0)
         places = torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])

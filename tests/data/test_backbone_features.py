@@ -55,7 +55,7 @@ def test_without_augmentation_training_reads_the_features_of_evaluation(vgg):
 def test_with_augmentation_a_number_of_views_of_the_training_tracks_is_kept(vgg):
     data = data_of(vgg("augment=document", "model.cached_views=3"))
     assert data.train_store.stage == "views"
-    assert sorted(data.train_store.names) == sorted(data.members("train"))
+    assert sorted(data.train_store.names) == sorted(data.track_names("train"))
     views = data.train_store.take(torch.tensor([0]))[0]
     assert views.shape == (3, 512 + 3)
     assert not torch.equal(views[0], views[1])

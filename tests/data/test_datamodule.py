@@ -84,8 +84,8 @@ def test_pictures_belong_to_their_targets(data):
 
 
 def test_the_subsets_are_those_of_the_split(data):
-    assert data.counts() == {"train": 21, "val": 3, "test": 6}
-    assert sorted(data.members("all")) == sorted(data.subsets)
+    assert data.subset_sizes() == {"train": 21, "val": 3, "test": 6}
+    assert sorted(data.track_names("all")) == sorted(data.subsets)
 
 
 def test_live_and_kept_batches_are_equal(configured):

@@ -27,14 +27,14 @@ def pipeline(configured, *overrides):
 @pytest.mark.parametrize("spectrogram", ["document", "archive"])
 def test_kept_pictures_are_the_live_ones(configured, first, tmp_path, view, spectrogram):
     line = pipeline(configured, f"view={view}", "view.seconds=2", f"spectrogram={spectrogram}")
-    kept = line.keep_pictures(first, tmp_path)
+    kept = line.picture_store(first, tmp_path)
     assert torch.equal(line.pictures(kept, ROWS), line.pictures(first, ROWS))
 
 
 @pytest.mark.parametrize(("spectrogram", "tolerance"), [("document", 5e-4), ("archive", 1e-6)])
 def test_kept_log_mels_give_the_live_pictures(configured, first, tmp_path, spectrogram, tolerance):
     line = pipeline(configured, f"spectrogram={spectrogram}", "augment=strong")
-    kept = line.keep_log_mels(first, tmp_path)
+    kept = line.log_mel_store(first, tmp_path)
     torch.testing.assert_close(line.pictures(kept, ROWS), line.pictures(first, ROWS), atol=tolerance, rtol=0)
 
 
@@ -52,7 +52,7 @@ def test_each_crop_has_its_own_decibel_reference(configured, first):
 
 
 def test_a_crop_of_a_kept_log_mel_is_measured_against_its_own_maximum(configured, first, tmp_path):
-    whole = pipeline(configured, "spectrogram=archive").keep_log_mels(first, tmp_path)
+    whole = pipeline(configured, "spectrogram=archive").log_mel_store(first, tmp_path)
     whole = replace(whole, data=whole.data // 2)  # the quieter half of the range
     line = pipeline(configured, "spectrogram=archive", "view=segments", "view.seconds=1", "view.crops=2")
     assert (line.log_mels(whole, ROWS).amax((-2, -1)) == 1).all()

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from genre.data import audio
-from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, LogMel, from_kept, to_kept, to_power
+from genre.transforms.spectrogram import (
+    ArchiveSpectrogram,
+    DocumentSpectrogram,
+    LogMel,
+    from_cached,
+    to_cached,
+    to_power,
+)
 
 DOCUMENT = {"sample_rate": 22_050, "n_fft": 2048, "hop_length": 512, "n_mels": 128, "f_max": 8000.0}
 ARCHIVE = DOCUMENT | {"f_max": 11_025.0}
@@ -120,7 +127,7 @@ def test_an_archives_levels_survive_being_measured_again():
 @pytest.mark.parametrize(("dtype", "step"), [(torch.uint8, 1 / 255), (torch.float16, 5e-4)])
 def test_a_kept_log_mel_comes_back(dtype, step):
     log_mel = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(from_kept(to_kept(log_mel, dtype)), log_mel, atol=step / 2 + 1e-6, rtol=0)
+    torch.testing.assert_close(from_cached(to_cached(log_mel, dtype)), log_mel, atol=step / 2 + 1e-6, rtol=0)
 
 
 def test_what_lies_at_the_floor_has_no_power():

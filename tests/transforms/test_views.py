@@ -8,8 +8,8 @@ from genre.transforms.views import Segments, Whole
 RATE = 100
 
 
-def spans(view, *lengths: int, slack: int = 0) -> list[list[tuple[int, int]]]:
-    begin, length = view.spans(torch.tensor(lengths), round(view.seconds * RATE), slack)
+def spans(view, *lengths: int, tolerance: int = 0) -> list[list[tuple[int, int]]]:
+    begin, length = view.spans(torch.tensor(lengths), round(view.seconds * RATE), tolerance)
     return [list(zip(*pair, strict=True)) for pair in zip(begin.tolist(), length.tolist(), strict=True)]
 
 
@@ -18,7 +18,7 @@ def test_longer_tracks_give_their_middle_and_shorter_ones_are_padded():
 
 
 def test_a_track_of_about_the_right_length_is_taken_as_it_is():
-    assert spans(Whole(30), 3060, 2960, 3200, slack=100) == [[(0, 3060)], [(0, 2960)], [(100, 3000)]]
+    assert spans(Whole(30), 3060, 2960, 3200, tolerance=100) == [[(0, 3060)], [(0, 2960)], [(100, 3000)]]
 
 
 def test_segments_reach_from_the_beginning_to_the_end():
