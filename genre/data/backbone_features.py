@@ -25,7 +25,7 @@ class Backbone(Protocol):
     cached_views: int
 
     @property
-    def frozen_as(self) -> Mapping[str, Any] | None:
+    def feature_identity(self) -> Mapping[str, Any] | None:
         """What the features depend on besides the pictures; None where they change in training."""
 
     def embed(self, picture: Tensor) -> Tensor:
@@ -56,7 +56,8 @@ class FeatureCache:
 
     def settings(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """What a store of features depends on besides its inputs."""
-        return {"backbone": self.backbone.frozen_as, "precision": self.precision, **self.pipeline.settings, **more}
+        own = {"backbone": self.backbone.feature_identity, "precision": self.precision}
+        return {**own, **self.pipeline.settings, **more}
 
     def evaluation_features(self, pictures: Store) -> Store:
         """The features of every track's pictures at evaluation: (crops, width) a track."""

@@ -183,9 +183,10 @@ class MusicData(LightningDataModule):
             train = self.first
         else:
             train = pipeline.log_mel_store(self.first, self.cache) if pipeline.augment.acts_on_power else pictures
-        if not isinstance(self.backbone, Backbone) or not self.backbone.cached_views or not self.backbone.frozen_as:
+        backbone = self.backbone
+        if not isinstance(backbone, Backbone) or not backbone.cached_views or not backbone.feature_identity:
             return train, pictures
-        feature_cache = FeatureCache(self.backbone, pipeline, self.precision, self.cache)
+        feature_cache = FeatureCache(backbone, pipeline, self.precision, self.cache)
         features = feature_cache.evaluation_features(pictures)
         if self.split is None or not (pipeline.view.random or pipeline.augment.acts):
             return features, features

@@ -107,10 +107,10 @@ class VGG16(nn.Module):
         self.register_buffer("mean", torch.tensor(published.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(published.std).view(1, 3, 1, 1), persistent=False)
         self.width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
-        self.genres, self.drawn = genres, torch.get_rng_state()
+        self.genres, self.rng_state = genres, torch.get_rng_state()
         self.head = self.new_head(dense_units, dropout)
         self.features.requires_grad_(False)
-        self.learning.requires_grad_(True)
+        self.unfrozen_layers.requires_grad_(True)
 
     def new_head(self, dense_units: int, dropout: float) -> nn.Sequential:
         """Normalisation where features are pooled, dense, dropout and logits: (batch, width) -> (batch, genres)."""
@@ -119,15 +119,15 @@ class VGG16(nn.Module):
             nn.Linear(self.width, dense_units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dense_units, self.genres),
         )  # fmt: skip
 
-    def another_head(self, dense_units: int, dropout: float) -> nn.Sequential:
-        """The head that this network would have had with these values, under the same seed."""
+    def make_head(self, dense_units: int, dropout: float) -> nn.Sequential:
+        """Return the head that this network would have with these values, initialised from the same seed."""
         with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self.drawn)
+            torch.set_rng_state(self.rng_state)
             return self.new_head(dense_units, dropout)
 
     @property
-    def learning(self) -> nn.Sequential:
-        """The layers of the unfrozen blocks."""
+    def unfrozen_layers(self) -> nn.Sequential:
+        """The layers of the blocks that are trained."""
         return self.features[([0, *BLOCKS][-1 - self.unfreeze]) :]
 
     def train(self, mode: bool = True) -> "VGG16":
@@ -163,8 +163,8 @@ class VGG16(nn.Module):
         return maps
 
     @property
-    def frozen_as(self) -> dict[str, Any] | None:
-        """What the features depend on besides the pictures, where nothing but the head learns; else None."""
+    def feature_identity(self) -> dict[str, Any] | None:
+        """What the features depend on besides the pictures; None where they change in training."""
         if self.unfreeze:
             return None
         transform = [self.mean.flatten().tolist(), self.std.flatten().tolist()]
@@ -174,7 +174,7 @@ class VGG16(nn.Module):
         """The head at the optimiser's learning rate, unfrozen blocks at their own."""
         groups: list[dict[str, Any]] = [{"params": list(self.head.parameters())}]
         if self.unfreeze:
-            groups.append({"params": list(self.learning.parameters()), "lr": self.unfreeze_lr})
+            groups.append({"params": list(self.unfrozen_layers.parameters()), "lr": self.unfreeze_lr})
         return groups
 
 

@@ -37,7 +37,7 @@ KNOWN = frozenset(  # what the group trainer may hold; anything else is left to 
 def family_of(values: Mapping[str, Any]) -> str | None:
     """What heads must have in common to train together; None where a point must train alone."""
     model, trainer, schedule = values["model"], values["trainer"], values["scheduler"]
-    frozen = hasattr(get_class(model["_target_"]), "another_head") and not model["unfreeze"] and model["cached_views"]
+    frozen = hasattr(get_class(model["_target_"]), "make_head") and not model["unfreeze"] and model["cached_views"]
     plateau = schedule is None or issubclass(get_class(schedule["_target_"]), ReduceLROnPlateau)
     if not (frozen and values["data"]["keep"] and plateau and set(trainer) <= KNOWN) or values["init_from"]:
         return None
@@ -215,7 +215,7 @@ def build_heads(points: Sequence[dict[str, Any]], network: Any, data: MusicData)
     backbone = parameter_count(network) - parameter_count(network.head)
     heads = []
     for point in points:
-        layers = network.another_head(point["model"]["dense_units"], point["model"]["dropout"]).to(data.device)
+        layers = network.make_head(point["model"]["dense_units"], point["model"]["dropout"]).to(data.device)
         heads.append(Head(layers, point, monitor, backbone + parameter_count(layers)))
     return heads
 

@@ -88,7 +88,7 @@ def data_key(values: Mapping[str, Any], network: nn.Module | None) -> str:
     settings = values["trainer"]
     own: Any = [settings["limit_tracks"], settings["accelerator"], settings.get("devices", 1)]
     if isinstance(network, Backbone):
-        own += [settings["precision"], network.cached_views, network.frozen_as, values["seed"]]
+        own += [settings["precision"], network.cached_views, network.feature_identity, values["seed"]]
     return json.dumps([shared, own], sort_keys=True)
 
 

@@ -85,7 +85,7 @@ def test_unfrozen_blocks_learn_at_their_own_rate():
     head, blocks = model.parameter_groups()
     assert "lr" not in head and blocks["lr"] == 1e-5
     assert sum(p.numel() for p in blocks["params"]) == 3 * (512 * 512 * 9 + 512)
-    assert model.frozen_as is None
+    assert model.feature_identity is None
 
 
 def test_the_grey_picture_is_shown_three_times():

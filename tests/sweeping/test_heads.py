@@ -113,6 +113,6 @@ def test_another_head_is_the_one_that_the_seed_would_have_given():
         torch.manual_seed(5)
         return VGG16(3, 32, "random", **values)
 
-    wanted, other = seeded(dense_units=7, dropout=0.1).head, seeded(dense_units=9).another_head(7, 0.1)
+    wanted, other = seeded(dense_units=7, dropout=0.1).head, seeded(dense_units=9).make_head(7, 0.1)
     assert [p.tolist() for p in wanted.parameters()] == [p.tolist() for p in other.parameters()]
     assert str(wanted) == str(other)
