@@ -1,4 +1,4 @@
-"""The source document's network: three convolutions, each with pooling and dropout, then a dense layer."""
+"""The paper's network: three convolutions, each with pooling and dropout, then a dense layer."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,20 @@ from genre.models.dropout import Dropout
 class CNN(nn.Module):
     """Three convolutions, each followed by max-pooling, ReLU and dropout; a dense layer; logits.
 
-    Pooling before ReLU is the same function as after it, at a quarter of the cost. Weights start as in Keras, which the
-    document used (Glorot & Bengio 2010, biases 0).
+    Max-pooling before ReLU gives the same values as after it at a quarter of the cost. Weights are initialised as in
+    Keras, which the paper used (Glorot & Bengio 2010; biases 0).
 
     Args:
         genres: number of logits.
         size: height and width of the pictures, in pixels.
-        filters: of each convolution; each halves height and width.
+        filters: output channels of each convolution; each stage halves height and width.
         kernel_size: of every convolution, odd.
         dropout: probability after each convolution.
         dense_units: width of the dense layer.
         dense_dropout: probability after the dense layer.
 
     Raises:
-        ValueError: naming the key whose value cannot be.
+        ValueError: if a value is out of range; the message names the key.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class CNN(nn.Module):
 
 
 def initialize(layer: nn.Module) -> None:
-    """Keras' default start of a convolution or dense layer."""
+    """Initialise a convolution or dense layer as Keras does by default."""
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
         assert layer.bias is not None
@@ -67,7 +67,7 @@ def initialize(layer: nn.Module) -> None:
 
 
 def convolution_block(inputs: int, outputs: int, kernel_size: int, dropout: float) -> nn.Sequential:
-    """One stage: height and width halve."""
+    """One stage: (batch, inputs, height, width) -> (batch, outputs, height / 2, width / 2)."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.MaxPool2d(2), nn.ReLU(), Dropout(dropout)
     )

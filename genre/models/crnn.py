@@ -1,4 +1,4 @@
-"""Convolutions that sum up each moment, then a memory over time: for what the average of a still picture misses."""
+"""A convolutional recurrent network: it uses the order of events, which an average over time discards."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,19 +13,20 @@ HEADS = 2  # of self-attention; divides the width, which is twice the units
 class CRNN(nn.Module):
     """Convolutions that pool frequency strongly and time little, recurrence or self-attention over time; logits.
 
-    What is left of frequency is kept in order, as features of each moment; the moments are weighed, not averaged.
+    The remaining frequency bands and the channels become the features of each time step; the steps are pooled by a
+    learned weighted mean.
 
     Args:
         genres: number of logits.
         size: height (frequency) and width (time) of the pictures, in pixels.
-        filters: of each convolution; each divides frequency by 4, the first divides time by 2.
+        filters: output channels of each convolution; each divides frequency by 4, the first divides time by 2.
         kernel_size: of every convolution, odd.
         over_time: ``gru`` (bidirectional) or ``attention`` (one layer of self-attention).
-        units: of each direction of the GRU; self-attention is twice as wide.
+        units: width of each direction of the GRU; self-attention is twice as wide.
         dropout: probability after each convolution and before the logits.
 
     Raises:
-        ValueError: naming the key whose value cannot be.
+        ValueError: if a value is out of range; the message names the key.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class CRNN(nn.Module):
         super().__init__()
         check_arguments(size, filters, kernel_size, over_time, units, dropout)
         channels, times = [1, *filters], [2] + [1] * (len(filters) - 1)
-        self.moments = nn.Sequential(
+        self.moments = nn.Sequential(  # checkpoints hold this name
             *(convolution_block(*shape, kernel_size, dropout) for shape in zip(channels, filters, times, strict=False))
         )
         self.over_time = OVER_TIME[over_time](filters[-1] * (size // 4 ** len(filters)), units)
@@ -50,35 +51,35 @@ class CRNN(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(batch, 1, size, size) in [0, 1], columns in order of time -> logits (batch, genres)."""
-        moments = self.moments(picture).permute(0, 3, 1, 2).flatten(2)
-        logits: Tensor = self.head(self.pool(self.over_time(moments)))
+        steps = self.moments(picture).permute(0, 3, 1, 2).flatten(2)
+        logits: Tensor = self.head(self.pool(self.over_time(steps)))
         return logits
 
 
 class Recurrence(nn.Module):
-    """What came before and what follows, at each moment.
+    """A bidirectional GRU over time.
 
     Args:
-        features: of a moment.
-        units: of each direction.
+        features: number of features per time step.
+        units: width of each direction.
     """
 
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.gru = nn.GRU(features, units, batch_first=True, bidirectional=True)
 
-    def forward(self, moments: Tensor) -> Tensor:
-        """(batch, moments, features) -> (batch, moments, 2 * units)."""
-        states: Tensor = self.gru(moments)[0]
+    def forward(self, steps: Tensor) -> Tensor:
+        """(batch, steps, features) -> (batch, steps, 2 * units)."""
+        states: Tensor = self.gru(steps)[0]
         return states
 
 
 class SelfAttention(nn.Module):
-    """Each moment beside those that matter to it, however far away; the moments carry their place.
+    """One layer of self-attention over time, with sinusoidal position encodings.
 
     Args:
-        features: of a moment.
-        units: half the width.
+        features: number of features per time step.
+        units: half the width of the layer.
     """
 
     def __init__(self, features: int, units: int) -> None:
@@ -88,41 +89,41 @@ class SelfAttention(nn.Module):
             2 * units, HEADS, dim_feedforward=4 * units, dropout=0, batch_first=True, norm_first=True
         )
 
-    def forward(self, moments: Tensor) -> Tensor:
-        """(batch, moments, features) -> (batch, moments, 2 * units)."""
-        wide = self.project(moments)
-        states: Tensor = self.layer(wide + places(*wide.shape[1:]).to(wide))
+    def forward(self, steps: Tensor) -> Tensor:
+        """(batch, steps, features) -> (batch, steps, 2 * units)."""
+        wide = self.project(steps)
+        states: Tensor = self.layer(wide + position_encodings(*wide.shape[1:]).to(wide))
         return states
 
 
-def places(moments: int, width: int) -> Tensor:
-    """Sines and cosines that tell each moment from the others: (moments, width), width even."""
+def position_encodings(steps: int, width: int) -> Tensor:
+    """Sinusoidal position encodings (Vaswani et al. 2017): (steps, width), width even."""
     rates = 10_000 ** -torch.linspace(0, 1, width // 2)
-    angles = torch.arange(moments)[:, None] * rates
+    angles = torch.arange(steps)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class WeightedMean(nn.Module):
-    """The mean over time, in which the moments that tell most weigh most.
+    """Mean over time with learned softmax weights.
 
     Args:
-        width: of a moment.
+        width: number of features per time step.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.score = nn.Linear(width, 1, bias=False)
 
-    def forward(self, moments: Tensor) -> Tensor:
-        """(batch, moments, width) -> (batch, width)."""
-        return (self.score(moments).softmax(dim=1) * moments).sum(dim=1)
+    def forward(self, steps: Tensor) -> Tensor:
+        """(batch, steps, width) -> (batch, width)."""
+        return (self.score(steps).softmax(dim=1) * steps).sum(dim=1)
 
 
 OVER_TIME: dict[str, Callable[[int, int], nn.Module]] = {"gru": Recurrence, "attention": SelfAttention}
 
 
 def convolution_block(inputs: int, outputs: int, time: int, kernel_size: int, dropout: float) -> nn.Sequential:
-    """One stage: height shrinks to a quarter, width by ``time``; pooled first, as the rest then costs less."""
+    """One stage: height is divided by 4, width by ``time``; pooling comes first because the rest then costs less."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding="same", bias=False), nn.MaxPool2d((4, time)),
         nn.BatchNorm2d(outputs), nn.ReLU(), Dropout(dropout),
@@ -132,7 +133,7 @@ def convolution_block(inputs: int, outputs: int, time: int, kernel_size: int, dr
 def check_arguments(
     size: int, filters: Sequence[int], kernel_size: int, over_time: str, units: int, dropout: float
 ) -> None:
-    """Raise a ValueError that names the key whose value cannot be."""
+    """Raise a ValueError that names the key if a value is out of range."""
     if not filters or min(filters) < 1 or size < 4 ** len(filters):
         raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
     if kernel_size < 1 or kernel_size % 2 == 0:

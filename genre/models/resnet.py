@@ -1,4 +1,4 @@
-"""A small residual network: stages of residual blocks, then the average over the whole picture."""
+"""A small residual network: stages of residual blocks, then global average pooling."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 class ResNet(nn.Module):
     """A strided convolution, stages of residual blocks, global average pooling; logits.
 
-    Few channels and an early halving: sized for some hundred tracks and a CPU.
+    Few channels and early downsampling: sized for some hundred tracks and a CPU.
 
     Args:
         genres: number of logits.
         size: height and width of the pictures, in pixels.
-        filters: of each stage; the first convolution and each stage halve height and width.
-        blocks: residual blocks a stage.
+        filters: output channels of each stage; the first convolution and each stage halve height and width.
+        blocks: residual blocks per stage.
         dropout: probability before the logits.
 
     Raises:
-        ValueError: naming the key whose value cannot be.
+        ValueError: if a value is out of range; the message names the key.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ResNet(nn.Module):
             raise ValueError(f"model.blocks={blocks} must be at least 1")
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout={dropout} must be at least 0 and below 1")
-        self.stem = nn.Sequential(normalised(1, filters[0], 5, stride=2), nn.ReLU())
+        self.stem = nn.Sequential(normalized_convolution(1, filters[0], 5, stride=2), nn.ReLU())
         channels = [filters[0], *filters]
         self.stages = nn.Sequential(*(stage(*pair, blocks) for pair in zip(channels, filters, strict=False)))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(filters[-1], genres))
@@ -43,34 +43,35 @@ class ResNet(nn.Module):
         return logits
 
 
-class Block(nn.Module):
-    """Two convolutions beside a shortcut, which is the identity wherever the shapes allow it.
+class ResidualBlock(nn.Module):
+    """Two convolutions added to a shortcut, which is the identity if input and output have the same shape.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        stride: by which height and width shrink.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        stride: factor by which height and width shrink.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            normalised(inputs, outputs, 3, stride), nn.ReLU(), normalised(outputs, outputs, 3)
+            normalized_convolution(inputs, outputs, 3, stride), nn.ReLU(), normalized_convolution(outputs, outputs, 3)
         )
         same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else normalised(inputs, outputs, 1, stride)
+        self.shortcut = nn.Identity() if same else normalized_convolution(inputs, outputs, 1, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(batch, inputs, height, width) -> (batch, outputs, height / stride, width / stride), not negative."""
+        """(batch, inputs, height, width) -> (batch, outputs, height / stride, width / stride), 0 or more."""
         return F.relu(self.residual(maps) + self.shortcut(maps))
 
 
 def stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    """Residual blocks of one width; the first halves height and width."""
-    return nn.Sequential(Block(inputs, outputs, stride=2), *(Block(outputs, outputs) for _ in range(blocks - 1)))
+    """Residual blocks with the same number of channels; the first halves height and width."""
+    rest = (ResidualBlock(outputs, outputs) for _ in range(blocks - 1))
+    return nn.Sequential(ResidualBlock(inputs, outputs, stride=2), *rest)
 
 
-def normalised(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    """A convolution and batch normalisation, which makes a bias superfluous."""
+def normalized_convolution(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    """A convolution without bias, then batch normalisation."""
     convolution = nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))

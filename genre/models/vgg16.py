@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan & Zisserman 2015) pre-trained on photographs, frozen, under a new head (source document)."""
+"""VGG16 (Simonyan & Zisserman 2015) pre-trained on photographs, frozen, with a new head, as in the paper."""
 
 import hashlib
 import logging
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What is known of published weights.
+    """Published weights and the input transform that they need.
 
     Args:
-        mean: subtracted from RGB in [0, 1].
-        std: what the rest is divided by.
-        file: how the published file begins.
-        fingerprint: of the convolutions in float16; empty where it is not known.
-        licence: as far as stated.
+        mean: per channel, subtracted from RGB in [0, 1].
+        std: per channel, divides the difference.
+        file: first part of the published file's name.
+        fingerprint: ``fingerprint`` of the convolutions; empty if unknown.
+        licence: as stated by the publisher.
     """
 
     mean: tuple[float, float, float]
@@ -41,43 +41,44 @@ class Pretrained:
 
 
 PRETRAINED = {
-    "IMAGENET1K_FEATURES": Pretrained(  # the original Caffe weights, which Keras carries too
+    "IMAGENET1K_FEATURES": Pretrained(  # the original Caffe weights, the same as in Keras
         (0.48235, 0.45882, 0.40784),
         (1 / 255, 1 / 255, 1 / 255),
         "vgg16_features-amdegroot",
         "bf3033a8a4c48651",
         "CC BY 4.0 (Visual Geometry Group, University of Oxford)",
     ),
-    "IMAGENET1K_V1": Pretrained(  # trained again by torchvision
+    "IMAGENET1K_V1": Pretrained(  # retrained by torchvision
         (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "vgg16-397923af", "", "BSD 3-Clause (torchvision)"
     ),
 }
-BLOCKS = (5, 10, 17, 24, 31)  # where each block of layers ends, with its pooling
+BLOCKS = (5, 10, 17, 24, 31)  # index after each block's last layer, its pooling
 CHANNELS = (64, 128, 256, 512, 512)
 FEATURES = ("flattened", "pooled")
 
 
 class VGG16(nn.Module):
-    """VGG16's convolutions, frozen and in evaluation mode, then dense, dropout and logits.
+    """VGG16's convolutions, frozen and in evaluation mode; a dense layer, dropout and logits.
 
     Args:
         genres: number of logits.
         size: height and width of the pictures, in pixels.
-        weights: a name of torchvision's (downloaded), a .safetensors or .pth file with ``features.*``, or 'random'.
-        transform: whose input transform applies; 'auto' knows the published weights and takes IMAGENET1K_FEATURES for
-            others.
-        features: 'flattened' is the last pooling (source document); 'pooled' are mean, maximum and deviation over the
-            picture of every channel of ``blocks``.
-        blocks: which blocks are pooled, 1 to 5.
-        unfreeze: how many of the last blocks learn too.
-        unfreeze_lr: their learning rate.
+        weights: a torchvision name (downloaded), a .safetensors or .pth file with ``features.*``, or 'random'.
+        transform: name of the weights whose input transform applies; 'auto' identifies published weights and uses
+            IMAGENET1K_FEATURES for others.
+        features: 'flattened': output of the last pooling (the paper); 'pooled': mean, maximum and standard deviation
+            over the picture of every channel of ``blocks``.
+        blocks: blocks that are pooled, 1 to 5.
+        unfreeze: number of blocks, counted from the last, that are trained with the head.
+        unfreeze_lr: learning rate of those blocks.
         dense_units: width of the dense layer.
-        dropout: probability after it.
-        cached_views: random views a track that are kept while nothing but the head learns; 0 computes live.
+        dropout: probability after the dense layer.
+        cached_views: random views per track that are cached while only the head is trained; 0: none, the convolutions
+            run in every epoch.
 
     Raises:
-        ValueError: naming the key whose value cannot be.
-        UserError: if the weights cannot be had.
+        ValueError: if a value is out of range; the message names the key.
+        UserError: if the weights cannot be loaded.
     """
 
     def __init__(
@@ -108,22 +109,21 @@ class VGG16(nn.Module):
         self.register_buffer("std", torch.tensor(published.std).view(1, 3, 1, 1), persistent=False)
         self.width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
         self.genres, self.rng_state = genres, torch.get_rng_state()
-        self.head = self.new_head(dense_units, dropout)
+        self.head = self._next_head(dense_units, dropout)
         self.features.requires_grad_(False)
         self.unfrozen_layers.requires_grad_(True)
 
-    def new_head(self, dense_units: int, dropout: float) -> nn.Sequential:
-        """Normalisation where features are pooled, dense, dropout and logits: (batch, width) -> (batch, genres)."""
-        return nn.Sequential(
-            nn.BatchNorm1d(self.width, affine=False) if self.pooled_blocks else nn.Identity(),
-            nn.Linear(self.width, dense_units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dense_units, self.genres),
-        )  # fmt: skip
+    def _next_head(self, dense_units: int, dropout: float) -> nn.Sequential:
+        """Batch normalisation if features are pooled, dense, dropout, logits: (batch, width) -> (batch, genres)."""
+        normalization = nn.BatchNorm1d(self.width, affine=False) if self.pooled_blocks else nn.Identity()
+        dense, logits = nn.Linear(self.width, dense_units), nn.Linear(dense_units, self.genres)
+        return nn.Sequential(normalization, dense, nn.ReLU(), nn.Dropout(dropout), logits)
 
     def make_head(self, dense_units: int, dropout: float) -> nn.Sequential:
         """Return the head that this network would have with these values, initialised from the same seed."""
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.rng_state)
-            return self.new_head(dense_units, dropout)
+            return self._next_head(dense_units, dropout)
 
     @property
     def unfrozen_layers(self) -> nn.Sequential:
@@ -131,29 +131,29 @@ class VGG16(nn.Module):
         return self.features[([0, *BLOCKS][-1 - self.unfreeze]) :]
 
     def train(self, mode: bool = True) -> "VGG16":
-        """The convolutions stay in evaluation mode, whatever the head does."""
+        """Set the head's mode; the convolutions stay in evaluation mode."""
         super().train(mode)
         self.features.eval()
         return self
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, 1, size, size) in [0, 1], or (batch, width) of ``embed`` -> logits (batch, genres)."""
+        """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, genres)."""
         logits: Tensor = self.head(inputs if inputs.ndim == 2 else self.embed(inputs))
         return logits
 
     def embed(self, picture: Tensor) -> Tensor:
-        """(batch, 1, size, size) grey in [0, 1] -> what the head works on, (batch, width)."""
+        """(batch, 1, size, size) grey in [0, 1] -> features (batch, width)."""
         return self.embed_rgb(picture.expand(-1, 3, -1, -1))
 
     def embed_rgb(self, picture: Tensor) -> Tensor:
-        """(batch, 3, size, size) RGB in [0, 1] -> what the head works on, (batch, width)."""
+        """(batch, 3, size, size) RGB in [0, 1] -> features (batch, width)."""
         maps = self.block_maps(picture, self.pooled_blocks or (5,))
         if not self.pooled_blocks:
             return maps[0].flatten(1)
         return torch.cat([pool_statistics(block.float()) for block in maps], dim=1)
 
     def block_maps(self, picture: Tensor, blocks: Sequence[int]) -> list[Tensor]:
-        """What blocks end in: (batch, 3, size, size) RGB in [0, 1] -> (batch, channels, size / 2**block, same) each."""
+        """(batch, 3, size, size) RGB in [0, 1] -> output of each block, (batch, channels, size / 2**block, same)."""
         values = ((picture - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         maps = []
         for block, (first, end) in enumerate(zip([0, *BLOCKS], BLOCKS, strict=False), start=1):
@@ -171,7 +171,7 @@ class VGG16(nn.Module):
         return {"vgg16": self.fingerprint, "transform": transform, "blocks": list(self.pooled_blocks)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The head at the optimiser's learning rate, unfrozen blocks at their own."""
+        """The optimiser's parameter groups: the head at its learning rate, unfrozen blocks at ``unfreeze_lr``."""
         groups: list[dict[str, Any]] = [{"params": list(self.head.parameters())}]
         if self.unfreeze:
             groups.append({"params": list(self.unfrozen_layers.parameters()), "lr": self.unfreeze_lr})
@@ -181,13 +181,9 @@ class VGG16(nn.Module):
 def check_arguments(
     size: int, transform: str, features: str, blocks: Sequence[int], unfreeze: int, cached_views: int
 ) -> None:
-    """Refuse what cannot be.
-
-    Raises:
-        ValueError: naming the key.
-    """
+    """Raise a ValueError that names the key if a value is out of range."""
     if size < 32:
-        raise ValueError(f"spectrogram.size={size} is too small for five poolings; 32 pixels at least")
+        raise ValueError(f"spectrogram.size={size} is too small for five poolings; use 32 pixels or more")
     if transform not in ("auto", *PRETRAINED):
         raise ValueError(f"model.transform={transform} is not one of auto, {', '.join(PRETRAINED)}")
     if features not in FEATURES:
@@ -197,20 +193,20 @@ def check_arguments(
     if not 0 <= unfreeze <= 5:
         raise ValueError(f"model.unfreeze={unfreeze} must lie between 0 and 5")
     if cached_views < 0:
-        raise ValueError(f"model.cached_views={cached_views} must be 0 (live) or more")
+        raise ValueError(f"model.cached_views={cached_views} must be 0 or more")
 
 
 def pool_statistics(maps: Tensor) -> Tensor:
-    """Mean, maximum and deviation over the picture: (batch, channels, height, width) -> (batch, 3 * channels)."""
+    """Mean, maximum and standard deviation per channel: (batch, channels, height, width) -> (batch, 3 * channels)."""
     flat = maps.flatten(2)
     return torch.cat([flat.mean(-1), flat.amax(-1), flat.std(-1, correction=0)], dim=1)
 
 
 def load_weights(features: nn.Sequential, weights: str) -> str:
-    """Fill the convolutions, and say whose input transform they need.
+    """Load weights into the convolutions; return the name in PRETRAINED whose input transform they need.
 
     Raises:
-        UserError: if the weights are not there, broken, or another network's.
+        UserError: if the weights are missing, damaged or another network's.
     """
     if weights == "random":
         return "IMAGENET1K_FEATURES"
@@ -220,24 +216,24 @@ def load_weights(features: nn.Sequential, weights: str) -> str:
     try:
         features.load_state_dict(state)
     except RuntimeError:
-        raise UserError(f"model.weights={weights} holds another network than VGG16 (features.0.weight …)") from None
+        raise UserError(f"model.weights={weights} does not hold VGG16's convolutions (features.0.weight …)") from None
     return weights if weights in PRETRAINED else identify_weights(features, Path(weights).name)
 
 
 def identify_weights(features: nn.Sequential, file: str) -> str:
-    """The published weights that a file holds, by its content or its name."""
+    """Return the name of the published weights in a file, identified by content or file name."""
     for name, known in PRETRAINED.items():
         if fingerprint(features) == known.fingerprint or file.startswith(known.file):
             return name
-    log.warning("%s holds weights of its own; model.transform=auto takes IMAGENET1K_FEATURES' input transform", file)
+    log.warning("%s holds unknown weights; model.transform=auto uses IMAGENET1K_FEATURES' input transform", file)
     return "IMAGENET1K_FEATURES"
 
 
 def download_weights(name: str) -> dict[str, Tensor]:
-    """Torchvision's weights, from its cache or the network.
+    """Return torchvision's weights, from its cache or downloaded.
 
     Raises:
-        UserError: if there is no network.
+        UserError: if the download fails.
     """
     try:
         return dict(VGG16_Weights[name].get_state_dict(progress=True, check_hash=True))
@@ -245,28 +241,28 @@ def download_weights(name: str) -> dict[str, Tensor]:
         reason = getattr(error, "reason", error)
         raise UserError(
             f"cannot download model.weights={name} ({reason}): set model.weights or GENRE_VGG16 to a .safetensors or "
-            ".pth file, or model.weights=random to try without"
+            ".pth file, or model.weights=random for untrained convolutions"
         ) from None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, nothing but tensors.
+    """Return the tensors of a weights file.
 
     Raises:
-        UserError: if it is missing, truncated or something else.
+        UserError: if the file is missing, truncated or not a weights file.
     """
     if not path.is_file():
         names = ", ".join(PRETRAINED)
-        raise UserError(f"there are no weights at model.weights={path}; give a file, one of {names}, or random")
+        raise UserError(f"model.weights={path} does not exist; give a file, one of {names}, or random")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         return {name: value for name, value in state.items() if isinstance(value, Tensor)}
     except (SafetensorError, RuntimeError, EOFError, OSError, AttributeError, IndexError, KeyError, pickle.PickleError):
-        raise UserError(f"model.weights={path} is truncated or no weights file; fetch it again") from None
+        raise UserError(f"model.weights={path} is truncated or not a weights file; download it again") from None
 
 
 def fingerprint(features: nn.Sequential) -> str:
-    """A hash of the convolutions, the same whether they came in float16 or float32."""
+    """Return a hash of the convolutions in float16, equal for float16 and float32 files."""
     digest = hashlib.sha256()
     for value in features.state_dict().values():
         digest.update(value.half().contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""A network that hears the order of things, which an average over time cannot."""
+"""The CRNN depends on the order of events, which an average over time discards."""
 
 import inspect
 import math
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genre.config import compose, network_of, plain
 from genre.models.crnn import CRNN, WeightedMean
 
-both_ways = pytest.mark.parametrize("over_time", ["gru", "attention"])
+both_layers = pytest.mark.parametrize("over_time", ["gru", "attention"])
 
 
 @pytest.fixture(autouse=True)
@@ -20,22 +20,22 @@ def seeded():
 
 
 def pictures(batch: int, size: int = 64) -> Tensor:
-    """Coarse patterns: (batch, 1, size, size) in [0, 1]."""
+    """Random coarse patterns: (batch, 1, size, size) in [0, 1]."""
     return F.interpolate(torch.rand(batch, 1, 8, 8), size)
 
 
-def experienced(network: nn.Module, size: int = 64) -> nn.Module:
-    """In evaluation mode, with the statistics of a batch that it has seen."""
+def with_batch_statistics(network: nn.Module, size: int = 64) -> nn.Module:
+    """The network in evaluation mode after one batch, so that normalisation has its statistics."""
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # their plain average
+            part.momentum = None  # plain average
     network.train()(pictures(8, size))
     return network.eval()
 
 
-def blind_to_neighbours(over_time: str) -> nn.Module:
-    """Its convolutions see pairs of columns one by one: only what follows them can know the order of the pairs."""
-    return experienced(CRNN(5, 64, kernel_size=1, over_time=over_time))
+def order_only_over_time(over_time: str) -> nn.Module:
+    """A CRNN whose convolutions cover one pair of columns each: only the layer over time can use their order."""
+    return with_batch_statistics(CRNN(5, 64, kernel_size=1, over_time=over_time))
 
 
 def reordered(picture: Tensor, order: Tensor) -> Tensor:
@@ -43,49 +43,49 @@ def reordered(picture: Tensor, order: Tensor) -> Tensor:
     return picture.unflatten(-1, (-1, 2))[..., order, :].flatten(-2)
 
 
-@both_ways
+@both_layers
 @pytest.mark.parametrize("size", [64, 128])
-def test_pictures_become_one_logit_a_genre(size, over_time):
+def test_pictures_give_one_logit_per_genre(size, over_time):
     assert CRNN(7, size, over_time=over_time)(pictures(3, size)).shape == (3, 7)
 
 
-@both_ways
+@both_layers
 @torch.inference_mode()
-def test_a_picture_is_judged_alike_alone_and_in_company(over_time):
-    network, batch = experienced(CRNN(5, 64, over_time=over_time)), pictures(4)
-    together = network(batch)
-    alone = torch.cat([network(picture[None]) for picture in batch])
-    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)
-    assert together.std(dim=0).min() > 1e-3  # the pictures do differ
+def test_logits_do_not_depend_on_the_batch_in_evaluation_mode(over_time):
+    network, batch = with_batch_statistics(CRNN(5, 64, over_time=over_time)), pictures(4)
+    batched = network(batch)
+    single = torch.cat([network(picture[None]) for picture in batch])
+    torch.testing.assert_close(single, batched, atol=1e-5, rtol=1e-4)
+    assert batched.std(dim=0).min() > 1e-3  # the pictures differ
 
 
-@both_ways
+@both_layers
 def test_the_gradient_reaches_every_parameter(over_time):
     network = CRNN(5, 64, over_time=over_time)
     F.cross_entropy(network(pictures(4)), torch.tensor([0, 1, 2, 3])).backward()
-    untouched = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert untouched == []
+    without_gradient = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without_gradient == []
 
 
-@both_ways
+@both_layers
 @pytest.mark.parametrize("order", [torch.arange(31, -1, -1), torch.randperm(32, generator=torch.Generator())])
-def test_the_order_of_the_columns_counts(over_time, order):
-    network, batch = blind_to_neighbours(over_time), pictures(4)
+def test_logits_depend_on_the_order_of_the_columns(over_time, order):
+    network, batch = order_only_over_time(over_time), pictures(4)
     change = (network(reordered(batch, order)) - network(batch)).abs().amax(dim=1)
     assert change.min() > 1e-4  # rounding stays below 1e-6
 
 
-def test_without_its_memory_the_order_of_the_columns_would_not_count():
-    network, batch = blind_to_neighbours("gru"), pictures(4)
+def test_logits_do_not_depend_on_the_order_without_the_layer_over_time():
+    network, batch = order_only_over_time("gru"), pictures(4)
     network.over_time = nn.Identity()
     torch.testing.assert_close(network(reordered(batch, torch.arange(31, -1, -1))), network(batch))
 
 
-@both_ways
-def test_learns_whether_a_low_sound_comes_before_or_after_a_high_one(over_time):
+@both_layers
+def test_learns_whether_a_low_sound_precedes_a_high_one(over_time):
     low_first = torch.zeros(8, 1, 32, 32)
-    for place, picture in enumerate(low_first):
-        begin = 2 * place
+    for index, picture in enumerate(low_first):
+        begin = 2 * index
         picture[0, :16, begin : begin + 8] = 1
         picture[0, 16:, begin + 8 : begin + 16] = 1
     batch = torch.cat([low_first, low_first.flip(-1)])
@@ -97,38 +97,38 @@ def test_learns_whether_a_low_sound_comes_before_or_after_a_high_one(over_time):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.1  # ln 2 is the least that a network blind to order can reach: the columns are the same
+    assert loss < 0.1  # without order ln 2 is the minimum: both classes have the same columns
 
 
-@both_ways
+@both_layers
 @torch.inference_mode()
-def test_bfloat16_says_what_float32_says(over_time):
-    network, batch = experienced(CRNN(5, 64, over_time=over_time)), pictures(4)
+def test_bfloat16_agrees_with_float32(over_time):
+    network, batch = with_batch_statistics(CRNN(5, 64, over_time=over_time)), pictures(4)
     with torch.autocast("cpu", torch.bfloat16):
-        half = network(batch)
-    torch.testing.assert_close(half.float(), network(batch), atol=0.05, rtol=0.05)
+        bfloat16 = network(batch)
+    torch.testing.assert_close(bfloat16.float(), network(batch), atol=0.05, rtol=0.05)
 
 
-@both_ways
-def test_the_same_seed_trains_the_same_network(over_time):
-    def trained() -> Tensor:
+@both_layers
+def test_the_same_seed_gives_the_same_gradients(over_time):
+    def gradients() -> Tensor:
         torch.manual_seed(3)
         network = CRNN(5, 64, over_time=over_time)
         network(pictures(4)).square().mean().backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
-    first = trained()
-    assert torch.equal(trained(), first)
+    first = gradients()
+    assert torch.equal(gradients(), first)
     assert first.abs().max() > 0
 
 
-def test_the_weighted_mean_weighs_moments_by_their_score():
+def test_the_weighted_mean_weights_steps_by_the_softmax_of_their_score():
     pool = WeightedMean(2)
     with torch.no_grad():
         pool.score.weight.copy_(torch.tensor([[1.0, 0.0]]))
-    moments = torch.tensor([[[0.0, 1.0], [math.log(4), 6.0]]])  # weights 1 / (1 + 4) and 4 / (1 + 4)
+    steps = torch.tensor([[[0.0, 1.0], [math.log(4), 6.0]]])  # weights 1 / (1 + 4) and 4 / (1 + 4)
     expected = torch.tensor([[0.8 * math.log(4), 0.2 * 1 + 0.8 * 6]])
-    torch.testing.assert_close(pool(moments), expected)
+    torch.testing.assert_close(pool(steps), expected)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_the_weighted_mean_weighs_moments_by_their_score():
         ({"dropout": -0.1}, "model.dropout=-0.1 must be at least 0"),
     ],
 )
-def test_values_that_cannot_be_are_refused_by_name(values, message):
+def test_an_invalid_value_is_refused_by_key(values, message):
     with pytest.raises(ValueError, match=message):
         CRNN(5, 64, **values)
 
 
-def test_the_configuration_repeats_the_defaults_of_the_code():
+def test_the_configuration_has_the_defaults_of_the_code():
     cfg = compose("model=crnn", "folder=x", "name=x", "data=logmel", "data.path=x")
     parameters = inspect.signature(CRNN).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
@@ -164,6 +164,6 @@ def test_the_configured_network_is_built():
     assert network(pictures(2, 128)).shape == (2, 10)
 
 
-def test_attention_is_chosen_on_the_command_line():
+def test_attention_is_selected_by_an_override():
     cfg = compose("model=crnn", "model.over_time=attention", "folder=x", "name=x", "data=logmel", "data.path=x")
     assert any(isinstance(part, nn.MultiheadAttention) for part in network_of(plain(cfg), genres=10).modules())

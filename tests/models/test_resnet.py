@@ -1,4 +1,4 @@
-"""A residual network for small collections: a small picture in, logits out."""
+"""The residual network for small collections."""
 
 import inspect
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genre.config import compose, network_of, plain
-from genre.models.resnet import Block, ResNet
+from genre.models.resnet import ResidualBlock, ResNet
 
 
 @pytest.fixture(autouse=True)
@@ -17,58 +17,58 @@ def seeded():
 
 
 def pictures(batch: int, size: int = 64) -> Tensor:
-    """Coarse patterns: (batch, 1, size, size) in [0, 1]."""
+    """Random coarse patterns: (batch, 1, size, size) in [0, 1]."""
     return F.interpolate(torch.rand(batch, 1, 8, 8), size)
 
 
-def experienced(network: nn.Module, size: int = 64) -> nn.Module:
-    """In evaluation mode, with the statistics of a batch that it has seen."""
+def with_batch_statistics(network: nn.Module, size: int = 64) -> nn.Module:
+    """The network in evaluation mode after one batch, so that normalisation has its statistics."""
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # their plain average
+            part.momentum = None  # plain average
     network.train()(pictures(8, size))
     return network.eval()
 
 
 @pytest.mark.parametrize("size", [64, 128])
-def test_pictures_become_one_logit_a_genre(size):
+def test_pictures_give_one_logit_per_genre(size):
     assert ResNet(7, size)(pictures(3, size)).shape == (3, 7)
 
 
 @torch.inference_mode()
-def test_a_picture_is_judged_alike_alone_and_in_company():
-    network, batch = experienced(ResNet(5, 64)), pictures(4)
-    together = network(batch)
-    alone = torch.cat([network(picture[None]) for picture in batch])
-    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)
-    assert together.std(dim=0).min() > 1e-3  # the pictures do differ
+def test_logits_do_not_depend_on_the_batch_in_evaluation_mode():
+    network, batch = with_batch_statistics(ResNet(5, 64)), pictures(4)
+    batched = network(batch)
+    single = torch.cat([network(picture[None]) for picture in batch])
+    torch.testing.assert_close(single, batched, atol=1e-5, rtol=1e-4)
+    assert batched.std(dim=0).min() > 1e-3  # the pictures differ
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_the_gradient_reaches_every_parameter(blocks):
     network = ResNet(5, 64, blocks=blocks)
     F.cross_entropy(network(pictures(4)), torch.tensor([0, 1, 2, 3])).backward()
-    untouched = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert untouched == []
+    without_gradient = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without_gradient == []
 
 
-def test_a_block_whose_convolutions_are_silent_passes_its_input_on():
-    block, maps = Block(4, 4), torch.rand(2, 4, 8, 8)
+def test_a_block_with_zero_convolutions_returns_its_input():
+    block, maps = ResidualBlock(4, 4), torch.rand(2, 4, 8, 8)
     nn.init.zeros_(block.residual[-1][1].weight)  # of the last normalisation
     torch.testing.assert_close(block(maps), maps)
 
 
 def test_a_block_adds_its_convolutions_to_its_input():
-    block, maps = Block(4, 4).eval(), torch.rand(2, 4, 8, 8)
+    block, maps = ResidualBlock(4, 4).eval(), torch.rand(2, 4, 8, 8)
     torch.testing.assert_close(block(maps), (maps + block.residual(maps)).clamp_min(0))
 
 
-def test_each_stage_halves_height_and_width_after_the_first_convolution_has():
+def test_the_first_convolution_and_each_stage_halve_height_and_width():
     network = ResNet(5, 128, filters=(8, 16, 24))
     assert network.stages(network.stem(pictures(1, 128).repeat(2, 1, 1, 1))).shape == (2, 24, 8, 8)
 
 
-def test_more_blocks_add_two_square_convolutions_and_their_normalisation_each():
+def test_each_further_block_adds_two_convolutions_and_their_normalisation():
     def parameters(blocks: int) -> int:
         return sum(p.numel() for p in ResNet(5, 64, filters=(8, 16), blocks=blocks).parameters())
 
@@ -77,22 +77,22 @@ def test_more_blocks_add_two_square_convolutions_and_their_normalisation_each():
 
 
 @torch.inference_mode()
-def test_bfloat16_says_what_float32_says():
-    network, batch = experienced(ResNet(5, 64)), pictures(4)
+def test_bfloat16_agrees_with_float32():
+    network, batch = with_batch_statistics(ResNet(5, 64)), pictures(4)
     with torch.autocast("cpu", torch.bfloat16):
-        half = network(batch)
-    torch.testing.assert_close(half.float(), network(batch), atol=0.05, rtol=0.05)
+        bfloat16 = network(batch)
+    torch.testing.assert_close(bfloat16.float(), network(batch), atol=0.05, rtol=0.05)
 
 
-def test_the_same_seed_trains_the_same_network():
-    def trained() -> Tensor:
+def test_the_same_seed_gives_the_same_gradients():
+    def gradients() -> Tensor:
         torch.manual_seed(3)
         network = ResNet(5, 64)
         network(pictures(4)).square().mean().backward()
         return torch.cat([p.grad.flatten() for p in network.parameters()])
 
-    first = trained()
-    assert torch.equal(trained(), first)
+    first = gradients()
+    assert torch.equal(gradients(), first)
     assert first.abs().max() > 0
 
 
@@ -107,23 +107,23 @@ def test_the_same_seed_trains_the_same_network():
         ({"dropout": -0.1}, "model.dropout=-0.1 must be at least 0"),
     ],
 )
-def test_values_that_cannot_be_are_refused_by_name(values, message):
+def test_an_invalid_value_is_refused_by_key(values, message):
     with pytest.raises(ValueError, match=message):
         ResNet(5, 64, **values)
 
 
-def test_the_most_stages_that_fit_still_train_on_a_single_picture():
+def test_the_largest_number_of_stages_accepts_a_batch_of_one_picture():
     assert ResNet(5, 64, filters=[8] * 4)(pictures(1)).isfinite().all()
 
 
-def test_the_configured_network_is_a_modest_one():
+def test_the_configured_network_has_1_to_1_5_million_parameters():
     cfg = compose("model=resnet", "folder=x", "name=x", "data=logmel", "data.path=x")
     network = network_of(plain(cfg), genres=10)
     assert isinstance(network, ResNet)
     assert 1_000_000 < sum(p.numel() for p in network.parameters()) < 1_500_000
 
 
-def test_the_configuration_repeats_the_defaults_of_the_code():
+def test_the_configuration_has_the_defaults_of_the_code():
     cfg = compose("model=resnet", "folder=x", "name=x", "data=logmel", "data.path=x")
     parameters = inspect.signature(ResNet).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}

@@ -1,4 +1,4 @@
-"""VGG16 is the original network, frozen; its weights come from a name, a file or nowhere."""
+"""VGG16 is the original network, frozen; its weights come from torchvision, a file or are random."""
 
 import numpy as np
 import pytest
@@ -34,14 +34,14 @@ def disagreement(model: VGG16, picture: torch.Tensor, reference: dict[str, np.nd
     )
 
 
-def test_the_features_of_a_coloured_picture_are_the_original_networks(real):
+def test_features_of_an_rgb_picture_equal_the_original_networks(real):
     path, reference = real
     picture = torch.from_numpy(reference["image"]).permute(2, 0, 1)[None] / 255
     assert disagreement(VGG16(10, 128, str(path)), picture, reference) < 0.01
 
 
 @pytest.mark.parametrize("wrong", ["channels", "transform"])
-def test_and_would_not_be_with_channels_or_transform_confused(real, wrong):
+def test_features_differ_with_swapped_channels_or_the_wrong_transform(real, wrong):
     path, reference = real
     picture = torch.from_numpy(reference["image"]).permute(2, 0, 1)[None] / 255
     if wrong == "channels":
@@ -52,14 +52,14 @@ def test_and_would_not_be_with_channels_or_transform_confused(real, wrong):
 
 
 @pytest.mark.parametrize("name", list(PRETRAINED))
-def test_what_is_known_of_the_weights_is_torchvisions(name):
+def test_file_name_and_transform_equal_torchvisions(name):
     known, theirs = PRETRAINED[name], VGG16_Weights[name]
     assert known.file in theirs.url
     assert known.mean == pytest.approx(theirs.transforms().mean)
     assert known.std == pytest.approx(theirs.transforms().std)
 
 
-def test_the_real_file_is_known_by_its_content_under_any_name(real, tmp_path, caplog):
+def test_published_weights_are_identified_by_content_under_any_file_name(real, tmp_path, caplog):
     (tmp_path / "mine.safetensors").write_bytes(real[0].read_bytes())
     assert network(weights=str(tmp_path / "mine.safetensors")).fingerprint == (
         PRETRAINED["IMAGENET1K_FEATURES"].fingerprint
@@ -67,12 +67,12 @@ def test_the_real_file_is_known_by_its_content_under_any_name(real, tmp_path, ca
     assert not caplog.records
 
 
-def test_the_convolutions_are_torchvisions():
+def test_the_convolutions_equal_torchvisions():
     ours, theirs = network().features, vgg16(weights=None).features
     assert str(ours) == str(theirs)
 
 
-def test_only_the_head_learns_and_the_rest_stays_in_evaluation_mode():
+def test_only_the_head_is_trained_and_the_rest_stays_in_evaluation_mode():
     model = network().train()
     assert not any(p.requires_grad for p in model.features.parameters())
     assert not any(layer.training for layer in model.features.modules())
@@ -80,7 +80,7 @@ def test_only_the_head_learns_and_the_rest_stays_in_evaluation_mode():
     assert sum(p.numel() for p in group["params"]) == 512 * 2 * 2 * 128 + 128 + 128 * 10 + 10
 
 
-def test_unfrozen_blocks_learn_at_their_own_rate():
+def test_unfrozen_blocks_have_their_own_learning_rate():
     model = network(unfreeze=1, unfreeze_lr=1e-5)
     head, blocks = model.parameter_groups()
     assert "lr" not in head and blocks["lr"] == 1e-5
@@ -88,18 +88,18 @@ def test_unfrozen_blocks_learn_at_their_own_rate():
     assert model.feature_identity is None
 
 
-def test_the_grey_picture_is_shown_three_times():
+def test_a_grey_picture_is_repeated_over_three_channels():
     model, picture = network().eval(), torch.rand(1, 1, 64, 64)
     torch.testing.assert_close(model.embed(picture), model.embed_rgb(torch.cat([picture] * 3, dim=1)))
 
 
 @pytest.mark.parametrize("features", ["flattened", "pooled"])
-def test_features_kept_and_pictures_give_the_same_logits(features):
+def test_features_and_pictures_give_the_same_logits(features):
     model, pictures = network(features=features).eval(), torch.rand(3, 1, 64, 64)
     torch.testing.assert_close(model(model.embed(pictures)), model(pictures))
 
 
-def test_pooled_features_are_mean_maximum_and_deviation_of_each_channel():
+def test_pooled_features_are_mean_maximum_and_standard_deviation_of_each_channel():
     model, picture = network(features="pooled", blocks=[2, 5]).eval(), torch.rand(1, 1, 64, 64)
     embedded = model.embed(picture)[0].numpy()
     maps = [m[0].flatten(1).numpy() for m in model.block_maps(picture.expand(-1, 3, -1, -1), (2, 5))]
@@ -110,7 +110,7 @@ def test_pooled_features_are_mean_maximum_and_deviation_of_each_channel():
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_a_file_in_either_format_and_precision(tmp_path, suffix, dtype):
+def test_weights_load_from_either_file_format_and_precision(tmp_path, suffix, dtype):
     original = network()
     state = {f"features.{name}": value.to(dtype) for name, value in original.features.state_dict().items()}
     path = tmp_path / f"weights{suffix}"
@@ -122,9 +122,9 @@ def test_a_file_in_either_format_and_precision(tmp_path, suffix, dtype):
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize(
-    ("kind", "message"), [("other", "another network"), ("cut", "truncated"), ("gone", "no weights")]
+    ("kind", "message"), [("other", "does not hold"), ("cut", "truncated"), ("gone", "does not exist")]
 )
-def test_a_file_that_is_something_else_is_one_sentence(tmp_path, suffix, kind, message):
+def test_an_unusable_weights_file_is_a_user_error(tmp_path, suffix, kind, message):
     path = tmp_path / f"weights{suffix}"
     state = {"layer.weight": torch.rand(10, 10)}
     if kind != "gone":
@@ -135,7 +135,7 @@ def test_a_file_that_is_something_else_is_one_sentence(tmp_path, suffix, kind, m
         network(weights=str(path))
 
 
-def test_no_network_is_one_sentence_with_the_ways_on(monkeypatch, tmp_path):
+def test_a_failed_download_is_a_user_error_with_alternatives(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"cannot download model\.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
@@ -146,6 +146,6 @@ def test_no_network_is_one_sentence_with_the_ways_on(monkeypatch, tmp_path):
     ("key", "value"),
     [("features", "mean"), ("blocks", [0]), ("blocks", []), ("unfreeze", 6), ("cached_views", -1), ("transform", "x")],
 )
-def test_wrong_values_are_refused_by_name(key, value):
+def test_an_invalid_value_is_refused_by_key(key, value):
     with pytest.raises(ValueError, match=rf"model\.{key}="):
         network(**{key: value})
