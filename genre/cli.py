@@ -17,6 +17,7 @@ from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MULTIRUN = ("-m", "--multirun")
+RESUMED = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
 
 
 class QuietStderr:
@@ -62,7 +63,7 @@ def hydra_arguments(arguments: list[str]) -> list[str]:
         return literally
     folder = folder_to_resume(runs[-1])
     place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
-    return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=.hydra/resumed"]
+    return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED]
 
 
 def error_message(error: Exception) -> str:

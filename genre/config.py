@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
-from genre import resolvers  # noqa: F401  # resolvers: for compose
+from genre import paths, resolvers  # noqa: F401  # resolvers: for compose
 from genre.data import catalogue, gtzan, synthetic  # resolvers: for compose
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
@@ -32,7 +32,6 @@ from genre.transforms.views import View
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-CONF = Path(__file__).parents[1] / "conf"
 SETTINGS_OF_DATA = ("kind", "cache", "keep")  # the rest of the group data belongs to its reader
 
 
@@ -180,7 +179,7 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
     Example:
         >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
     """
-    place = CONF
+    place = paths.CONF
     for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
         place, config_name = folder_to_resume(run), Path(RECORD).stem
     with own_hydra(place):

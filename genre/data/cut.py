@@ -1,4 +1,4 @@
-"""Cut 30-s segments from one's own music, with a catalogue beside them: python -m genre.data.cut --help"""
+"""Cut 30-s segments from one's own music, with a catalogue beside them: python cut.py --help"""
 
 import hashlib
 import io
@@ -17,7 +17,6 @@ import numpy.typing as npt
 import soundfile
 from rich.progress import track as progress
 
-from genre.cli import command
 from genre.data import audio
 from genre.data.catalogue import Catalogue, Skipped, existing_folder, parse_genres, parse_seconds, read_csv, read_table
 from genre.errors import BadAudio, UserError
@@ -32,7 +31,7 @@ STEM_BYTES = 180  # of a file name's 255, for what is added to it
 OUR_COLUMNS = frozenset("track path genres start duration".split())
 
 KEYS = ("table", "root", "out")
-USAGE = "use: python -m genre.data.cut table=TABLE.csv [root=FOLDER] out=FOLDER"
+USAGE = "use: python cut.py table=TABLE.csv [root=FOLDER] out=FOLDER"
 HELP = f"""{USAGE}
 
 Cuts {SECONDS:g}-s segments from music of any format to 16-bit mono WAV at {SAMPLE_RATE:,} Hz.
@@ -54,7 +53,7 @@ Example: songs.csv in ~/music holds
   Queen/Bohemian Rhapsody.mp3,rock;pop,180,Queen,Bohemian Rhapsody
   Take Five.flac,jazz,,Dave Brubeck,Take Five
 
-  python -m genre.data.cut table=~/music/songs.csv out=data/songs
+  python cut.py table=~/music/songs.csv out=data/songs
   python train.py data=csv data.path=data/songs/catalogue.csv task=multilabel
 """
 
@@ -323,7 +322,3 @@ def main() -> None:
     if warning := imbalance(songs):
         log.warning("warning: %s", warning)
     print(f"{len(catalogue.tracks)} segments, {len(catalogue.skipped)} rows left out: {paths['out'] / 'catalogue.csv'}")
-
-
-if __name__ == "__main__":
-    command(main)

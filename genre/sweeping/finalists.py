@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from genre import config
+from genre import config, paths
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv, write_text
@@ -222,7 +222,7 @@ def write_experiment(folder: Path, content: str, experiment: str | None) -> None
     write_text(folder / "tuned.yaml", content)
     if experiment is None:
         return
-    path = config.CONF / "experiment" / f"{experiment}.yaml"
+    path = paths.CONF / "experiment" / f"{experiment}.yaml"
     try:
         write_text(path, content)
     except OSError as error:

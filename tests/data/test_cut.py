@@ -372,7 +372,7 @@ def test_help_shows_a_worked_example(monkeypatch, capsys):
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "genre.data.cut", *arguments]
+    command = [sys.executable, "cut.py", *arguments]
     return subprocess.run(command, capture_output=True, encoding="utf-8", cwd=Path(__file__).parents[2])
 
 

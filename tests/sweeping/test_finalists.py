@@ -4,7 +4,7 @@ import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from genre import config
+from genre import config, paths
 from genre.sweeping.finalists import changed_keys
 from genre.sweeping.worker import base_config
 
@@ -15,7 +15,7 @@ def base():
 
     def compose(*overrides):
         own = ["folder=x", "name=x", *overrides]
-        with hydra.initialize_config_dir(str(config.CONF), version_base="1.3"):
+        with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
             cfg = hydra.compose("sweep", own, return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         return base_config(config.compose(*own, config_name="sweep"))

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import genre
-from genre import config
+from genre import config, paths
 from genre.errors import UserError
 from genre.sweeping import trial, worker
 from genre.sweeping.drawing import expected_best
@@ -286,29 +286,29 @@ def test_finalists_are_not_trained_twice_and_interrupted_ones_go_on(swept, monke
 
 
 def test_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
+    monkeypatch.setattr(paths, "CONF", Path(shutil.copytree(paths.CONF, tmp_path / "conf")))
     result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
     winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
     for key, value in result.finalists[0].entry.point.items():
         assert OmegaConf.select(winner, key) == value
     assert winner.name == "document-tuned"
-    written = (config.CONF / "experiment" / "document" / "tuned.yaml").read_text()
+    written = (paths.CONF / "experiment" / "document" / "tuned.yaml").read_text()
     assert "of 4 points the best val/accuracy" in written and "split=random with split.seed=0" in written
     assert written == (result.folder / "tuned.yaml").read_text()
 
 
 def test_without_a_name_the_winner_stays_in_the_sweeps_folder(swept, monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
-    before = sorted((config.CONF / "experiment").rglob("*.yaml"))
+    monkeypatch.setattr(paths, "CONF", Path(shutil.copytree(paths.CONF, tmp_path / "conf")))
+    before = sorted((paths.CONF / "experiment").rglob("*.yaml"))
     text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
     assert "once this file is conf/experiment/sweep/tuned.yaml" in text
-    assert sorted((config.CONF / "experiment").rglob("*.yaml")) == before
+    assert sorted((paths.CONF / "experiment").rglob("*.yaml")) == before
 
 
 def test_an_experiment_that_cannot_be_written_costs_a_warning(composed, monkeypatch, tmp_path, caplog):
     cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned")
     (tmp_path / "experiment").touch()
-    monkeypatch.setattr(config, "CONF", tmp_path)
+    monkeypatch.setattr(paths, "CONF", tmp_path)
     result = genre.sweep(cfg)
     assert "tuned.yaml could not be written" in caplog.text and (result.folder / "tuned.yaml").exists()
 

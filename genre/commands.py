@@ -1,0 +1,66 @@
+"""The commands: ``python train.py`` in a checkout and ``genre-train`` in an installation call the same function.
+
+Lightning starts the other processes of ``trainer=ddp`` by repeating the command line, and joblib imports the script
+again, so a command must not depend on the name of the file that calls it: ``hydra.job.name`` is set in ``conf/*.yaml``.
+"""
+
+import functools
+from collections.abc import Callable
+
+import hydra
+from omegaconf import DictConfig
+
+import genre
+from genre.cli import command
+from genre.paths import CONF
+
+
+def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:
+    """Turn a function of a configuration into a command that composes ``conf/CONFIG_NAME.yaml`` and its overrides."""
+
+    def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
+        main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(function)
+        return functools.wraps(function)(functools.partial(command, main))
+
+    return decorate
+
+
+@hydra_command("config")
+def train_command(cfg: DictConfig) -> float:
+    """Train one model, print its run folder, and return the validation metric for Hydra's sweepers."""
+    result = genre.train(cfg)
+    print(result.folder)
+    return float(result.objective)
+
+
+@hydra_command("evaluate")
+def evaluate_command(cfg: DictConfig) -> None:
+    """Measure the best checkpoint of a run and print the folder of the results."""
+    print(genre.evaluate(cfg).folder)
+
+
+@hydra_command("predict")
+def predict_command(cfg: DictConfig) -> None:
+    """Predict the genres of music and print the folder of the results."""
+    print(genre.predict(cfg).folder)
+
+
+@hydra_command("explore")
+def explore_command(cfg: DictConfig) -> None:
+    """Analyse a collection before training on it and print the folder of the results."""
+    print(genre.explore(cfg).folder)
+
+
+@hydra_command("sweep")
+def sweep_command(cfg: DictConfig) -> float:
+    """Train points of a grid until none is left, print the sweep's folder, and return its best validation metric."""
+    result = genre.sweep(cfg)
+    print(result.folder)
+    return float(result.objective)
+
+
+def cut_command() -> None:
+    """Cut segments of music and write a catalogue of them."""
+    from genre.data import cut  # imports numpy and soundfile, which no other command's --help needs
+
+    command(cut.main)
