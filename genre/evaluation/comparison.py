@@ -23,7 +23,8 @@ from rich.table import Table
 from yaml import YAMLError
 
 from genre.errors import UserError
-from genre.evaluation.metrics import LEVEL, RESAMPLES, Floats
+from genre.evaluation.arrays import Floats
+from genre.evaluation.metrics import LEVEL, RESAMPLES
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
 from genre.training.run_folder import flat

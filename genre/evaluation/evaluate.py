@@ -19,18 +19,17 @@ from genre.errors import UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
 from genre.evaluation.calibration import reliability_bins
-from genre.evaluation.metrics import Judged
-from genre.evaluation.postprocessing import apply_temperature, apply_thresholds
-from genre.evaluation.predictions import Outcome, predict_subset
+from genre.evaluation.metrics import compute_metrics, metric_intervals
+from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, write_skipped
 from genre.files import write_csv, write_json
 from genre.models import checkpoint
-from genre.models.checkpoint import PostProcessing
 from genre.models.classifier import Classifier
+from genre.models.postprocessing import PostProcessing
 
 log = logging.getLogger(__name__)
 
-DECIDED = ("exact", "jaccard", "micro_f1", "macro_f1")  # the metrics of several genres that need no probabilities
+WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilabel metrics of predicted genres alone
 
 
 @dataclass(frozen=True)
@@ -41,33 +40,36 @@ class Evaluation:
     metrics: dict[str, Any]
 
 
-def subset_metrics(judged: Judged, subset: str, intervals: bool, learnt: PostProcessing) -> dict[str, Any]:
-    """The metrics of a subset; for several genres also those at tuned thresholds and of the baselines.
+def subset_metrics(
+    predictions: Predictions, subset: str, intervals: bool, postprocessing: PostProcessing
+) -> dict[str, Any]:
+    """Return the metrics of a subset; for several genres also those at tuned thresholds and of the baselines.
 
-    The calibration error has no interval: resampled tracks are noisier in every bin, and all their errors too high.
+    The calibration error has no interval: resampled tracks are noisier in every bin, which biases their errors upwards.
     """
-    values = named_metrics(judged, subset, intervals) | {f"{subset}/ece": reliability_bins(judged).error}
-    if learnt.thresholds is not None:
-        at_tuned = replace(judged, predicted=judged.probabilities > learnt.thresholds)
+    values = named_metrics(predictions, subset, intervals) | {f"{subset}/ece": reliability_bins(predictions).error}
+    if postprocessing.thresholds is not None:
+        at_tuned = replace(predictions, predicted=predictions.probabilities > postprocessing.thresholds.numpy())
         values |= named_metrics(at_tuned, subset, intervals, "_tuned")
-    if learnt.commonest is not None:
-        for name, guess in thresholds.baseline_predictions(judged, learnt.commonest.tolist()).items():
-            values |= named_metrics(guess, subset, False, f"_{name}", DECIDED)
+    if postprocessing.most_common_set is not None:
+        baselines = thresholds.baseline_predictions(predictions, postprocessing.most_common_set.tolist())
+        for name, baseline in baselines.items():
+            values |= named_metrics(baseline, subset, False, f"_{name}", WITHOUT_PROBABILITIES)
     return values
 
 
 def named_metrics(
-    judged: Judged, subset: str, intervals: bool, suffix: str = "", only: tuple[str, ...] | None = None
+    predictions: Predictions, subset: str, intervals: bool, suffix: str = "", only: tuple[str, ...] | None = None
 ) -> dict[str, Any]:
-    """A subset's metrics under their names in metrics.json, each with its 95 % interval where asked for.
+    """Return a subset's metrics under their names in metrics.json, with 95 % intervals if ``intervals``.
 
-    What is undefined for these tracks (a ranking metric without any positive or negative) is left out.
+    Metrics that are undefined for these tracks (a ranking metric without any positive or negative) are omitted.
     """
-    scores = {name: float(value[0]) for name, value in judged.scores().items() if only is None or name in only}
-    known = {name: value for name, value in scores.items() if not math.isnan(value)}
-    values: dict[str, Any] = {f"{subset}/{name}{suffix}": value for name, value in known.items()}
+    scores = {name: float(value[0]) for name, value in compute_metrics(predictions).items()}
+    defined = {k: v for k, v in scores.items() if (only is None or k in only) and not math.isnan(v)}
+    values: dict[str, Any] = {f"{subset}/{name}{suffix}": value for name, value in defined.items()}
     if intervals:
-        values |= {f"{subset}/{name}{suffix}_ci95": edges for name, edges in judged.intervals().items()}
+        values |= {f"{subset}/{name}{suffix}_ci95": edges for name, edges in metric_intervals(predictions).items()}
     return values
 
 
@@ -94,15 +96,14 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     write_skipped(folder, data.catalogue)
     if not data.track_names(subset):
         raise UserError(f"there is no track in subset={subset}; the run has {data.subset_sizes()}")
-    outcome = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
+    predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
-    write_evaluation(
-        folder, saved, classifier, data, apply_thresholds(outcome, data.task, saved.postprocessing.thresholds), subset
-    )
-    metrics = subset_metrics(outcome, subset, True, saved.postprocessing) | {
+    final = apply_thresholds(predictions, data.task, saved.postprocessing)
+    write_evaluation(folder, saved, classifier, data, final, subset)
+    metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
         "run": str(saved.folder), "subset": subset, "split": saved.config["split"]["kind"],
         "split_seed": saved.config["split"]["seed"], "seed": saved.config["seed"],
-        "tracks": {subset: len(outcome.names)},
+        "tracks": {subset: len(predictions.names)},
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     low, high = metrics[f"{subset}/accuracy_ci95"]
@@ -125,15 +126,20 @@ def compare_runs(values: Mapping[str, Any]) -> Evaluation:
 
 
 def write_evaluation(
-    folder: Path, saved: checkpoint.Checkpoint, classifier: Classifier, data: MusicData, outcome: Outcome, subset: str
+    folder: Path,
+    saved: checkpoint.Checkpoint,
+    classifier: Classifier,
+    data: MusicData,
+    predictions: Predictions,
+    subset: str,
 ) -> None:
     """Write predictions, report and figures of a subset."""
-    title = figure_title(saved.config, subset, len(outcome.names))
+    title = figure_title(saved.config, subset, len(predictions.names))
     history = reporting.read_history(saved.folder / "history.csv")
     monitor = str(saved.config["trainer"]["monitor"])
-    reporting.write_report(folder, outcome, saved.postprocessing, title, history, monitor)
-    pages = reporting.subset_figures(outcome, title, saved.postprocessing.thresholds)
-    if (page := gradcam.grad_cam_figure(classifier, data, outcome, title)) is not None:
+    reporting.write_report(folder, predictions, saved.postprocessing, title, history, monitor)
+    pages = reporting.subset_figures(predictions, title, saved.postprocessing)
+    if (page := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
         pages["gradcam"] = page
     if history:
         pages["curves"] = figures.curves(history, int(reporting.best_epoch_row(history, monitor)["epoch"]))

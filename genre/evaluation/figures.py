@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
+from genre.evaluation.arrays import Floats
+
 BLUE, VERMILION, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"  # Okabe and Ito's
 TRAIN, VAL = BLUE, VERMILION
 STYLE: dict[Any, Any] = {
@@ -26,9 +28,6 @@ STYLE: dict[Any, Any] = {
 }
 DOTS_PER_INCH = 150
 Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
-
-
 MERITS = (("precision", "precision", BLUE), ("recall", "recall", VERMILION), ("f1", "F1", GREEN))
 
 

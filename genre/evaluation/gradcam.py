@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genre.data.datamodule import MusicData
 from genre.evaluation import figures
-from genre.evaluation.predictions import Outcome
+from genre.evaluation.predictions import Predictions
 from genre.models.classifier import Classifier
 
 CHARACTERS = 36  # of a heading's line
@@ -49,41 +49,41 @@ def grad_cam(network: nn.Module, layer: nn.Conv2d, pictures: Tensor, genres: Ten
     return wide / wide.amax((-2, -1), keepdim=True).clamp_min(1e-12)
 
 
-def grad_cam_figure(classifier: Classifier, data: MusicData, outcome: Outcome, title: str) -> Figure | None:
+def grad_cam_figure(classifier: Classifier, data: MusicData, predictions: Predictions, title: str) -> Figure | None:
     """The most confident track that is right above the most confident that is wrong; None without convolutions."""
     layer = last_convolution(classifier.network)
     if layer is None:
         return None
     classifier.eval()
     return figures.grad_cam(
-        [explain(classifier, layer, data, outcome, place) for place in select_examples(outcome)], title
+        [explain(classifier, layer, data, predictions, place) for place in select_examples(predictions)], title
     )
 
 
-def select_examples(outcome: Outcome) -> list[int]:
+def select_examples(predictions: Predictions) -> list[int]:
     """The most confident of those that are right, and of those that are wrong, where there are such tracks."""
-    best = outcome.probabilities.max(1)
-    groups = (np.flatnonzero(outcome.correct), np.flatnonzero(~outcome.correct))
+    best = predictions.probabilities.max(1)
+    groups = (np.flatnonzero(predictions.correct), np.flatnonzero(~predictions.correct))
     return [int(group[best[group].argmax()]) for group in groups if len(group)]
 
 
 def explain(
-    classifier: Classifier, layer: nn.Conv2d, data: MusicData, outcome: Outcome, place: int
+    classifier: Classifier, layer: nn.Conv2d, data: MusicData, predictions: Predictions, place: int
 ) -> figures.Explanation:
     """One track: what speaks for its most probable genre, and for the true one that was missed or else the next."""
-    ranking = np.argsort(-outcome.probabilities[place], kind="stable")
-    missed = [g for g in ranking if outcome.targets[place, g] and g != ranking[0]]
+    ranking = np.argsort(-predictions.probabilities[place], kind="stable")
+    missed = [g for g in ranking if predictions.targets[place, g] and g != ranking[0]]
     chosen = torch.tensor([int(ranking[0]), int((missed or [ranking[1]])[0])])
-    row = torch.tensor([data.row_of[outcome.names[place]]])
+    row = torch.tensor([data.row_of[predictions.names[place]]])
     crops = data.pipeline.pictures(data.first, row)[0]
-    crop = crops[int(outcome.logits[place, :, chosen[0]].argmax())][None]
+    crop = crops[int(predictions.logits[place, :, chosen[0]].argmax())][None]
     maps = grad_cam(classifier.network, layer, crop.repeat(2, 1, 1, 1), chosen).cpu().numpy()
-    labels = [f"for {outcome.genres[g]} ({outcome.probabilities[place, g]:.0%})" for g in chosen.tolist()]
+    labels = [f"for {predictions.genres[g]} ({predictions.probabilities[place, g]:.0%})" for g in chosen.tolist()]
     said = (
         "right"
-        if outcome.correct[place]
-        else f"said to be {outcome.genre_names(outcome.predicted[place]) or 'nothing'}"
+        if predictions.correct[place]
+        else f"said to be {predictions.genre_names(predictions.predicted[place]) or 'nothing'}"
     )
-    sentence = f"{outcome.genre_names(outcome.targets[place])}, {said}".replace(";", " & ")
-    heading = "\n".join([outcome.names[place][-CHARACTERS:], *textwrap.wrap(sentence, CHARACTERS)])
+    sentence = f"{predictions.genre_names(predictions.targets[place])}, {said}".replace(";", " & ")
+    heading = "\n".join([predictions.names[place][-CHARACTERS:], *textwrap.wrap(sentence, CHARACTERS)])
     return figures.Explanation(heading, crop[0, 0].cpu().numpy(), dict(zip(labels, maps, strict=True)))

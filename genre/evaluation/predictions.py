@@ -1,8 +1,8 @@
-"""What a model says of the tracks of a subset: one pass over them, kept whole for whatever asks afterwards."""
+"""Predictions of a model for the tracks of a subset, computed in one pass over them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,33 @@ from rich.progress import track as progress
 from torch import Tensor, nn
 
 from genre.data.datamodule import Batch, MusicData
-from genre.evaluation.metrics import Bools, Judged
+from genre.evaluation.arrays import Bools, Floats
 from genre.models.classifier import Classifier, losses_and_probabilities
+from genre.models.postprocessing import PostProcessing
+from genre.tasks import Task
 
 
 @dataclass(frozen=True)
-class Outcome(Judged):
-    """What a model says of the tracks of a subset.
+class Predictions:
+    """Targets, probabilities and predicted genres of a set of tracks.
 
     Args:
+        targets: (tracks, genres) the true genres.
+        predicted: (tracks, genres).
+        probabilities: (tracks, genres), the mean over the crops.
+        losses: (tracks,), the mean over the crops.
+        multilabel: whether a track may have several genres.
         names: (tracks,).
         genres: (genres,).
-        logits: (tracks, crops, genres).
-        features: (tracks, width) what the network's last layer works on, the mean over the crops.
+        logits: (tracks, crops, genres) at temperature 1.
+        features: (tracks, width) inputs of the network's last layer, the mean over the crops.
     """
 
+    targets: Bools
+    predicted: Bools
+    probabilities: Floats
+    losses: Floats
+    multilabel: bool
     names: list[str]
     genres: tuple[str, ...]
     logits: npt.NDArray[np.float32]
@@ -34,41 +46,48 @@ class Outcome(Judged):
 
     @property
     def correct(self) -> Bools:
-        """(tracks,) whether all that is predicted is true and the other way round."""
+        """(tracks,) True if the predicted genres are exactly the true ones."""
         return (self.targets == self.predicted).all(1)
 
     @property
+    def top_genre_correct(self) -> Bools:
+        """(tracks,) True if the most probable genre is one of the track's."""
+        top = self.probabilities.argmax(1)[:, None]
+        correct: Bools = np.take_along_axis(self.targets, top, axis=1)[:, 0]
+        return correct
+
+    @property
     def confusion_counts(self) -> npt.NDArray[np.int64]:
-        """(genres, genres) in how many tracks of one genre another is predicted."""
+        """(genres, genres) number of tracks by true genre (rows) and predicted genre (columns)."""
         return self.targets.astype(int).T @ self.predicted.astype(int)
 
-    def genre_names(self, which: Bools) -> str:
-        """The genres of a row of bools, ';' between."""
-        return ";".join(genre for genre, has in zip(self.genres, which, strict=True) if has)
+    def genre_names(self, has_genre: Bools) -> str:
+        """Return the genres of one row, separated by ';': (genres,) -> 'pop;rock'."""
+        return ";".join(genre for genre, has in zip(self.genres, has_genre, strict=True) if has)
 
 
-def predict_subset(classifier: Classifier, data: MusicData, subset: str) -> Outcome:
+def predict_subset(classifier: Classifier, data: MusicData, subset: str) -> Predictions:
     """Run a model over a subset in evaluation mode, in float32, without augmentation."""
     batches = data.batches(subset)
-    shown = progress(batches, f"evaluating {subset}", transient=True, total=len(batches))
-    return predict_batches(classifier, (data.fetch(index) for index in shown), data.track_names(subset), data.genres)
+    indices = progress(batches, f"evaluating {subset}", transient=True, total=len(batches))
+    return predict_batches(classifier, (data.fetch(index) for index in indices), data.track_names(subset), data.genres)
 
 
 @torch.inference_mode()
 def predict_batches(
     classifier: Classifier, batches: Iterable[Batch], names: list[str], genres: tuple[str, ...]
-) -> Outcome:
-    """What a model says of batches of inputs, of which there must be one at least."""
+) -> Predictions:
+    """Run a model over batches of inputs, of which there must be at least one."""
     parts = []
-    with last_inputs(classifier.network) as seen:
+    with last_layer_inputs(classifier.network) as inputs:
         for batch in batches:
             classifier.eval().to(batch.inputs.device)
             logits = classifier(batch.inputs)
             losses, probabilities = losses_and_probabilities(classifier.task, logits, batch.targets)
-            features = seen.pop().unflatten(0, logits.shape[:2]).float().mean(dim=1)
+            features = inputs.pop().unflatten(0, logits.shape[:2]).float().mean(dim=1)
             parts.append([value.cpu() for value in (batch.targets, losses, probabilities, logits, features)])
     targets, losses, probabilities, logits, features = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Outcome(
+    return Predictions(
         targets=targets.bool().numpy(),
         predicted=classifier.task.decide(probabilities).numpy(),
         probabilities=probabilities.double().numpy(),
@@ -81,20 +100,46 @@ def predict_batches(
     )
 
 
+def apply_temperature(predictions: Predictions, task: Task, postprocessing: PostProcessing) -> Predictions:
+    """Return losses and probabilities at the fitted temperature, and what the task predicts from them."""
+    if postprocessing.temperature is None:
+        return predictions
+    logits = postprocessing.scale(torch.from_numpy(predictions.logits))
+    losses, probabilities = losses_and_probabilities(task, logits, torch.from_numpy(predictions.targets).float())
+    return replace(
+        predictions,
+        losses=losses.double().numpy(),
+        probabilities=probabilities.double().numpy(),
+        predicted=task.decide(probabilities).numpy(),
+    )
+
+
+def apply_thresholds(predictions: Predictions, task: Task, postprocessing: PostProcessing) -> Predictions:
+    """Return the final predictions: at the tuned thresholds if the task asks for them."""
+    probabilities = torch.from_numpy(predictions.probabilities).float()
+    return replace(predictions, predicted=postprocessing.predicted(task, probabilities).numpy())
+
+
+def uncertain_tracks(predictions: Predictions, postprocessing: PostProcessing) -> Bools | None:
+    """Return which tracks are uncertain, (tracks,); None if no threshold was fitted."""
+    uncertain = postprocessing.uncertain(torch.from_numpy(predictions.probabilities))
+    return None if uncertain is None else uncertain.numpy()
+
+
 @contextmanager
-def last_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Inside, each call of the network leaves what its last linear layer works on, or else its output."""
-    seen: list[Tensor] = []
+def last_layer_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the inputs of the last linear layer at each call; the network's output if it has no linear layer."""
+    collected: list[Tensor] = []
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
 
     def keep_inputs(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        seen.append(inputs[0])
+        collected.append(inputs[0])
 
     def keep_output(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
-        seen.append(output)
+        collected.append(output)
 
     hook = layers[-1].register_forward_pre_hook(keep_inputs) if layers else network.register_forward_hook(keep_output)
     try:
-        yield seen
+        yield collected
     finally:
         hook.remove()

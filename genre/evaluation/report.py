@@ -13,11 +13,10 @@ from rich.table import Table
 from genre.data.catalogue import Catalogue
 from genre.data.splits import SUBSETS
 from genre.evaluation import calibration, figures, thresholds
-from genre.evaluation.metrics import Floats, per_genre_scores
-from genre.evaluation.postprocessing import uncertain_tracks
-from genre.evaluation.predictions import Outcome
+from genre.evaluation.metrics import compute_metrics, per_genre_scores
+from genre.evaluation.predictions import Predictions, uncertain_tracks
 from genre.files import write_csv, write_json, write_text
-from genre.models.checkpoint import PostProcessing
+from genre.models.postprocessing import PostProcessing
 
 Report = Mapping[str, Mapping[str, float]]
 History = Sequence[Mapping[str, float]]
@@ -26,7 +25,7 @@ COMMONEST = 3  # confusions that are told
 
 
 def write_report(
-    folder: Path, outcome: Outcome, learnt: PostProcessing, title: str, history: History, monitor: str
+    folder: Path, predictions: Predictions, postprocessing: PostProcessing, title: str, history: History, monitor: str
 ) -> None:
     """Write predictions.csv, report.json and report.txt of a subset.
 
@@ -34,42 +33,45 @@ def write_report(
         history: the epochs of the run, as in history.csv.
         monitor: what its best epoch was chosen by.
     """
-    write_predictions(folder / "predictions.csv", outcome, learnt)
-    report = genre_report(outcome)
+    write_predictions(folder / "predictions.csv", predictions, postprocessing)
+    report = genre_report(predictions)
     write_json(folder / "report.json", report)
     told = [
         *best_and_worst_note(report),
-        *confusions_note(outcome),
-        *temperature_note(learnt),
-        *uncertainty_note(outcome, learnt),
+        *confusions_note(predictions),
+        *temperature_note(postprocessing),
+        *uncertainty_note(predictions, postprocessing),
         *generalization_gap_note(history, monitor),
     ]
     write_text(folder / "report.txt", "\n".join([title, "", format_report(report), *told]) + "\n")
 
 
-def write_predictions(path: Path, outcome: Outcome, learnt: PostProcessing) -> None:
-    """Write what is true and what is said of each track; last, where the run knows, whether that is uncertain."""
-    doubtful = uncertain_tracks(outcome, learnt)
-    ends = [[]] * len(outcome.names) if doubtful is None else [["yes" if doubt else "no"] for doubt in doubtful]
-    said = zip(outcome.names, outcome.targets, outcome.predicted, outcome.probabilities, ends, strict=True)
-    rows = (
-        (name, outcome.genre_names(true), outcome.genre_names(predicted), *(f"{p:.6f}" for p in probabilities), *end)
-        for name, true, predicted, probabilities, end in said
-    )
-    last = [] if doubtful is None else ["uncertain"]
-    write_csv(path, ("track", "true", "predicted", *outcome.genres, *last), rows)
+def write_predictions(path: Path, predictions: Predictions, postprocessing: PostProcessing) -> None:
+    """Write one row per track; the column 'uncertain' exists only if the run has a certainty threshold."""
+    header = ["track", "true", "predicted", *predictions.genres]
+    rows = [
+        [name, predictions.genre_names(true), predictions.genre_names(predicted), *(f"{p:.6f}" for p in probabilities)]
+        for name, true, predicted, probabilities in zip(
+            predictions.names, predictions.targets, predictions.predicted, predictions.probabilities, strict=True
+        )
+    ]
+    uncertain = uncertain_tracks(predictions, postprocessing)
+    if uncertain is not None:
+        header.append("uncertain")
+        rows = [[*row, "yes" if flag else "no"] for row, flag in zip(rows, uncertain, strict=True)]
+    write_csv(path, header, rows)
 
 
-def genre_report(outcome: Outcome) -> dict[str, dict[str, float]]:
+def genre_report(predictions: Predictions) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and support of each genre, and their means over the genres."""
-    values = per_genre_scores(outcome.targets, outcome.predicted, np.ones((1, len(outcome.names))))
+    values = per_genre_scores(predictions.targets, predictions.predicted, np.ones((1, len(predictions.names))))
     report = {
         genre: {name: float(values[name][0, place]) for name in ("precision", "recall", "f1", "support")}
-        for place, genre in enumerate(outcome.genres)
+        for place, genre in enumerate(predictions.genres)
     }
-    scores = outcome.scores()
+    scores = compute_metrics(predictions)
     macro = {name: float(scores[f"macro_{name}"][0]) for name in ("precision", "recall", "f1")}
-    return report | {"macro average": macro | {"support": float(len(outcome.names))}}
+    return report | {"macro average": macro | {"support": float(len(predictions.names))}}
 
 
 def format_report(report: Report) -> str:
@@ -98,36 +100,39 @@ def best_and_worst_note(report: Report) -> list[str]:
     return told
 
 
-def confusions_note(outcome: Outcome) -> list[str]:
+def confusions_note(predictions: Predictions) -> list[str]:
     """The commonest confusions: one genre predicted though the track has another and not this one."""
-    wrongly = outcome.targets.astype(int).T @ (outcome.predicted & ~outcome.targets).astype(int)
+    wrongly = predictions.targets.astype(int).T @ (predictions.predicted & ~predictions.targets).astype(int)
     ranked = np.argsort(-wrongly, axis=None, kind="stable")[:COMMONEST]
     pairs = [(row, column) for row, column in zip(*np.unravel_index(ranked, wrongly.shape), strict=True)]
     told = [
-        f"{outcome.genres[row]} taken for {outcome.genres[column]} ({wrongly[row, column]} of {support} tracks)"
+        f"{predictions.genres[row]} taken for {predictions.genres[column]} ({wrongly[row, column]} of {support} tracks)"
         for row, column in pairs
-        if wrongly[row, column] and (support := int(outcome.targets[:, row].sum()))
+        if wrongly[row, column] and (support := int(predictions.targets[:, row].sum()))
     ]
     return [f"The commonest confusions: {', '.join(told)}."] if told else ["No genre was taken for another."]
 
 
-def temperature_note(learnt: PostProcessing) -> list[str]:
+def temperature_note(postprocessing: PostProcessing) -> list[str]:
     """At which temperature the probabilities stand, if at one."""
-    if learnt.temperature is None:
+    if postprocessing.temperature is None:
         return []
-    return [f"Probabilities are those at temperature {learnt.temperature:.2f}, fitted on validation."]
+    return [f"Probabilities are those at temperature {postprocessing.temperature:.2f}, fitted on validation."]
 
 
-def uncertainty_note(outcome: Outcome, learnt: PostProcessing) -> list[str]:
+def uncertainty_note(predictions: Predictions, postprocessing: PostProcessing) -> list[str]:
     """How many tracks are uncertain, and what the others are worth."""
-    doubtful = uncertain_tracks(outcome, learnt)
-    if doubtful is None:
+    uncertain = uncertain_tracks(predictions, postprocessing)
+    if uncertain is None:
         return []
-    said = f"{doubtful.sum()} of {len(doubtful)} tracks are uncertain (best probability below {learnt.certain:.2f})"
-    if doubtful.all():
-        return [f"{said}."]
-    share = calibration.top_genre_correct(outcome)[~doubtful].mean()
-    return [f"{said}; of the others {share:.0%} have the genre that is most probable."]
+    sentence = (
+        f"{uncertain.sum()} of {len(uncertain)} tracks are uncertain (best probability below "
+        f"{postprocessing.uncertain_below:.2f})"
+    )
+    if uncertain.all():
+        return [f"{sentence}."]
+    share = predictions.top_genre_correct[~uncertain].mean()
+    return [f"{sentence}; of the others {share:.0%} have the genre that is most probable."]
 
 
 def generalization_gap_note(history: History, monitor: str) -> list[str]:
@@ -157,25 +162,26 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def confusion_figure(outcome: Outcome, title: str) -> Figure:
+def confusion_figure(predictions: Predictions, title: str) -> Figure:
     """The confusion matrix of a subset."""
     return figures.confusion(
-        outcome.confusion_counts, outcome.targets.sum(0), outcome.genres, title, outcome.multilabel
+        predictions.confusion_counts, predictions.targets.sum(0), predictions.genres, title, predictions.multilabel
     )
 
 
-def subset_figures(outcome: Outcome, title: str, tuned: Floats | None) -> dict[str, Figure]:
+def subset_figures(predictions: Predictions, title: str, postprocessing: PostProcessing) -> dict[str, Figure]:
     """The figures of a subset, under the names of their files."""
-    found = calibration.reliability_bins(outcome)
+    found = calibration.reliability_bins(predictions)
     pages = {
-        "confusion": confusion_figure(outcome, title),
-        "genres": figures.genre_bars(genre_report(outcome), title),
-        "reliability": figures.reliability_diagram(found.claimed, found.true, found.count, found.error, title),
+        "confusion": confusion_figure(predictions, title),
+        "genres": figures.genre_bars(genre_report(predictions), title),
+        "reliability": figures.reliability_diagram(found.probability, found.accuracy, found.count, found.error, title),
     }
-    if outcome.multilabel:
-        together = [which.astype(int).T @ which.astype(int) for which in (outcome.targets, outcome.predicted)]
-        pages["cooccurrence"] = figures.cooccurrence(together[0], together[1], outcome.genres, title)
-        curve = thresholds.threshold_curve(outcome)
+    if predictions.multilabel:
+        together = [which.astype(int).T @ which.astype(int) for which in (predictions.targets, predictions.predicted)]
+        pages["cooccurrence"] = figures.cooccurrence(together[0], together[1], predictions.genres, title)
+        curve = thresholds.threshold_curve(predictions)
+        tuned = None if postprocessing.thresholds is None else postprocessing.thresholds.numpy()
         pages["thresholds"] = figures.threshold_curves(thresholds.CANDIDATES, curve, tuned, title)
     return pages
 

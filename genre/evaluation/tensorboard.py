@@ -18,10 +18,10 @@ from torch.utils.tensorboard import SummaryWriter
 from genre.data.datamodule import Batch, MusicData
 from genre.evaluation import figures, gradcam
 from genre.evaluation import report as reporting
-from genre.evaluation.predictions import Outcome
+from genre.evaluation.predictions import Predictions
 from genre.files import write_text
-from genre.models.checkpoint import PostProcessing
 from genre.models.classifier import Classifier
+from genre.models.postprocessing import PostProcessing
 
 CONFUSIONS = 10  # matrices of validation a run: as many as TensorBoard keeps of one picture
 UNLIMITED = 1000  # epochs that a run without a limit is taken to last
@@ -37,15 +37,15 @@ class Results:
     Args:
         values: its configuration.
         folder: of its files.
-        outcomes: subset -> what is said of its tracks in the end.
-        learnt: after the weights.
+        predictions: subset -> what is said of its tracks in the end.
+        postprocessing: after the weights.
         history: the epochs.
         metrics: as in metrics.json.
     """
 
     values: Mapping[str, Any]
     folder: Path
-    outcomes: Mapping[str, Outcome]
+    predictions: Mapping[str, Predictions]
     postprocessing: PostProcessing
     history: reporting.History
     metrics: Mapping[str, Any]
@@ -139,18 +139,18 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
         writer, "curves", figures.curves(results.history, epoch), step, results.folder / "figures" / "curves.png"
     )
     for subset in ("val", "test"):
-        if subset not in results.outcomes:
+        if subset not in results.predictions:
             continue
-        outcome = results.outcomes[subset]
-        title = reporting.figure_title(results.values, subset, len(outcome.names))
-        for name, page in subset_figures(subset, classifier, data, outcome, title, results.postprocessing):
+        predictions = results.predictions[subset]
+        title = reporting.figure_title(results.values, subset, len(predictions.names))
+        for name, page in subset_figures(subset, classifier, data, predictions, title, results.postprocessing):
             path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
             log_figure(writer, f"{name}/{subset}", page, step, path)
-        for place, genre in enumerate(outcome.genres):
-            truth, said = outcome.targets[:, place], outcome.probabilities[:, place]
+        for place, genre in enumerate(predictions.genres):
+            truth, said = predictions.targets[:, place], predictions.probabilities[:, place]
             writer.add_pr_curve(f"{subset}/{genre}", truth, said, step)
-        log_mistakes(writer, data, outcome, subset, step)
-    write_projector(results.folder, {name: found for name, found in results.outcomes.items() if name != "train"})
+        log_mistakes(writer, data, predictions, subset, step)
+    write_projector(results.folder, {name: found for name, found in results.predictions.items() if name != "train"})
     final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
     assert isinstance(trainer.logger, TensorBoardLogger)
     trainer.logger.log_hyperparams(dict(results.values), final)
@@ -158,39 +158,44 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
 
 
 def subset_figures(
-    subset: str, classifier: Classifier, data: MusicData, outcome: Outcome, title: str, learnt: PostProcessing
+    subset: str,
+    classifier: Classifier,
+    data: MusicData,
+    predictions: Predictions,
+    title: str,
+    postprocessing: PostProcessing,
 ) -> Iterator[tuple[str, Figure]]:
     """The figures of a subset, each under its name; of validation the confusion matrix alone."""
     if subset == "val":
-        yield "confusion", reporting.confusion_figure(outcome, title)
+        yield "confusion", reporting.confusion_figure(predictions, title)
         return
-    yield from reporting.subset_figures(outcome, title, learnt.thresholds).items()
-    if (page := gradcam.grad_cam_figure(classifier, data, outcome, title)) is not None:
+    yield from reporting.subset_figures(predictions, title, postprocessing).items()
+    if (page := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
         yield "gradcam", page
 
 
-def log_mistakes(writer: SummaryWriter, data: MusicData, outcome: Outcome, subset: str, step: int) -> None:
+def log_mistakes(writer: SummaryWriter, data: MusicData, predictions: Predictions, subset: str, step: int) -> None:
     """List the most confident mistakes of a subset, with some seconds of each to listen to where there is audio."""
-    ranked = most_confident_mistakes(outcome)
+    ranked = most_confident_mistakes(predictions)
     if not ranked:
         return
     lines = ["| | track | true | predicted | probability |", "|---|---|---|---|---|"]
     for number, (place, wrong) in enumerate(ranked, start=1):
-        name, true = outcome.names[place], outcome.genre_names(outcome.targets[place])
-        said = outcome.genre_names(outcome.predicted[place]) or "nothing"
-        lines.append(f"| {number} | {name} | {true} | {said} | {outcome.probabilities[place, wrong]:.0%} |")
+        name, true = predictions.names[place], predictions.genre_names(predictions.targets[place])
+        said = predictions.genre_names(predictions.predicted[place]) or "nothing"
+        lines.append(f"| {number} | {name} | {true} | {said} | {predictions.probabilities[place, wrong]:.0%} |")
         if data.first.stage == "waveform":
-            tag = f"mistakes_{subset}/{number}_{true.replace(';', '_')}_taken_for_{outcome.genres[wrong]}"
+            tag = f"mistakes_{subset}/{number}_{true.replace(';', '_')}_taken_for_{predictions.genres[wrong]}"
             writer.add_audio(tag, excerpt(data, name), step, round(data.first.rate))
     writer.add_text(f"mistakes/{subset}", "\n".join(lines), step)
 
 
-def most_confident_mistakes(outcome: Outcome) -> list[tuple[int, int]]:
+def most_confident_mistakes(predictions: Predictions) -> list[tuple[int, int]]:
     """The tracks whose most probable genre is furthest from the truth, and that genre: the most confident first."""
-    wrongly = np.where(outcome.targets, 0, outcome.probabilities)
+    wrongly = np.where(predictions.targets, 0, predictions.probabilities)
     wrong = wrongly.argmax(1)
     ranked = np.argsort(-wrongly.max(1), kind="stable")
-    return [(int(place), int(wrong[place])) for place in ranked if not outcome.correct[place]][:MISTAKES]
+    return [(int(place), int(wrong[place])) for place in ranked if not predictions.correct[place]][:MISTAKES]
 
 
 def excerpt(data: MusicData, name: str) -> npt.NDArray[np.float32]:
@@ -202,16 +207,16 @@ def excerpt(data: MusicData, name: str) -> npt.NDArray[np.float32]:
     return (samples.float() / 32768).cpu().numpy()
 
 
-def write_projector(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
+def write_projector(folder: Path, predictions: Mapping[str, Predictions]) -> None:
     """Let TensorBoard's projector show what the last layer works on, a point a track.
 
     Its files are written here: SummaryWriter's would be listed once more by each resumed run.
     """
-    if not outcomes:
+    if not predictions:
         return
-    vectors = np.concatenate([found.features for found in outcomes.values()])
+    vectors = np.concatenate([found.features for found in predictions.values()])
     lines = ["true\tpredicted\tsubset\ttrack"]
-    for subset, found in outcomes.items():
+    for subset, found in predictions.items():
         for name, true, said in zip(found.names, found.targets, found.predicted, strict=True):
             words = (found.genre_names(true), found.genre_names(said) or "nothing", subset, name)
             lines.append("\t".join(" ".join(word.split()) for word in words))

@@ -1,72 +1,76 @@
-"""From which probability on a track has a genre: thresholds tuned on validation, and what each would give."""
+"""Thresholds for several genres per track: tuning on validation tracks, curves, and baselines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from genre.evaluation.metrics import Bools, Floats, Judged, per_genre_scores, safe_divide
+from genre.evaluation.arrays import Bools, Floats
+from genre.evaluation.metrics import per_genre_scores, safe_divide
+from genre.evaluation.predictions import Predictions
 
 CANDIDATES = np.linspace(0.01, 0.99, 99)
 
 
-def tune_thresholds(truth: Bools, probabilities: Floats, per_genre: bool, fallback: float) -> Floats:
-    """The thresholds with the highest F1 on these tracks, (genres,).
+def tune_thresholds(targets: Bools, probabilities: Floats, per_genre: bool, fallback: float) -> Floats:
+    """Return the thresholds with the highest F1 on these tracks, (genres,).
 
-    One threshold is shared and chosen by micro F1, or each genre has its own, chosen by its F1. Of several equally good
-    ones the nearest to ``fallback`` is taken, which also stays for a genre without any track.
+    A shared threshold maximizes micro F1, a threshold per genre the genre's F1. Of several equally good ones the
+    nearest to ``fallback`` is chosen; a genre without tracks has ``fallback``.
 
     Args:
-        truth: (tracks, genres).
+        targets: (tracks, genres).
         probabilities: (tracks, genres).
-        per_genre: whether each genre has its own.
+        per_genre: whether each genre has its own threshold.
         fallback: the threshold that is not tuned.
     """
     predicted = probabilities[None] > CANDIDATES[:, None, None]
-    hits = (predicted & truth).sum(1, dtype=float)
-    said = predicted.sum(1, dtype=float) + truth.sum(0)
+    correct = (predicted & targets).sum(1, dtype=float)
+    counts = predicted.sum(1, dtype=float) + targets.sum(0)
     if not per_genre:
-        hits, said = hits.sum(1, keepdims=True), said.sum(1, keepdims=True)
-    f1 = np.round(safe_divide(2 * hits, said), 9)
+        correct, counts = correct.sum(1, keepdims=True), counts.sum(1, keepdims=True)
+    f1 = np.round(safe_divide(2 * correct, counts), 9)
     nearness = -np.abs(CANDIDATES - fallback)[:, None]
     best = np.lexsort((np.broadcast_to(nearness, f1.shape), f1), axis=0)[-1]
     tuned = np.where(f1.max(0) > 0, CANDIDATES[best], fallback)
-    return np.broadcast_to(tuned, truth.shape[1:]).copy()
+    return np.broadcast_to(tuned, targets.shape[1:]).copy()
 
 
-def threshold_curve(judged: Judged) -> dict[str, npt.NDArray[np.float64]]:
-    """What each shared threshold would give: its exact matches, micro F1, genres a track and tracks with just one."""
-    weights = np.ones((1, len(judged.targets)))
+def threshold_curve(predictions: Predictions) -> dict[str, Floats]:
+    """Return exact matches, micro F1, genres per track and the share of tracks with one genre, per shared threshold."""
+    weights = np.ones((1, len(predictions.targets)))
     rows = []
     for threshold in CANDIDATES:
-        predicted = judged.probabilities > threshold
-        counts = per_genre_scores(judged.targets, predicted, weights)
-        f1 = 2 * counts["hits"].sum() / max(counts["support"].sum() + counts["named"].sum(), 1)
-        number = predicted.sum(1)
-        rows.append(((predicted == judged.targets).all(1).mean(), f1, number.mean(), (number == 1).mean()))
-    return dict(zip(("exact", "micro_f1", "genres", "exactly_one"), np.array(rows).T, strict=True))
+        at_threshold = replace(predictions, predicted=predictions.probabilities > threshold)
+        counts = per_genre_scores(at_threshold.targets, at_threshold.predicted, weights)
+        number = at_threshold.predicted.sum(1)
+        row = {
+            "exact": at_threshold.correct.mean(),
+            "micro_f1": 2 * counts["correct"].sum() / max(counts["support"].sum() + counts["predicted"].sum(), 1),
+            "genres": number.mean(),
+            "exactly_one": (number == 1).mean(),
+        }
+        rows.append(row)
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def baseline_predictions(judged: Judged, commonest: Sequence[bool]) -> dict[str, Judged]:
-    """What could be said without a model, or with its ranking alone.
+def baseline_predictions(predictions: Predictions, most_common: Sequence[bool]) -> dict[str, Predictions]:
+    """Return predictions that need no model, or only its ranking of the genres.
 
     Args:
-        commonest: (genres,) the commonest set of genres in training.
+        most_common: (genres,) the most frequent set of genres in training.
     """
-    order = np.argsort(-judged.probabilities, axis=1, kind="stable").argsort(axis=1)
-    guesses = {
-        "commonest_set": np.broadcast_to(np.array(commonest, bool), judged.targets.shape),
-        "top_1": order < 1,
-        "top_2": order < 2,
+    rank = np.argsort(-predictions.probabilities, axis=1, kind="stable").argsort(axis=1)
+    baselines = {
+        "commonest_set": np.broadcast_to(np.array(most_common, bool), predictions.targets.shape),
+        "top_1": rank < 1,
+        "top_2": rank < 2,
     }
-    return {
-        name: Judged(judged.targets, guess, judged.probabilities, judged.losses, judged.multilabel)
-        for name, guess in guesses.items()
-    }
+    return {name: replace(predictions, predicted=predicted) for name, predicted in baselines.items()}
 
 
-def most_common_set(truth: Bools) -> Bools:
-    """The set of genres that most tracks have: (tracks, genres) -> (genres,)."""
-    sets, counts = np.unique(truth, axis=0, return_counts=True)
-    commonest: Bools = sets[counts.argmax()]
-    return commonest
+def most_common_set(targets: Bools) -> Bools:
+    """Return the set of genres that most tracks have: (tracks, genres) -> (genres,)."""
+    sets, counts = np.unique(targets, axis=0, return_counts=True)
+    most_common: Bools = sets[counts.argmax()]
+    return most_common

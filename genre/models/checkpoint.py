@@ -2,42 +2,19 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from genre.errors import UserError
 from genre.files import write_bytes
+from genre.models.postprocessing import PostProcessing
 
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class PostProcessing:
-    """What a run has learnt after its weights: on validation tracks, except for the last, which is of training.
-
-    Args:
-        temperature: what logits are divided by; None leaves them as they are.
-        certain: from which best probability on a track counts as certain; None without validation tracks.
-        thresholds: (genres,) from which probability on a track has a genre; None for one genre a track.
-        commonest: (genres,) the commonest set of genres in training; None for one genre a track.
-    """
-
-    temperature: float | None = None
-    certain: float | None = None
-    thresholds: npt.NDArray[np.float64] | None = None
-    commonest: npt.NDArray[np.bool_] | None = None
-
-    def card(self) -> dict[str, Any]:
-        """Plain values; what was not learnt is left out."""
-        values = {part.name: getattr(self, part.name) for part in fields(self)}
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items() if v is not None}
 
 
 @dataclass(frozen=True)
@@ -49,7 +26,7 @@ class Checkpoint:
         genres: the order of the logits.
         config: the run's configuration, resolved, as plain values.
         weights: of the network.
-        learnt: after the weights.
+        postprocessing: fitted after training.
     """
 
     folder: Path
@@ -77,17 +54,8 @@ def read_checkpoint(run: str | Path) -> Checkpoint:
     content = load_content(path)
     about = content["genre"]
     weights = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
-    return Checkpoint(path.parents[1], tuple(about["genres"]), about["config"], weights, postprocessing_in(about))
-
-
-def postprocessing_in(about: Mapping[str, Any]) -> PostProcessing:
-    """What a run has learnt after its weights, from what its checkpoint says."""
-    tuned, commonest = about.get("thresholds"), about.get("commonest")
-    return PostProcessing(
-        about.get("temperature"),
-        about.get("certain"),
-        None if tuned is None else np.array(tuned, float),
-        None if commonest is None else np.array(commonest, bool),
+    return Checkpoint(
+        path.parents[1], tuple(about["genres"]), about["config"], weights, PostProcessing.from_metadata(about)
     )
 
 

@@ -24,7 +24,6 @@ from genre.errors import UserError
 from genre.evaluation import figures
 from genre.files import write_csv
 from genre.models import checkpoint
-from genre.tasks import Multilabel
 from genre.transforms.views import Segments
 
 WINDOWS_AT_ONCE = 64
@@ -54,16 +53,13 @@ class Model(nn.Module):
 
     def named(self, probabilities: Sequence[float]) -> str:
         """The genres that a track is said to have, ';' between: (genres,) -> 'pop;rock'."""
-        values = torch.tensor(probabilities)
-        has = self.task.decide(values)
-        tuned = self.postprocessing.thresholds
-        if tuned is not None and isinstance(self.task, Multilabel) and self.task.thresholds != "fixed":
-            has = values > torch.from_numpy(tuned)
-        return ";".join(genre for genre, yes in zip(self.genres, has.tolist(), strict=True) if yes)
+        has = self.postprocessing.predicted(self.task, torch.tensor(probabilities)).tolist()
+        return ";".join(genre for genre, yes in zip(self.genres, has, strict=True) if yes)
 
     def uncertain(self, probabilities: Sequence[float]) -> bool | None:
         """Whether the best probability is too low to rely on: (genres,) -> bool; None where the run cannot tell."""
-        return None if self.postprocessing.certain is None else max(probabilities) < self.postprocessing.certain
+        uncertain = self.postprocessing.uncertain(torch.tensor(probabilities, dtype=torch.float64))
+        return None if uncertain is None else bool(uncertain)
 
     @torch.inference_mode()
     def forward(self, waveform: Tensor) -> Tensor:
@@ -102,9 +98,7 @@ class Model(nn.Module):
         store = Store(Key("waveform", {}, None), [], self.sample_rate, offsets, scaled)
         pictures = pipeline.pictures(store, torch.arange(tracks))
         logits = self.network(pictures.flatten(0, 1)).float().unflatten(0, pictures.shape[:2])
-        if self.postprocessing.temperature is not None:
-            logits = logits / self.postprocessing.temperature
-        return self.task.probabilities(logits).mean(dim=1)
+        return self.postprocessing.probabilities(self.task, logits)
 
 
 def load(run: str | Path) -> Model:
@@ -172,7 +166,7 @@ def predict(cfg: DictConfig) -> Prediction:
 
 def write_predictions_table(path: Path, model: Model, probabilities: Mapping[str, list[float]]) -> None:
     """Write what each file is; last, where the run knows, whether that is uncertain."""
-    last = [] if model.postprocessing.certain is None else ["uncertain"]
+    last = [] if model.postprocessing.uncertain_below is None else ["uncertain"]
     rows = (
         (file, model.named(each), *(f"{p:.6f}" for p in each), *["yes" if model.uncertain(each) else "no"][: len(last)])
         for file, each in probabilities.items()

@@ -27,8 +27,8 @@ from genre.data.datamodule import MusicData
 from genre.data.splits import SUBSETS
 from genre.errors import UserError
 from genre.evaluation.evaluate import subset_metrics
-from genre.evaluation.postprocessing import apply_temperature, apply_thresholds, fit_postprocessing
-from genre.evaluation.predictions import predict_subset
+from genre.evaluation.fitting import fit_postprocessing
+from genre.evaluation.predictions import apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, print_summary, write_report, write_skipped
 from genre.evaluation.tensorboard import Results, log_examples, log_results
 from genre.files import read_csv_rows, write_csv, write_json
@@ -243,13 +243,13 @@ def evaluate_and_report(
     """Evaluate the best checkpoint on every subset and write all results."""
     classifier.network.load_state_dict(checkpoint.read_checkpoint(folder).weights)
     counts = data.subset_sizes()
-    outcomes = {subset: predict_subset(classifier, data, subset) for subset in SUBSETS if counts[subset]}
-    learnt = fit_postprocessing(classifier, data, outcomes["train"], outcomes.get("val"))
-    checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", learnt.card())
-    outcomes = {subset: apply_temperature(outcome, data.task, learnt) for subset, outcome in outcomes.items()}
+    raw = {subset: predict_subset(classifier, data, subset) for subset in SUBSETS if counts[subset]}
+    postprocessing = fit_postprocessing(classifier, data, raw["train"], raw.get("val"))
+    checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", postprocessing.metadata())
+    calibrated = {subset: apply_temperature(each, data.task, postprocessing) for subset, each in raw.items()}
     metrics: dict[str, Any] = {}
-    for subset, outcome in outcomes.items():
-        metrics |= subset_metrics(outcome, subset, subset == "test", learnt)
+    for subset, predictions in calibrated.items():
+        metrics |= subset_metrics(predictions, subset, subset == "test", postprocessing)
     history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
     metrics |= {
         "leaks": leaks.leak_counts(data.pairs, data.catalogue, data.subsets),
@@ -266,11 +266,11 @@ def evaluate_and_report(
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
         "commit": commit(),
     }
-    final = {subset: apply_thresholds(found, data.task, learnt.thresholds) for subset, found in outcomes.items()}
+    final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
     if "test" in final:
         title = figure_title(values, "test", counts["test"])
-        write_report(folder, final["test"], learnt, title, history.rows, classifier.monitor)
-    log_results(trainer, classifier, data, Results(values, folder, final, learnt, history.rows, metrics))
+        write_report(folder, final["test"], postprocessing, title, history.rows, classifier.monitor)
+    log_results(trainer, classifier, data, Results(values, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
     print_summary(metrics, values["name"])
     objective = metrics.get("val/accuracy", metrics["train/accuracy"])

@@ -1,102 +1,158 @@
-"""Every metric is scikit-learn's, and every interval scipy's."""
+"""Every metric equals scikit-learn's and torchmetrics'; every interval equals scipy's."""
 
 import warnings
 
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 from sklearn import metrics as sk
+from torchmetrics.functional import classification as tm
 
-from genre.evaluation.metrics import Judged
+from genre.evaluation.metrics import compute_metrics, metric_intervals
 
 GENRES = 4
 
 
-def single(seed: int, tracks: int = 60) -> Judged:
-    random = np.random.default_rng(seed)
-    truth = np.eye(GENRES, dtype=bool)[random.integers(0, GENRES, tracks)]
-    probabilities = random.dirichlet(np.ones(GENRES), tracks) * 0.6 + truth * 0.4
-    predicted = np.eye(GENRES, dtype=bool)[probabilities.argmax(1)]
-    return Judged(truth, predicted, probabilities, random.random(tracks), multilabel=False)
+@pytest.fixture
+def multiclass(make_predictions):
+    """Random predictions of one genre per track."""
+
+    def make(seed, tracks=60):
+        random = np.random.default_rng(seed)
+        targets = np.eye(GENRES, dtype=bool)[random.integers(0, GENRES, tracks)]
+        probabilities = random.dirichlet(np.ones(GENRES), tracks) * 0.6 + targets * 0.4
+        predicted = np.eye(GENRES, dtype=bool)[probabilities.argmax(1)]
+        return make_predictions(targets, probabilities, predicted, random.random(tracks))
+
+    return make
 
 
-def multilabel(seed: int, tracks: int = 60) -> Judged:
-    random = np.random.default_rng(seed)
-    truth = random.random((tracks, GENRES)) < 0.4
-    probabilities = np.round(random.random((tracks, GENRES)) * 0.7 + truth * 0.3, 1)  # with ties
-    return Judged(truth, probabilities > 0.5, probabilities, random.random(tracks), multilabel=True)
+@pytest.fixture
+def multilabel(make_predictions):
+    """Random predictions of several genres per track, with ties among the probabilities."""
+
+    def make(seed, tracks=60):
+        random = np.random.default_rng(seed)
+        targets = random.random((tracks, GENRES)) < 0.4
+        probabilities = np.round(random.random((tracks, GENRES)) * 0.7 + targets * 0.3, 1)
+        return make_predictions(targets, probabilities, losses=random.random(tracks), multilabel=True)
+
+    return make
+
+
+def point_values(predictions, weights=None):
+    return {name: value[0] for name, value in compute_metrics(predictions, weights).items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_genre_a_track(seed):
-    judged = single(seed)
-    true, predicted = judged.targets.argmax(1), judged.predicted.argmax(1)
-    scores = {name: value[0] for name, value in judged.scores().items()}
-    assert scores["accuracy"] == pytest.approx(sk.accuracy_score(true, predicted))
-    assert scores["macro_precision"] == pytest.approx(
-        sk.precision_score(true, predicted, average="macro", zero_division=0)
+def test_multiclass_metrics_equal_scikit_learns(multiclass, seed):
+    predictions = multiclass(seed)
+    true, predicted = predictions.targets.argmax(1), predictions.predicted.argmax(1)
+    expected = {
+        "loss": predictions.losses.mean(),
+        "accuracy": sk.accuracy_score(true, predicted),
+        "macro_precision": sk.precision_score(true, predicted, average="macro", zero_division=0),
+        "macro_recall": sk.recall_score(true, predicted, average="macro", zero_division=0),
+        "macro_f1": sk.f1_score(true, predicted, average="macro", zero_division=0),
+    }
+    assert point_values(predictions) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_multiclass_metrics_equal_torchmetrics(multiclass, seed):
+    predictions = multiclass(seed)
+    true, predicted = (torch.from_numpy(x.argmax(1)) for x in (predictions.targets, predictions.predicted))
+    expected = {
+        "accuracy": tm.multiclass_accuracy(predicted, true, GENRES, average="micro"),
+        "macro_precision": tm.multiclass_precision(predicted, true, GENRES, average="macro"),
+        "macro_recall": tm.multiclass_recall(predicted, true, GENRES, average="macro"),
+        "macro_f1": tm.multiclass_f1_score(predicted, true, GENRES, average="macro"),
+    }
+    values = point_values(predictions)
+    assert {name: values[name] for name in expected} == pytest.approx(
+        {k: float(v) for k, v in expected.items()}, rel=1e-5
     )
-    assert scores["macro_recall"] == pytest.approx(sk.recall_score(true, predicted, average="macro", zero_division=0))
-    assert scores["macro_f1"] == pytest.approx(sk.f1_score(true, predicted, average="macro", zero_division=0))
-    assert scores["loss"] == pytest.approx(judged.losses.mean())
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("weighted", [False, True])
-def test_several_genres_a_track(seed, weighted):
-    judged = multilabel(seed)
+def test_multilabel_metrics_equal_scikit_learns(multilabel, seed, weighted):
+    predictions = multilabel(seed)
     weights = np.random.default_rng(seed).integers(0, 3, 60).astype(float) if weighted else np.ones(60)
-    kept = np.repeat(np.arange(60), weights.astype(int))
-    truth, predicted, said = judged.targets[kept], judged.predicted[kept], judged.probabilities[kept]
-    scores = {name: value[0] for name, value in judged.scores(weights[None]).items()}
+    rows = np.repeat(np.arange(60), weights.astype(int))
+    targets, predicted, probabilities = (
+        values[rows] for values in (predictions.targets, predictions.predicted, predictions.probabilities)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = {
-            "exact": sk.accuracy_score(truth, predicted),
-            "accuracy": sk.accuracy_score(truth, predicted),
-            "jaccard": sk.jaccard_score(truth, predicted, average="samples", zero_division=0),
-            "micro_f1": sk.f1_score(truth, predicted, average="micro", zero_division=0),
-            "macro_f1": sk.f1_score(truth, predicted, average="macro", zero_division=0),
-            "macro_precision": sk.precision_score(truth, predicted, average="macro", zero_division=0),
-            "macro_recall": sk.recall_score(truth, predicted, average="macro", zero_division=0),
-            "map": sk.average_precision_score(truth, said, average="macro"),
-            "roc_auc": sk.roc_auc_score(truth, said, average="macro"),
-            "lrap": sk.label_ranking_average_precision_score(truth, said),
+            "exact": sk.accuracy_score(targets, predicted),
+            "accuracy": sk.accuracy_score(targets, predicted),
+            "jaccard": sk.jaccard_score(targets, predicted, average="samples", zero_division=0),
+            "micro_f1": sk.f1_score(targets, predicted, average="micro", zero_division=0),
+            "macro_f1": sk.f1_score(targets, predicted, average="macro", zero_division=0),
+            "macro_precision": sk.precision_score(targets, predicted, average="macro", zero_division=0),
+            "macro_recall": sk.recall_score(targets, predicted, average="macro", zero_division=0),
+            "map": sk.average_precision_score(targets, probabilities, average="macro"),
+            "roc_auc": sk.roc_auc_score(targets, probabilities, average="macro"),
+            "lrap": sk.label_ranking_average_precision_score(targets, probabilities),
         }
-    assert {name: scores[name] for name in expected} == pytest.approx(expected)
+    values = point_values(predictions, weights[None])
+    assert {name: values[name] for name in expected} == pytest.approx(expected)
 
 
-def test_a_genre_that_neither_is_nor_is_predicted_does_not_count():
-    judged = single(0)
-    absent = judged.targets.argmax(1) == 0
-    keep = ~absent & (judged.predicted.argmax(1) != 0)
-    part = Judged(judged.targets[keep], judged.predicted[keep], judged.probabilities[keep], judged.losses[keep], False)
+@pytest.mark.parametrize("seed", range(5))
+def test_multilabel_metrics_equal_torchmetrics(multilabel, seed):
+    predictions = multilabel(seed)
+    targets, predicted = (torch.from_numpy(x).int() for x in (predictions.targets, predictions.predicted))
+    probabilities = torch.from_numpy(predictions.probabilities)
+    expected = {
+        "accuracy": tm.multilabel_exact_match(predicted, targets, GENRES),
+        "macro_precision": tm.multilabel_precision(predicted, targets, GENRES, average="macro"),
+        "macro_recall": tm.multilabel_recall(predicted, targets, GENRES, average="macro"),
+        "macro_f1": tm.multilabel_f1_score(predicted, targets, GENRES, average="macro"),
+        "map": tm.multilabel_average_precision(probabilities, targets, GENRES, average="macro"),
+        "roc_auc": tm.multilabel_auroc(probabilities, targets, GENRES, average="macro"),
+        "lrap": tm.multilabel_ranking_average_precision(probabilities, targets, GENRES),
+    }
+    values = point_values(predictions)
+    assert {name: values[name] for name in expected} == pytest.approx(
+        {k: float(v) for k, v in expected.items()}, rel=1e-5
+    )
+
+
+def test_a_genre_that_neither_occurs_nor_is_predicted_does_not_count(multiclass, make_predictions):
+    predictions = multiclass(0)
+    rows = (predictions.targets.argmax(1) != 0) & (predictions.predicted.argmax(1) != 0)
+    part = make_predictions(predictions.targets[rows], predictions.probabilities[rows], predictions.predicted[rows])
     expected = sk.f1_score(part.targets.argmax(1), part.predicted.argmax(1), average="macro")
-    assert part.scores()["macro_f1"][0] == pytest.approx(expected)
+    assert point_values(part)["macro_f1"] == pytest.approx(expected)
 
 
-def test_the_interval_of_the_accuracy_is_scipys_bootstrap():
-    judged = single(0, tracks=200)
-    right = (judged.targets == judged.predicted).all(1).astype(float)
+def test_the_interval_of_the_accuracy_is_scipys_bootstrap(multiclass):
+    predictions = multiclass(0, tracks=200)
     expected = scipy.stats.bootstrap(
-        (right,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert judged.intervals()["accuracy"] == pytest.approx(list(expected), abs=0.02)
+        (predictions.correct.astype(float),),
+        np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    assert metric_intervals(predictions)["accuracy"] == pytest.approx(list(expected), abs=0.02)
 
 
-def test_the_interval_of_a_ranking_metric_is_that_of_resampled_tracks():
-    judged = multilabel(0, tracks=80)
+def test_the_interval_of_a_ranking_metric_is_that_of_resampled_tracks(multilabel):
+    predictions = multilabel(0, tracks=80)
     random = np.random.default_rng(2)
     areas = []
     for _ in range(400):
-        chosen = random.integers(0, 80, 80)
-        areas.append(sk.roc_auc_score(judged.targets[chosen], judged.probabilities[chosen], average="macro"))
-    assert judged.intervals()["roc_auc"] == pytest.approx(np.quantile(areas, [0.025, 0.975]).tolist(), abs=0.025)
+        rows = random.integers(0, 80, 80)
+        areas.append(sk.roc_auc_score(predictions.targets[rows], predictions.probabilities[rows], average="macro"))
+    expected = np.quantile(areas, [0.025, 0.975]).tolist()
+    assert metric_intervals(predictions)["roc_auc"] == pytest.approx(expected, abs=0.025)
 
 
-def test_many_tracks_are_resampled_in_parts_with_one_result(monkeypatch):
-    judged = multilabel(1)
-    whole = judged.intervals(seed=3)
+def test_resampling_in_parts_gives_the_same_intervals(multilabel, monkeypatch):
+    predictions = multilabel(1)
+    whole = metric_intervals(predictions, seed=3)
     monkeypatch.setattr("genre.evaluation.metrics.CHUNK", 60 * 7)
-    parts = judged.intervals(seed=3)
+    parts = metric_intervals(predictions, seed=3)
     assert {name: pytest.approx(edges) for name, edges in parts.items()} == whole

@@ -1,4 +1,4 @@
-"""What is learnt after the weights comes from validation alone, and every command goes by it."""
+"""Post-processing is fitted on validation tracks alone, and every command uses it."""
 
 import csv
 import json
@@ -20,14 +20,14 @@ def rows(path, key="track"):
         return {row[key]: row for row in csv.DictReader(file)}
 
 
-def card(run):
+def metadata(run):
     return torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)["genre"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, music, cache):
     """One finished run with a temperature, over crops; no test changes it."""
-    folder = tmp_path_factory.mktemp("decision") / "run"
+    folder = tmp_path_factory.mktemp("postprocessing") / "run"
     return genre.train(
         genre.compose(
             "data=folder", f"data.root={music}", f"data.cache={cache}", f"folder={folder}", "view=segments",
@@ -37,23 +37,23 @@ def run(tmp_path_factory, music, cache):
 
 
 def test_the_temperature_travels_with_the_checkpoint_and_lowers_the_surprise_of_validation(run):
-    assert card(run)["temperature"] != pytest.approx(1, abs=1e-3)
+    assert metadata(run)["temperature"] != pytest.approx(1, abs=1e-3)
     history = rows(run.folder / "history.csv", "epoch")
     assert run.metrics["val/loss"] <= min(float(row["val_loss"]) for row in history.values()) + 0.01
 
 
 def test_a_run_that_does_not_ask_for_a_temperature_has_none(configured):
     plain = genre.train(configured())
-    assert "temperature" not in card(plain) and 0 <= card(plain)["certain"] <= 1
+    assert "temperature" not in metadata(plain) and 0 <= metadata(plain)["uncertain_below"] <= 1
     assert genre.load(plain.folder).postprocessing.temperature is None
 
 
 def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(run):
-    certain = card(run)["certain"]
+    uncertain_below = metadata(run)["uncertain_below"]
     predictions = rows(run.folder / "predictions.csv")
     for row in predictions.values():
         best = max(float(row[name]) for name in ("blues", "jazz", "rock"))
-        assert row["uncertain"] == ("yes" if best < certain else "no")
+        assert row["uncertain"] == ("yes" if best < uncertain_below else "no")
     assert list(next(iter(predictions.values())))[-1] == "uncertain"
 
 
@@ -110,9 +110,11 @@ def test_test_labels_reach_nothing_but_test_metrics(configured, music, tmp_path,
     one, other = (torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True) for run in runs)
     assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
     assert (one["epoch"], one["global_step"]) == (other["epoch"], other["global_step"])
-    learnt = {"temperature", "certain"} | ({"thresholds", "commonest"} if "task=multilabel" in task else set())
-    assert {key: one["genre"].get(key) for key in learnt} == {key: other["genre"].get(key) for key in learnt}
-    assert learnt <= one["genre"].keys()
+    fitted = {"temperature", "uncertain_below"} | (
+        {"thresholds", "most_common_set"} if "task=multilabel" in task else set()
+    )
+    assert {key: one["genre"].get(key) for key in fitted} == {key: other["genre"].get(key) for key in fitted}
+    assert fitted <= one["genre"].keys()
     assert len({(run.folder / "history.csv").read_text() for run in runs}) == 1
     metrics = [json.loads((run.folder / "metrics.json").read_text()) for run in runs]
     changed = {key for key in metrics[0] if metrics[0][key] != metrics[1][key]} - {"seconds"}

@@ -166,10 +166,8 @@ def test_a_run_without_a_last_epoch_shows_its_confusion_now_and_then(epochs):
     assert TensorBoardCallback({"trainer": {"max_epochs": epochs}}).every == 100
 
 
-def test_the_most_confident_mistakes_come_first():
-    class Said:
-        truth = np.eye(3, dtype=bool)[[0, 1, 2, 0]]
-        probabilities = np.array([[0.1, 0.6, 0.3], [0.2, 0.7, 0.1], [0.9, 0.0, 0.1], [0.3, 0.3, 0.4]])
-        right = np.array([False, True, False, False])
-
-    assert most_confident_mistakes(Said()) == [(2, 0), (0, 1), (3, 2)]
+def test_the_most_confident_mistakes_come_first(make_predictions):
+    targets = np.eye(3, dtype=bool)[[0, 1, 2, 0]]
+    probabilities = np.array([[0.1, 0.6, 0.3], [0.2, 0.7, 0.1], [0.9, 0.0, 0.1], [0.3, 0.3, 0.4]])
+    predictions = make_predictions(targets, probabilities)
+    assert most_confident_mistakes(predictions) == [(2, 0), (0, 1), (3, 2)]

@@ -1,0 +1,57 @@
+"""Fit the post-processing of a run: the temperature, the certainty threshold and the thresholds."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from genre.data.datamodule import MusicData
+from genre.evaluation import calibration, thresholds
+from genre.evaluation.predictions import Predictions, apply_temperature, predict_batches
+from genre.models.classifier import Classifier
+from genre.models.postprocessing import PostProcessing
+from genre.tasks import Multilabel
+
+CONCATENATED = ("targets", "predicted", "probabilities", "losses", "logits", "features")
+
+
+def fit_postprocessing(
+    classifier: Classifier, data: MusicData, train: Predictions, validation: Predictions | None
+) -> PostProcessing:
+    """Fit all parameters on validation tracks, after training; none is fitted without validation tracks.
+
+    The temperature comes first; the thresholds are chosen from probabilities at that temperature.
+    """
+    if validation is None:
+        return PostProcessing()
+    task = data.task
+    postprocessing = PostProcessing()
+    extended = with_mixtures(classifier, data, validation)
+    if task.calibrate:
+        temperature = calibration.fit_temperature(extended.logits, extended.targets, task.multilabel)
+        postprocessing = PostProcessing(temperature)
+        extended, validation = (apply_temperature(each, task, postprocessing) for each in (extended, validation))
+    postprocessing = replace(postprocessing, uncertain_below=calibration.certainty_threshold(validation, task.certain))
+    if not isinstance(task, Multilabel):
+        return postprocessing
+    tuned = thresholds.tune_thresholds(
+        extended.targets, extended.probabilities, task.thresholds == "per_genre", task.threshold
+    )
+    return replace(
+        postprocessing,
+        thresholds=torch.from_numpy(tuned),
+        most_common_set=torch.from_numpy(thresholds.most_common_set(train.targets)),
+    )
+
+
+def with_mixtures(classifier: Classifier, data: MusicData, validation: Predictions) -> Predictions:
+    """Return the validation tracks, followed by unnamed mixtures of them if training had mixtures of several genres."""
+    batches = list(data.mixtures("val")) if data.task.multilabel and data.pipeline.augment.mix else []
+    if not batches:
+        return validation
+    mixed = predict_batches(classifier, batches, [], data.genres)
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(validation, name), getattr(mixed, name)]) for name in CONCATENATED
+    }
+    return replace(validation, **joined)
