@@ -1,4 +1,4 @@
-"""What stands on two sides of a split and makes its figures too good: the same recording, the same artist."""
+"""Leakage: recordings and artists that appear in more than one subset and make results look too good."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ HEADER = ("kind", "track", "subset", "other", "other_subset", "correlation")
 
 
 def leaked_recordings(pairs: Iterable[Pair], subsets: Mapping[str, str]) -> list[Pair]:
-    """The pairs of the same recording that stand on two sides."""
+    """Return the pairs of duplicates whose tracks are in different subsets."""
     return [
         pair
         for pair in pairs
@@ -23,21 +23,21 @@ def leaked_recordings(pairs: Iterable[Pair], subsets: Mapping[str, str]) -> list
 
 
 def leaked_artists(catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The artists that stand on two sides: artist -> subset -> one of the artist's tracks there."""
-    sides: dict[str, dict[str, str]] = {}
+    """Return the artists in more than one subset: artist -> subset -> the first of the artist's tracks there."""
+    artists: dict[str, dict[str, str]] = {}
     for track in catalogue.tracks:
         if track.artist:
-            sides.setdefault(track.artist, {}).setdefault(subsets[track.name], track.name)
-    return {artist: found for artist, found in sides.items() if len(found) > 1}
+            artists.setdefault(track.artist, {}).setdefault(subsets[track.name], track.name)
+    return {artist: tracks for artist, tracks in artists.items() if len(tracks) > 1}
 
 
 def leak_counts(pairs: Iterable[Pair], catalogue: Catalogue, subsets: Mapping[str, str]) -> dict[str, int]:
-    """How much leaks, for metrics.json."""
+    """Return the numbers of leaked recordings and artists, for metrics.json."""
     return {"recordings": len(leaked_recordings(pairs, subsets)), "artists": len(leaked_artists(catalogue, subsets))}
 
 
 def report_leakage(folder: Path, pairs: Iterable[Pair], catalogue: Catalogue, subsets: Mapping[str, str]) -> None:
-    """Warn of what leaks, and list it in leaks.csv."""
+    """Write leaks.csv, and log a warning per kind of leakage."""
     same, shared = leaked_recordings(pairs, subsets), leaked_artists(catalogue, subsets)
     rows = [
         ("recording", pair.one, subsets[pair.one], pair.other, subsets[pair.other], f"{pair.correlation:.3f}")
@@ -48,11 +48,14 @@ def report_leakage(folder: Path, pairs: Iterable[Pair], catalogue: Catalogue, su
         rows.append((f"artist {artist}", track, subset, other, other_subset, ""))
     write_csv(folder / "leaks.csv", HEADER, rows)
     if same:
+        first = same[0]
         log.warning(
-            "%d pairs of the same recording stand on two sides of the split (the first: %s in %s, %s in %s); "
-            "split.group_duplicates=true keeps them together", len(same), *rows[0][1:3], *rows[0][3:5],
+            "pairs of duplicate tracks in different subsets: %d (first: %s in %s, %s in %s); "
+            "split.group_duplicates=true keeps duplicates in one subset",
+            len(same), first.one, subsets[first.one], first.other, subsets[first.other],
         )  # fmt: skip
     if shared:
         log.warning(
-            "%d artists stand on two sides of the split; split=artist keeps each on one, and is harder", len(shared)
+            "artists in more than one subset: %d; split=artist keeps each artist in one subset (a harder test)",
+            len(shared),
         )
