@@ -1,12 +1,63 @@
-"""What a user can put right."""
+"""User errors, and the reasons for which a file or row is skipped."""
+
+from enum import StrEnum
+from typing import NamedTuple
 
 
 class UserError(Exception):
-    """A user's mistake: one sentence that says what, where and what to do.
+    """A mistake that the user can correct: one sentence with what, where and what to do.
 
     ``genre.command`` prints it without a traceback and ends with exit code 1.
     """
 
 
-class BadAudio(Exception):
-    """One file that cannot be used, with the reason; it is skipped and listed, and never stops a run."""
+class SkipKind(StrEnum):
+    """Why a file, row or track is not used."""
+
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    SILENT = "silent"
+    TOO_SHORT = "too short"
+    NOT_A_NUMBER = "not a number"
+    SAMPLE_RATE = "impossible sample rate"
+    START_BEYOND_END = "start beyond the end"
+    NOT_AUDIO = "not audio by its name"
+    HIDDEN = "hidden file"
+    NOT_A_FILE = "not a file"
+    NO_SUCH_FILE = "no such file"
+    INVALID_ROW = "invalid row"
+    DUPLICATE_ROW = "duplicate row"
+    NOT_SELECTED = "not in the catalogue"
+    NOT_IN_DATA = "not in the data"
+    NOT_IN_SPLIT = "not in the split"
+    HELD_OUT = "leaks a held-out track"
+    UNKNOWN_GENRE = "unknown genre"
+    SEEN_IN_TRAINING = "seen in training"
+    NOT_MEASURED = "not measured"
+    NOT_WRITTEN = "not written"
+
+
+class SkipReason(NamedTuple):
+    """Why something is not used: the kind for programs, the text for people."""
+
+    kind: SkipKind
+    text: str
+
+
+class Unusable(Exception):
+    """A file or row that cannot be used; it is skipped and listed, and never stops a run."""
+
+    def __init__(self, kind: SkipKind, text: str) -> None:
+        super().__init__(kind, text)
+        self.reason = SkipReason(kind, text)
+
+    def __str__(self) -> str:
+        return self.reason.text
+
+
+class BadAudio(Unusable):
+    """An audio file that cannot be used."""
+
+
+class BadRow(Unusable):
+    """A row of a table that cannot be used."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from genre.errors import BadAudio
+from genre.errors import BadAudio, SkipKind
 
 SHORTEST = 1.0  # seconds
 SILENT_PEAK = 1e-4
@@ -39,7 +39,7 @@ def read_audio(
     """
     samples, loudest = read_scaled(path, sample_rate, start, duration, UNIT)
     if loudest < SILENT_PEAK:
-        raise BadAudio(f"silent (peak under {SILENT_PEAK:g})")
+        raise BadAudio(SkipKind.SILENT, f"silent (peak under {SILENT_PEAK:g})")
     if not KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]:
         samples, _ = read_scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
     return samples
@@ -67,12 +67,12 @@ def resampled_blocks(
     with open_audio(path) as file:
         rate = file.samplerate
         if not RATES[0] <= rate <= RATES[1]:
-            raise BadAudio(f"has a sample rate of {rate} Hz")
+            raise BadAudio(SkipKind.SAMPLE_RATE, f"has a sample rate of {rate} Hz")
         stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
         for block in decoded_blocks(path, file, start, duration):
             mono = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
             if not np.isfinite(peak(mono)):
-                raise BadAudio("has samples that are not numbers")
+                raise BadAudio(SkipKind.NOT_A_NUMBER, "has samples that are not numbers")
             yield stream.resample_chunk(mono) if stream else mono
         if stream:
             yield stream.resample_chunk(np.empty(0, np.float32), last=True)
@@ -86,10 +86,11 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(path) as file:
             yield file
     except OSError as error:
-        raise BadAudio(f"unreadable: {error.strerror}") from None
+        raise BadAudio(SkipKind.UNREADABLE, f"unreadable: {error.strerror}") from None
     except soundfile.SoundFileError as error:
-        said = str(error).rsplit(": ", 1)[-1].strip()
-        raise BadAudio(f"unreadable: {'not audio' if 'does not exist' in said else said}") from None
+        message = str(error).rsplit(": ", 1)[-1].strip()
+        problem = "not audio" if "does not exist" in message else message
+        raise BadAudio(SkipKind.UNREADABLE, f"unreadable: {problem}") from None
 
 
 def decoded_blocks(
@@ -101,13 +102,13 @@ def decoded_blocks(
         BadAudio: if it is too short, or once all of it is read and it was not all there.
     """
     if is_truncated(path):
-        raise BadAudio("truncated")
+        raise BadAudio(SkipKind.TRUNCATED, "truncated")
     rate, begin = file.samplerate, round(start * file.samplerate)
     if begin >= file.frames:
-        raise BadAudio(f"starts at {start:g} s, beyond its end ({file.frames / rate:.2f} s)")
+        raise BadAudio(SkipKind.START_BEYOND_END, f"starts at {start:g} s, beyond its end ({file.frames / rate:.2f} s)")
     wanted = file.frames - begin if duration is None else min(file.frames - begin, round(duration * rate))
     if wanted < SHORTEST * rate:
-        raise BadAudio(f"shorter than {SHORTEST:g} s ({wanted / rate:.2f} s)")
+        raise too_short(wanted / rate)
     if begin:
         file.seek(begin)
     left = wanted
@@ -115,9 +116,14 @@ def decoded_blocks(
         left -= len(block)
         yield block
     if left and has_exact_length(path, file):
-        raise BadAudio("truncated")
+        raise BadAudio(SkipKind.TRUNCATED, "truncated")
     if wanted - left < SHORTEST * rate:
-        raise BadAudio(f"shorter than {SHORTEST:g} s ({(wanted - left) / rate:.2f} s)")
+        raise too_short((wanted - left) / rate)
+
+
+def too_short(seconds: float) -> BadAudio:
+    """The error of a file or slice of less than the shortest usable length."""
+    return BadAudio(SkipKind.TOO_SHORT, f"shorter than {SHORTEST:g} s ({seconds:.2f} s)")
 
 
 def has_exact_length(path: Path, file: soundfile.SoundFile) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.errors import UserError
+from genre.errors import BadRow, SkipKind, SkipReason, UserError
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or row that is not used, and why."""
+    """A file or row that is not used, and why: the kind for programs, the reason for people."""
 
     path: str
+    kind: SkipKind
     reason: str
 
 
@@ -69,13 +70,12 @@ class Catalogue:
         """Every genre of every track, sorted."""
         return sorted({genre for track in self.tracks for genre in track.genres})
 
-    def without(self, reasons: Mapping[str, str]) -> "Catalogue":
-        """The catalogue less the tracks named in ``reasons`` (name -> why), which join the skipped ones."""
-        kept = tuple(track for track in self.tracks if track.name not in reasons)
-        gone = tuple(
-            Skipped(display_name(track), reasons[track.name]) for track in self.tracks if track.name in reasons
-        )
-        return replace(self, tracks=kept, skipped=self.skipped + gone)
+    def without(self, reasons: Mapping[str, SkipReason]) -> "Catalogue":
+        """Move the tracks named in ``reasons`` (name -> reason) to the skipped ones."""
+        used = tuple(track for track in self.tracks if track.name not in reasons)
+        removed = (track for track in self.tracks if track.name in reasons)
+        skipped = tuple(Skipped(display_name(track), *reasons[track.name]) for track in removed)
+        return replace(self, tracks=used, skipped=self.skipped + skipped)
 
     def limited(self, per_genre: int) -> "Catalogue":
         """The first ``per_genre`` tracks of each primary genre, for a quick look."""
@@ -119,7 +119,7 @@ def read_folder(root: str | Path) -> Catalogue:
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
         for file in walk_files(folder):
             if reason := rejection_reason(file):
-                skipped.append(Skipped(str(file), reason))
+                skipped.append(Skipped(str(file), *reason))
             else:
                 tracks.append(
                     Track(printable_name(file.relative_to(root).as_posix()), (printable_name(folder.name),), file)
@@ -143,13 +143,18 @@ def printable_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def rejection_reason(file: Path) -> str:
-    """Why a file is ruled out before it is read; empty if it is not."""
+def rejection_reason(file: Path) -> SkipReason | None:
+    """Why a file is skipped before it is read; None if it is not."""
     if file.name.startswith("."):
-        return "hidden file (macOS resource fork)" if file.name.startswith("._") else "hidden file"
-    if not os.path.isfile(file):  # unlike Path.is_file, no error where its folder may not be entered
-        return "a folder that may not be entered" if os.path.isdir(file) else "not a file (a link that leads nowhere?)"
-    return "" if file.suffix.lower() in AUDIO_SUFFIXES else f"not audio by its name ({file.suffix or 'no ending'})"
+        resource_fork = " (macOS resource fork)" if file.name.startswith("._") else ""
+        return SkipReason(SkipKind.HIDDEN, f"hidden file{resource_fork}")
+    if os.path.isdir(file):
+        return SkipReason(SkipKind.NOT_A_FILE, "a folder without read permission")
+    if not os.path.isfile(file):  # unlike Path.is_file, no error in a folder without read permission
+        return SkipReason(SkipKind.NOT_A_FILE, "not a file (a broken link?)")
+    if file.suffix.lower() not in AUDIO_SUFFIXES:
+        return SkipReason(SkipKind.NOT_AUDIO, f"not audio by its name ({file.suffix or 'no extension'})")
+    return None
 
 
 def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
@@ -169,10 +174,10 @@ def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
         try:
             track = parse_track(row, base)
             if track in lines:
-                raise ValueError(f"the same as row {lines[track]}")
+                raise BadRow(SkipKind.DUPLICATE_ROW, f"the same as row {lines[track]}")
             lines[track] = number
-        except ValueError as error:
-            skipped.append(Skipped(f"{path.name}:{number}", str(error)))
+        except BadRow as bad:
+            skipped.append(Skipped(f"{path.name}:{number}", *bad.reason))
     if not lines:
         raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
     return build_catalogue(lines, skipped)
@@ -204,13 +209,13 @@ def parse_track(row: Mapping[str, str], base: Path) -> Track:
     """One row of a table.
 
     Raises:
-        ValueError: with the reason why the row cannot be used.
+        BadRow: if the row cannot be used.
     """
     genres = parse_genres(row["genres"])
     if not row["path"]:
-        raise ValueError("no path")
+        raise BadRow(SkipKind.INVALID_ROW, "no path")
     if "\0" in row["path"]:
-        raise ValueError("the path holds a zero byte")
+        raise BadRow(SkipKind.INVALID_ROW, "the path holds a zero byte")
     start, duration = parse_seconds(row, "start") or 0.0, parse_seconds(row, "duration")
     name = row.get("track") or row["path"] + (f"@{start:g}" if start else "")
     extra = {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
@@ -222,11 +227,11 @@ def parse_genres(cell: str) -> tuple[str, ...]:
     """'rock; pop' -> ('rock', 'pop').
 
     Raises:
-        ValueError: if the cell names no genre.
+        BadRow: if the cell names no genre.
     """
     genres = tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
     if not genres:
-        raise ValueError("no genre")
+        raise BadRow(SkipKind.INVALID_ROW, "no genre")
     return genres
 
 
@@ -234,7 +239,7 @@ def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
     """A time of a row, in seconds; None where the cell is empty or missing.
 
     Raises:
-        ValueError: if it is no number, or negative.
+        BadRow: if it is not a number, is negative or above 1e6.
     """
     cell = row.get(column, "").strip()
     if not cell:
@@ -242,9 +247,9 @@ def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
     try:
         value = float(cell)
     except ValueError:
-        raise ValueError(f"{column} '{cell}' is not a number of seconds") from None
+        raise BadRow(SkipKind.INVALID_ROW, f"{column} '{cell}' is not a number of seconds") from None
     if not 0 <= value <= LONGEST:
-        raise ValueError(f"{column} '{cell}' is not a time in the track")
+        raise BadRow(SkipKind.INVALID_ROW, f"{column} '{cell}' is not a time in the track")
     return value
 
 
@@ -279,8 +284,9 @@ def annotate(catalogue: Catalogue, path: str | Path) -> Catalogue:
     path = Path(path).expanduser()
     rows = {row["track"]: row for row in read_table(path, ("track",))}
     names = {track.name for track in catalogue.tracks}
-    unknown = [Skipped(name, "in the catalogue only") for name in sorted(rows.keys() - names)]
-    chosen = catalogue.without(dict.fromkeys(names - rows.keys(), f"not in {path.name}"))
+    unknown = [Skipped(name, SkipKind.NOT_IN_DATA, "in the catalogue only") for name in sorted(rows.keys() - names)]
+    not_selected = SkipReason(SkipKind.NOT_SELECTED, f"not in {path.name}")
+    chosen = catalogue.without(dict.fromkeys(names - rows.keys(), not_selected))
     if not chosen.tracks:
         raise UserError(f"none of the {len(rows)} tracks of {path} is in the data; compare its column 'track'")
     tracks = tuple(annotate_track(track, rows[track.name]) for track in chosen.tracks)

@@ -19,7 +19,7 @@ from rich.progress import track as progress
 
 from genre.data import audio
 from genre.data.catalogue import Catalogue, Skipped, existing_folder, parse_genres, parse_seconds, read_csv, read_table
-from genre.errors import BadAudio, UserError
+from genre.errors import BadAudio, BadRow, SkipKind, SkipReason, UserError
 from genre.files import write_bytes, write_csv
 
 log = logging.getLogger(__name__)
@@ -128,10 +128,10 @@ def segments_of(rows: Iterable[Mapping[str, str]], base: Path, table: str) -> tu
         try:
             segment = segment_of(row, base)
             if segment.origin in segments:
-                raise ValueError("the same segment as in an earlier row")
+                raise BadRow(SkipKind.DUPLICATE_ROW, "the same segment as in an earlier row")
             segments[segment.origin] = segment
-        except ValueError as error:
-            skipped.append(left_out(row["file"] or f"{table}:{number}", str(error)))
+        except BadRow as bad:
+            skipped.append(left_out(row["file"] or f"{table}:{number}", bad.reason))
     return list(segments.values()), skipped
 
 
@@ -139,10 +139,10 @@ def segment_of(row: Mapping[str, str], base: Path) -> Segment:
     """One row of a table.
 
     Raises:
-        ValueError: with the reason why the row cannot be used.
+        BadRow: if the row cannot be used.
     """
     if not (file := row["file"]):
-        raise ValueError("no file")
+        raise BadRow(SkipKind.INVALID_ROW, "no file")
     genres, start, asked = (
         parse_genres(row["genres"]),
         parse_seconds(row, "start") or 0.0,
@@ -151,7 +151,7 @@ def segment_of(row: Mapping[str, str], base: Path) -> Segment:
     duration = SECONDS if asked is None else asked
     source = base / os.path.expanduser(file)
     if not os.path.isfile(source):  # unlike Path.is_file, no error for a name too long
-        raise ValueError(f"no such file ({source})")
+        raise BadRow(SkipKind.NO_SUCH_FILE, f"no such file ({source})")
     origin = f"{file} ({source.stat().st_size} bytes) from {start} s for {duration} s"
     return Segment(file, source, genres, start, duration, carried(row), origin)
 
@@ -162,10 +162,10 @@ def carried(row: Mapping[str, str]) -> dict[str, str]:
     return {f"file_{key}" if key in OUR_COLUMNS else key: value for key, value in row.items()}
 
 
-def left_out(path: str, reason: str) -> Skipped:
+def left_out(path: str, reason: SkipReason) -> Skipped:
     """A row that is not used, told at once."""
-    log.warning("%s is left out: %s", path, reason)
-    return Skipped(path, reason)
+    log.warning("skipped %s: %s", path, reason.text)
+    return Skipped(path, *reason)
 
 
 def named(segments: Iterable[Segment], out: Path) -> dict[str, Segment]:
@@ -221,14 +221,14 @@ def cut_all(segments: Iterable[Segment], out: Path) -> tuple[dict[str, Segment],
     return kept, skipped
 
 
-def problem(segment: Segment, path: Path) -> str:
-    """Cut one segment unless it is there; why it cannot be, or nothing."""
+def problem(segment: Segment, path: Path) -> SkipReason | None:
+    """Cut one segment unless it is there; return why it cannot be cut, or None."""
     try:
         if not path.exists():
             write_wav(path, samples_of(segment), segment.origin)
     except BadAudio as bad:
-        return str(bad)
-    return ""
+        return bad.reason
+    return None
 
 
 def samples_of(segment: Segment) -> npt.NDArray[np.int16]:
@@ -241,7 +241,10 @@ def samples_of(segment: Segment) -> npt.NDArray[np.int16]:
     wanted = round(segment.duration * SAMPLE_RATE)
     if len(samples) < wanted - ROUNDING:
         length = len(samples) / SAMPLE_RATE
-        raise BadAudio(f"shorter than asked (from {segment.start:g} s on {length:.2f} s of {segment.duration:g} s)")
+        raise BadAudio(
+            SkipKind.TOO_SHORT,
+            f"shorter than asked (from {segment.start:g} s on {length:.2f} s of {segment.duration:g} s)",
+        )
     return np.pad(samples[:wanted], (0, max(wanted - len(samples), 0)))
 
 
@@ -265,10 +268,10 @@ def write_tables(out: Path, kept: Mapping[str, Segment], skipped: Iterable[Skipp
 
 
 def reasons(skipped: Iterable[Skipped]) -> str:
-    """'12 no genre, 3 silent': how often each kind of reason occurs."""
-    from genre.data.store import count_reasons
+    """'12 no such file, 3 silent': the number of rows per kind."""
+    from genre.data.store import count_kinds
 
-    return count_reasons(item.reason for item in skipped)
+    return count_kinds(item.kind for item in skipped)
 
 
 def songs_per_genre(catalogue: Catalogue) -> dict[str, int]:

@@ -17,7 +17,7 @@ from genre.data.duplicates import Pair
 from genre.data.pipeline import Pipeline
 from genre.data.sources import first_store
 from genre.data.splits import SUBSETS, Split
-from genre.data.store import Store, count_reasons
+from genre.data.store import Store, count_kinds
 from genre.errors import UserError
 from genre.tasks import Task
 
@@ -153,8 +153,8 @@ class MusicData(LightningDataModule):
         """Drop the tracks that could not be decoded, and assign the others to subsets."""
         first = self.first
         self.catalogue = self.catalogue.without(first.skipped)
-        if first.skipped:
-            log.warning("skipped %d tracks: %s", len(first.skipped), count_reasons(first.skipped.values()))
+        if kinds := [reason.kind for reason in first.skipped.values()]:
+            log.warning("skipped %d tracks: %s", len(kinds), count_kinds(kinds))
         if self.split is None:
             self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
         else:

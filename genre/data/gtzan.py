@@ -59,7 +59,7 @@ def read_gtzan(
     for genre in (name for name in GENRES if (folder / name).is_dir()):
         for file in walk_files(folder / genre):
             if reason := rejection_reason(file):
-                skipped.append(Skipped(str(file), reason))
+                skipped.append(Skipped(str(file), *reason))
             else:
                 tracks.append(Track(printable_name(file.stem), (genre,), file))
     found = build_catalogue(tracks, skipped)

@@ -37,7 +37,7 @@ class Pipeline:
     settings: dict[str, Any]
 
     def log_mels(self, store: Store, rows: Tensor, generator: Generator | None = None) -> Tensor:
-        """Log-mels of a view: (batch,) rows of a waveform or log-mel store -> (batch, crops, n_mels, columns) in [0, 1].
+        """Log-mels of a view: (batch,) rows of waveforms or log-mels -> (batch, crops, n_mels, columns) in [0, 1].
 
         Args:
             generator: draws training crops, on the CPU; None for evaluation crops.

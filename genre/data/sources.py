@@ -53,8 +53,8 @@ def decode_track(track: Track, sample_rate: int) -> Item:
     try:
         return audio.read_audio(track.path, sample_rate, track.start, track.duration)
     except BadAudio as bad:
-        log.warning("%s is left out: %s", display_name(track), bad)
-        return str(bad)
+        log.warning("skipped %s: %s", display_name(track), bad)
+        return bad.reason
 
 
 def import_archive(catalogue: Catalogue, archive: Path, cache: Path) -> Store:

@@ -1,36 +1,40 @@
-"""Which tracks train, validate and test. Splits are of tracks, and never look at what is heard in them."""
+"""Assign tracks to the subsets train, val and test; only the catalogue is read, never the audio."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from genre.data.catalogue import Catalogue, Track, parse_genres, read_table
 from genre.data.gtzan import fault_filtered
-from genre.errors import UserError
+from genre.errors import SkipKind, SkipReason, UserError
 
 log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
-SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the tracks of each genre (source document)
-DRAWN = ("random", "artist")
-KINDS = (*DRAWN, "fault_filtered", "column")
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the tracks of each genre (the paper)
+RANDOM_KINDS = ("random", "artist")
+KINDS = (*RANDOM_KINDS, "fault_filtered", "column")
 SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """How tracks are divided.
+    """Assigns the tracks of a catalogue to subsets.
 
     Args:
-        kind: 'random' (70/10/20 % of each genre), 'fault_filtered' (GTZAN's lists), 'artist' (no artist on two sides)
-            or 'column' (the catalogue's own column ``split``).
-        seed: draws the split, and nothing else.
-        hold_out: a CSV with a column ``track``: these are in neither training nor validation and form the test subset,
-            with the genres that its column ``genres`` gives.
-        group_duplicates: whether recordings that a collection holds more than once stay on one side.
+        kind: 'random' (70/10/20 % of each genre), 'fault_filtered' (GTZAN's lists), 'artist' (each artist in one
+            subset) or 'column' (the catalogue's column ``split``).
+        seed: of the random draw.
+        hold_out: CSV with a column ``track``; these tracks are the test subset, with the genres of its column
+            ``genres`` if it has one, and no other track is.
+        group_duplicates: True to put all tracks with the same recording into one subset.
     """
 
     kind: str = "random"
@@ -41,136 +45,160 @@ class Split:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"split.kind={self.kind} is not one of {', '.join(KINDS)}")
-        if self.group_duplicates and self.kind not in DRAWN:
+        if self.group_duplicates and self.kind not in RANDOM_KINDS:
             raise ValueError(
-                f"split.group_duplicates=true needs a split that is drawn; split={self.kind} lists its tracks"
+                f"split.group_duplicates=true needs split=random or split=artist; split={self.kind} lists its tracks"
             )
 
-    def assign(self, catalogue: Catalogue, copies: Iterable[Iterable[str]] = ()) -> tuple[Catalogue, dict[str, str]]:
-        """Divide a catalogue.
+    def assign(
+        self, catalogue: Catalogue, duplicates: Iterable[Iterable[str]] = ()
+    ) -> tuple[Catalogue, dict[str, str]]:
+        """Assign each track to a subset.
 
         Args:
-            copies: groups of tracks that hold the same recording, for ``group_duplicates``.
+            duplicates: groups of tracks with the same recording, for ``group_duplicates``.
 
         Returns:
-            the catalogue less the tracks that belong to no subset, which it lists as skipped; and track -> subset.
+            The catalogue without the tracks of no subset, which it lists as skipped; and track -> subset.
 
         Raises:
-            UserError: if a genre has fewer than 3 tracks (artists), or none is left to train.
+            UserError: if a genre has fewer tracks (or artists) than there are subsets, or no track is left to train on.
         """
-        held = read_held_out(self.hold_out, catalogue) if self.hold_out else {}
-        catalogue = replace_tracks(catalogue, held)
-        if self.kind in DRAWN:
-            subsets, left_out = self.drawn(catalogue, held, copies if self.group_duplicates else ())
+        held_out = read_held_out(self.hold_out, catalogue) if self.hold_out else {}
+        catalogue = replace_tracks(catalogue, held_out)
+        if self.kind in RANDOM_KINDS:
+            subsets, skipped = self.draw(catalogue, held_out, duplicates if self.group_duplicates else ())
         else:
-            subsets, left_out = self.listed(catalogue, held)
+            subsets, skipped = self.look_up(catalogue, held_out)
         if "train" not in subsets.values():
             raise UserError(f"split={self.kind} leaves no track to train on; give it other tracks or lists")
-        return catalogue.without(left_out), subsets
+        return catalogue.without(skipped), subsets
 
-    def drawn(
-        self, catalogue: Catalogue, held: Mapping[str, Track], copies: Iterable[Iterable[str]]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Draw the subsets: track -> subset, and track -> why it is in none."""
-        own = artist_group if self.kind == "artist" else lambda track: track.name
-        group = merge_groups({track.name: own(track) for track in catalogue.tracks}, copies)
-        heard = {group[name] for name in held}
-        reason = f"{'by an artist' if self.kind == 'artist' else 'the same recording as one'} of the held-out tracks"
-        left_out = {t.name: reason for t in catalogue.tracks if group[t.name] in heard and t.name not in held}
-        rest = [track for track in catalogue.tracks if track.name not in held and track.name not in left_out]
+    def draw(
+        self, catalogue: Catalogue, held_out: Mapping[str, Track], duplicates: Iterable[Iterable[str]]
+    ) -> tuple[dict[str, str], dict[str, SkipReason]]:
+        """Draw the subsets at random: track -> subset, and track -> why it is in none."""
+        group_of = self.group_tracks(catalogue, duplicates)
+        skipped = self.held_out_relatives(catalogue, held_out, group_of)
+        rest = [track for track in catalogue.tracks if track.name not in held_out and track.name not in skipped]
         if self.kind == "artist":
-            alone = sum(not track.artist for track in rest)
-            log.info("%d of %d tracks have no artist and count as one each", alone, len(rest))
-        shares = {name: share for name, share in SHARES.items() if not held or name != "test"}
+            unknown = sum(not track.artist for track in rest)
+            log.info("%d of %d tracks have no artist; each is a group of its own", unknown, len(rest))
         groups: dict[str, list[Track]] = {}
         for track in rest:
-            groups.setdefault(group[track.name], []).append(track)
+            groups.setdefault(group_of[track.name], []).append(track)
+        shares = {name: share for name, share in SHARES.items() if not held_out or name != "test"}
         check_group_counts(groups, len(shares), self.kind)
         subsets = stratified_split(groups, shares, np.random.default_rng(self.seed))
-        return subsets | dict.fromkeys(held, "test"), left_out
+        return subsets | dict.fromkeys(held_out, "test"), skipped
 
-    def listed(self, catalogue: Catalogue, held: Mapping[str, Track]) -> tuple[dict[str, str], dict[str, str]]:
+    def group_tracks(self, catalogue: Catalogue, duplicates: Iterable[Iterable[str]]) -> dict[str, str]:
+        """Track -> group; the tracks of a group go into one subset."""
+        own_group = artist_group if self.kind == "artist" else lambda track: track.name
+        return merge_groups({track.name: own_group(track) for track in catalogue.tracks}, duplicates)
+
+    def held_out_relatives(
+        self, catalogue: Catalogue, held_out: Mapping[str, Track], group_of: Mapping[str, str]
+    ) -> dict[str, SkipReason]:
+        """Tracks that share a group with a held-out track and are not held out themselves -> why they are skipped."""
+        groups = {group_of[name] for name in held_out}
+        relation = "by an artist" if self.kind == "artist" else "the same recording as one"
+        reason = SkipReason(SkipKind.HELD_OUT, f"{relation} of the held-out tracks")
+        names = [track.name for track in catalogue.tracks]
+        return {name: reason for name in names if group_of[name] in groups and name not in held_out}
+
+    def look_up(
+        self, catalogue: Catalogue, held_out: Mapping[str, Track]
+    ) -> tuple[dict[str, str], dict[str, SkipReason]]:
         """Take the subsets from lists: track -> subset, and track -> why it is in none."""
         lists = fault_filtered() if self.kind == "fault_filtered" else column_subsets(catalogue)
-        subsets = dict.fromkeys(held, "test")
-        left_out = {}
-        for name in (track.name for track in catalogue.tracks if track.name not in held):
+        subsets = dict.fromkeys(held_out, "test")
+        skipped = {}
+        for name in (track.name for track in catalogue.tracks if track.name not in held_out):
             if name not in lists:
-                left_out[name] = f"in none of the lists of split={self.kind}"
-            elif held and lists[name] == "test":
-                left_out[name] = f"a test track of split={self.kind}, but split.hold_out is the test subset"
+                skipped[name] = SkipReason(SkipKind.NOT_IN_SPLIT, f"in none of the lists of split={self.kind}")
+            elif held_out and lists[name] == "test":
+                text = f"a test track of split={self.kind}, but split.hold_out is the test subset"
+                skipped[name] = SkipReason(SkipKind.NOT_IN_SPLIT, text)
             else:
                 subsets[name] = lists[name]
-        return subsets, left_out
+        return subsets, skipped
 
 
-def merge_groups(groups: Mapping[str, str], copies: Iterable[Iterable[str]]) -> dict[str, str]:
-    """Track -> group, where all groups of tracks that hold the same recording have become one."""
-    result = dict(groups)
-    for names in copies:
-        together = {result[name] for name in names if name in result}
-        if len(together) > 1:
-            result = {name: min(together) if group in together else group for name, group in result.items()}
-    return result
+def merge_groups(group_of: Mapping[str, str], duplicates: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Merge the groups that hold the same recording: track -> smallest group name of its connected component.
+
+    Args:
+        group_of: track -> group.
+        duplicates: tracks with the same recording; those without a group are ignored.
+    """
+    groups = sorted(set(group_of.values()))
+    index = {group: number for number, group in enumerate(groups)}
+    edges = [
+        (index[group_of[one]], index[group_of[other]])
+        for names in duplicates
+        for one, other in pairwise(name for name in names if name in group_of)
+    ]
+    rows, columns = np.array(edges, dtype=int).reshape(-1, 2).T
+    adjacency = coo_array((np.ones(len(edges)), (rows, columns)), shape=(len(groups), len(groups)))
+    component = connected_components(adjacency, directed=False)[1]
+    first = np.unique(component, return_index=True)[1]
+    return {name: groups[first[component[index[group]]]] for name, group in group_of.items()}
 
 
 def artist_group(track: Track) -> str:
-    """The group that must stay together; a track without an artist is one of its own."""
+    """Name of the track's group; a track without an artist is a group of its own."""
     return f"artist {track.artist}" if track.artist else f"track {track.name}"
 
 
 def read_held_out(path: str, catalogue: Catalogue) -> dict[str, Track]:
-    """The catalogue's tracks that a CSV names, with the genres it gives them.
+    """The catalogue's tracks that a CSV lists, with the CSV's genres: name -> track.
 
     Raises:
-        UserError: if it names none of them.
+        UserError: if the CSV lists none of them.
     """
     rows = {row["track"]: row for row in read_table(Path(path).expanduser(), ("track",))}
-    held = {
-        track.name: replace(track, genres=parse_genres(rows[track.name]["genres"]))
-        if rows[track.name].get("genres")
-        else track
-        for track in catalogue.tracks
-        if track.name in rows
-    }
-    if not held:
-        raise UserError(f"split.hold_out={path} names none of the catalogue's {len(catalogue.tracks)} tracks")
-    if absent := len(rows) - len(held):
+    listed = [track for track in catalogue.tracks if track.name in rows]
+    if not listed:
+        raise UserError(f"split.hold_out={path} lists none of the catalogue's {len(catalogue.tracks)} tracks")
+    if absent := len(rows) - len(listed):
         log.warning("%d of %d tracks of %s are not in the data", absent, len(rows), path)
-    return held
+    return {track.name: with_genres(track, rows[track.name].get("genres", "")) for track in listed}
+
+
+def with_genres(track: Track, cell: str) -> Track:
+    """The track with the genres of a table's cell, or its own if the cell is empty."""
+    return replace(track, genres=parse_genres(cell)) if cell else track
 
 
 def replace_tracks(catalogue: Catalogue, tracks: Mapping[str, Track]) -> Catalogue:
-    """The catalogue with some of its tracks replaced by name."""
+    """The catalogue with the tracks of the same names replaced."""
     return replace(catalogue, tracks=tuple(tracks.get(track.name, track) for track in catalogue.tracks))
 
 
 def column_subsets(catalogue: Catalogue) -> dict[str, str]:
-    """Track -> subset by the catalogue's own column.
+    """Track -> subset, from the catalogue's column ``split``.
 
     Raises:
-        UserError: if the column is empty, or says something else.
+        UserError: if the column is empty or has another value than train, val and test.
     """
     lists = {}
     for track in (track for track in catalogue.tracks if track.split):
         if track.split.lower() not in SPELLINGS:
-            raise UserError(f"{track.name} has split '{track.split}'; the column split knows train, val and test")
+            raise UserError(f"{track.name} has split '{track.split}'; the column split allows train, val and test")
         lists[track.name] = SPELLINGS[track.split.lower()]
     if not lists:
-        raise UserError("split=column needs a catalogue with a column split that says train, val or test")
+        raise UserError("split=column needs a catalogue with a column split of train, val or test")
     return lists
 
 
 def check_group_counts(groups: Mapping[str, Iterable[Track]], needed: int, kind: str) -> None:
-    """Refuse a genre that cannot stand on every side.
+    """Check that every genre has a group for each subset.
 
     Raises:
-        UserError: naming the genre.
+        UserError: naming the genre that has too few, or if there is only one genre.
     """
-    counts: dict[str, int] = {}
-    for tracks in groups.values():
-        for genre in {track.genres[0] for track in tracks}:
-            counts[genre] = counts.get(genre, 0) + 1
+    counts = Counter(genre for tracks in groups.values() for genre in {track.genres[0] for track in tracks})
     if len(counts) < 2:
         raise UserError(f"only one genre ({', '.join(counts)}) has usable tracks; a classifier needs two or more")
     unit = "artists" if kind == "artist" else "tracks"
@@ -182,36 +210,34 @@ def check_group_counts(groups: Mapping[str, Iterable[Track]], needed: int, kind:
 def stratified_split(
     groups: Mapping[str, list[Track]], shares: Mapping[str, float], generator: np.random.Generator
 ) -> dict[str, str]:
-    """Deal groups of tracks to subsets so that each genre comes as near to its shares as whole groups allow.
+    """Assign whole groups to subsets so that each genre comes as close to its shares as the groups allow.
 
-    The largest groups go first, each to the subset that still lacks most of its genres.
+    The largest groups go first, each to the subset that still lacks most tracks of its genres.
 
     Args:
-        groups: group -> its tracks, which stay together.
+        groups: group -> its tracks.
         shares: subset -> its share, in any unit.
 
     Returns:
-        track -> subset.
+        Track -> subset.
     """
     names = sorted(groups)
-    order = sorted(generator.permutation(len(names)), key=lambda place: -len(groups[names[place]]))
-    wanted = quotas([track for tracks in groups.values() for track in tracks], shares)
+    order = sorted(generator.permutation(len(names)), key=lambda index: -len(groups[names[index]]))
+    lacking = quotas([track for tracks in groups.values() for track in tracks], shares)
     subsets: dict[str, str] = {}
-    for tracks in (groups[names[place]] for place in order):
-        lacking = {subset: sum(wanted[subset][track.genres[0]] for track in tracks) for subset in wanted}
-        subset = max(lacking, key=lambda name: lacking[name])
+    for tracks in (groups[names[index]] for index in order):
+        need = {subset: sum(lacking[subset][track.genres[0]] for track in tracks) for subset in lacking}
+        subset = max(need, key=lambda name: need[name])
         for track in tracks:
-            wanted[subset][track.genres[0]] -= 1
+            lacking[subset][track.genres[0]] -= 1
             subsets[track.name] = subset
     return subsets
 
 
 def quotas(tracks: Iterable[Track], shares: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """How many tracks of each primary genre a subset should get: at least one, the first subset taking the rest."""
-    counts: dict[str, int] = {}
-    for track in tracks:
-        counts[track.genres[0]] = counts.get(track.genres[0], 0) + 1
+    """Number of tracks per subset and primary genre: at least one each, the first subset takes the rest."""
+    counts = Counter(track.genres[0] for track in tracks)
     total = sum(shares.values())
     first, *others = shares
-    wanted = {name: {g: max(1.0, n * shares[name] / total) for g, n in counts.items()} for name in others}
-    return {first: {g: n - sum(wanted[name][g] for name in others) for g, n in counts.items()}} | wanted
+    quota = {name: {g: max(1.0, n * shares[name] / total) for g, n in counts.items()} for name in others}
+    return {first: {g: n - sum(quota[name][g] for name in others) for g, n in counts.items()}} | quota

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FORMAT = 1  # raised whenever what a store holds changes meaning
+from genre.errors import SkipKind, SkipReason
+
+FORMAT = 2  # raised whenever the meaning of a store's files changes
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Store:
     rate: float
     offsets: Tensor
     data: Tensor
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, SkipReason] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
@@ -107,16 +110,13 @@ def open_store(cache: Path, key: Key) -> Store | None:
             return None
     except (FileNotFoundError, ValueError, EOFError):
         return None
+    skipped = {name: SkipReason(SkipKind(kind), text) for name, (kind, text) in index["skipped"].items()}
     data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
     with warnings.catch_warnings():  # nobody writes into a store; a writable map could not be larger than the memory
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), index["skipped"])
+        return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), skipped)
 
 
-def count_reasons(reasons: Iterable[str]) -> str:
-    """'12 unreadable, 3 silent': how often each kind of reason occurs."""
-    counts: dict[str, int] = {}
-    for reason in reasons:
-        kind = reason.split(":")[0].split(" (")[0]
-        counts[kind] = counts.get(kind, 0) + 1
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda pair: -pair[1]))
+def count_kinds(kinds: Iterable[SkipKind]) -> str:
+    """'12 unreadable, 3 silent': the number of files or rows per kind, most frequent first."""
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(kinds).most_common())

@@ -15,24 +15,24 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track as progress
 
-from genre.data.store import Key, Store, count_reasons, open_store
-from genre.errors import UserError
+from genre.data.store import Key, Store, count_kinds, open_store
+from genre.errors import SkipKind, SkipReason, UserError
 from genre.files import exclusive_lock
 
 log = logging.getLogger(__name__)
 
-Item = npt.NDArray[Any] | str  # what a track became: an array (time, ...), or the reason why it is left out
+Item = npt.NDArray[Any] | SkipReason  # of one track: its array (time, ...), or why it is skipped
 Argument = TypeVar("Argument")
 Value = TypeVar("Value")
 
 
 class JournalEntry(NamedTuple):
-    """A line of a build's journal: what an array was, or why there is none."""
+    """A line of a build's journal: the length, dtype and row shape of an array, or why the track is skipped."""
 
     length: int
     dtype: str
     shape: list[int]
-    reason: str = ""
+    reason: SkipReason | None = None
 
     @property
     def bytes(self) -> int:
@@ -100,7 +100,7 @@ def write_store(
 
 def append_item(item: Item, raw: Any, journal: TextIO) -> JournalEntry:
     """Append one item, the journal after the data."""
-    if isinstance(item, str):
+    if isinstance(item, SkipReason):
         entry = JournalEntry(0, "", [], item)
     else:
         entry = JournalEntry(len(item), str(item.dtype), list(item.shape[1:]))
@@ -109,6 +109,12 @@ def append_item(item: Item, raw: Any, journal: TextIO) -> JournalEntry:
     journal.write(json.dumps(entry) + "\n")
     journal.flush()
     return entry
+
+
+def parse_entry(line: bytes) -> JournalEntry:
+    """Read a line of a journal."""
+    length, dtype, shape, reason = json.loads(line)
+    return JournalEntry(length, dtype, shape, SkipReason(SkipKind(reason[0]), reason[1]) if reason else None)
 
 
 def recover_entries(folder: Path, group: int) -> list[JournalEntry]:
@@ -121,7 +127,7 @@ def recover_entries(folder: Path, group: int) -> list[JournalEntry]:
     lines = journal.read_bytes().split(b"\n")[:-1]  # what follows the last line's end is half a line
     entries, left = [], raw.stat().st_size
     for line in lines:
-        entry = JournalEntry(*json.loads(line))
+        entry = parse_entry(line)
         left -= entry.bytes
         if left < 0:
             break
@@ -142,7 +148,9 @@ def write_index(folder: Path, rate: float, names: list[str], entries: list[Journ
     skipped = {name: entry.reason for name, entry in pairs if entry.reason}
     kept = [(name, entry) for name, entry in pairs if not entry.reason]
     if not kept:
-        raise UserError(f"none of {len(names)} tracks can be used: {count_reasons(skipped.values())}")
+        raise UserError(
+            f"none of {len(names)} tracks can be used: {count_kinds(reason.kind for reason in skipped.values())}"
+        )
     ends = np.cumsum([0, *(entry.length for _, entry in kept)], dtype=np.int64)
     np.save(folder / "offsets.npy", ends)
     first = kept[0][1]

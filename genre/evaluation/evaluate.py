@@ -15,7 +15,7 @@ from genre import config
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
 from genre.data.splits import SUBSETS
-from genre.errors import UserError
+from genre.errors import SkipKind, SkipReason, UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
 from genre.evaluation.calibration import reliability_bins
@@ -177,7 +177,7 @@ def with_known_genres(found: Catalogue, genres: tuple[str, ...], several: bool) 
     for track in found.tracks:
         counting = track.genres if several else track.genres[:1]
         if unknown := [genre for genre in counting if genre not in genres]:
-            strange[track.name] = f"the run does not know the genre {unknown[0]}"
+            strange[track.name] = SkipReason(SkipKind.UNKNOWN_GENRE, f"the run does not know the genre {unknown[0]}")
     if len(strange) == len(found.tracks):
         raise UserError(f"the run knows {', '.join(genres)}; the catalogue has {', '.join(found.genres)}")
     return found.without(strange)
@@ -191,7 +191,11 @@ def without_seen_tracks(found: Catalogue, run: Path) -> Catalogue:
     """
     with (run / "splits.csv").open(encoding="utf-8", newline="") as file:
         subsets = {row["track"]: row["subset"] for row in csv.DictReader(file)}
-    seen = {name: f"seen by the run ({subset})" for name, subset in subsets.items() if subset != "test"}
+    seen = {
+        name: SkipReason(SkipKind.SEEN_IN_TRAINING, f"seen by the run ({subset})")
+        for name, subset in subsets.items()
+        if subset != "test"
+    }
     fresh = found.without(seen)
     dropped = len(found.tracks) - len(fresh.tracks)
     log.info("%d of %d tracks were seen in training or validation and are left out", dropped, len(found.tracks))

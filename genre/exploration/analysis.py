@@ -15,7 +15,7 @@ from genre.data import duplicates
 from genre.data.catalogue import Catalogue, Skipped, Track, parse_genres, read_table
 from genre.data.sources import first_store
 from genre.data.store import Store
-from genre.errors import UserError
+from genre.errors import BadRow, SkipKind, UserError
 from genre.evaluation import figures
 from genre.evaluation.report import write_skipped
 from genre.exploration import doctor, drawing, features, pictures
@@ -91,8 +91,8 @@ def explore_table(values: Mapping[str, Any]) -> Exploration:
         try:
             tracks.append(Track(row[name], parse_genres(row[genre])))
             table[row[name]] = {column: parse_finite(row[column], column) for column in columns}
-        except ValueError as error:
-            skipped.append(Skipped(f"{path.name}:{number}", str(error)))
+        except BadRow as bad:
+            skipped.append(Skipped(f"{path.name}:{number}", *bad.reason))
     if not table:
         raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
     found = Catalogue(tuple(track for track in tracks if track.name in table), tuple(skipped))
@@ -120,14 +120,14 @@ def parse_finite(cell: str, column: str) -> float:
     """A number of a table.
 
     Raises:
-        ValueError: if it is none.
+        BadRow: if it is not a finite number.
     """
     try:
         value = float(cell)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{column} '{cell}' is not a number")
+        raise BadRow(SkipKind.INVALID_ROW, f"{column} '{cell}' is not a number")
     return value
 
 

@@ -16,7 +16,7 @@ from genre.data.catalogue import Catalogue, Skipped, Track, display_name
 from genre.data.duplicates import Pair
 from genre.data.store import Store
 from genre.data.store_builder import parallel_map
-from genre.errors import BadAudio
+from genre.errors import BadAudio, SkipKind
 from genre.exploration.kept import cached_result
 from genre.files import write_csv
 
@@ -28,13 +28,13 @@ SUFFIXES = {
     "WAV": ".wav", "WAVEX": ".wav", "RF64": ".rf64 .wav", "W64": ".w64", "FLAC": ".flac", "MP3": ".mp3",
     "OGG": ".ogg .oga .opus", "AU": ".au .snd", "AIFF": ".aiff .aif .aifc", "CAF": ".caf",
 }  # fmt: skip
-REASONS = {
-    "unreadable": "unreadable",
-    "truncated": "truncated",
-    "silent": "silent",
-    "shorter": "too short",
-    "has samples that are not numbers": "not numbers",
-}  # how the reason to skip a file begins -> the kind of finding
+FINDING_KINDS = {
+    SkipKind.UNREADABLE: "unreadable",
+    SkipKind.TRUNCATED: "truncated",
+    SkipKind.SILENT: "silent",
+    SkipKind.TOO_SHORT: "too short",
+    SkipKind.NOT_A_NUMBER: "not numbers",
+}  # why a file is skipped -> the kind of finding
 KINDS = {
     "unreadable": "cannot be decoded",
     "truncated": "ends before its header says so",
@@ -78,9 +78,8 @@ def skipped_findings(catalogue: Catalogue) -> list[Finding]:
     """The files that could not be used, and audio that is not taken for such because of its name."""
     findings = []
     for item in catalogue.skipped:
-        kind = next((kind for start, kind in REASONS.items() if item.reason.startswith(start)), None)
-        if kind:
-            findings.append(Finding(kind, item.path, detail=item.reason))
+        if item.kind in FINDING_KINDS:
+            findings.append(Finding(FINDING_KINDS[item.kind], item.path, detail=item.reason))
         elif found := hidden_audio(item):
             findings.append(Finding("wrong extension", item.path, detail=f"holds {found}, and is left out"))
     return findings
@@ -88,7 +87,7 @@ def skipped_findings(catalogue: Catalogue) -> list[Finding]:
 
 def hidden_audio(item: Skipped) -> str:
     """The format of a file that is audio although its name does not say so; empty for all others."""
-    if not item.reason.startswith("not audio by its name"):
+    if item.kind is not SkipKind.NOT_AUDIO:
         return ""
     try:
         with audio.open_audio(Path(item.path)) as file:

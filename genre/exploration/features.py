@@ -15,7 +15,7 @@ from rich.progress import track as progress
 from genre.data import audio
 from genre.data.catalogue import Track, display_name
 from genre.data.store_builder import parallel_map
-from genre.errors import BadAudio, UserError
+from genre.errors import BadAudio, SkipKind, SkipReason, UserError
 from genre.exploration.kept import cached_result
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def available() -> list[str]:
 
 def feature_table(
     tracks: Sequence[Track], also: Sequence[str], folder: Path
-) -> tuple[dict[str, Values], dict[str, str]]:
+) -> tuple[dict[str, Values], dict[str, SkipReason]]:
     """The document's features of every track, and further ones, in parallel and kept.
 
     Threads and not processes: librosa spends most of its time outside of Python's lock, and a process would first spend
@@ -66,19 +66,19 @@ def feature_table(
         track -> feature -> value; and track -> why it has none.
     """
     values: dict[str, Values] = {}
-    bad: dict[str, str] = {}
+    bad: dict[str, SkipReason] = {}
     found = parallel_map(lambda track: track_features(track, also, folder), tracks)
     pairs = progress(zip(tracks, found, strict=True), "features", total=len(tracks))
     for track, result in pairs:
-        if isinstance(result, str):
-            log.warning("%s has no features: %s", display_name(track), result)
+        if isinstance(result, SkipReason):
+            log.warning("%s has no features: %s", display_name(track), result.text)
             bad[track.name] = result
         else:
             values[track.name] = result
     return values, bad
 
 
-def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | str:
+def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | SkipReason:
     """A track's features by the names of their columns, or why it has none."""
     import librosa
 
@@ -95,8 +95,10 @@ def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | 
     settings = {"librosa": version("librosa"), "sample_rate": SAMPLE_RATE}
     try:
         known = cached_result(folder, track, settings, {name: partial(computed, f) for name, f in wanted.items()})
-    except (BadAudio, librosa.util.exceptions.ParameterError) as error:
-        return str(error)
+    except BadAudio as bad:
+        return bad.reason
+    except librosa.util.exceptions.ParameterError as error:
+        return SkipReason(SkipKind.NOT_MEASURED, str(error))
     return {column: value for values in known.values() for column, value in values.items()}
 
 

@@ -13,6 +13,7 @@ from rich.progress import track as progress
 from genre.data.catalogue import AUDIO_SUFFIXES, Catalogue, Skipped, Track
 from genre.data.pipeline import Pipeline
 from genre.data.store import Store
+from genre.errors import SkipKind
 from genre.evaluation import figures
 from genre.exploration import drawing
 
@@ -41,7 +42,7 @@ def write_pictures(folder: Path, pipeline: Pipeline, store: Store, found: Catalo
                 write_crops(path, crops)
             except OSError as error:
                 log.warning("%s is left out: %s", path, error.strerror)
-                skipped.append(Skipped(str(path), f"cannot be written ({error.strerror})"))
+                skipped.append(Skipped(str(path), SkipKind.NOT_WRITTEN, f"cannot be written ({error.strerror})"))
     return skipped
 
 

@@ -18,9 +18,9 @@ from genre import config
 from genre.data.catalogue import Skipped, Track, rejection_reason, walk_files
 from genre.data.pipeline import Pipeline
 from genre.data.sources import decode_track
-from genre.data.store import Key, Store, count_reasons
+from genre.data.store import Key, Store, count_kinds
 from genre.data.store_builder import parallel_map
-from genre.errors import UserError
+from genre.errors import SkipReason, UserError
 from genre.evaluation import figures
 from genre.files import write_csv
 from genre.models import checkpoint
@@ -147,8 +147,8 @@ def predict(cfg: DictConfig) -> Prediction:
     windows = Timeline(folder, model, values["hop"]) if values["over_time"] else None
     heard = parallel_map(lambda file: decode_track(Track(str(file), (), file), model.sample_rate), files)
     for file, samples in progress(zip(files, heard, strict=True), "listening", total=len(files), transient=True):
-        if isinstance(samples, str):
-            skipped.append(Skipped(str(file), samples))
+        if isinstance(samples, SkipReason):
+            skipped.append(Skipped(str(file), *samples))
             continue
         waveform = (torch.from_numpy(samples).float() / 32768).to(model.device)
         probabilities[str(file)] = model(waveform[None])[0].tolist()
@@ -156,7 +156,7 @@ def predict(cfg: DictConfig) -> Prediction:
             windows.add(file, waveform, probabilities[str(file)])
     write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in skipped))
     if not probabilities:
-        raise UserError(f"no file of {values['input']} can be used: {count_reasons(item.reason for item in skipped)}")
+        raise UserError(f"no file of {values['input']} can be used: {count_kinds(item.kind for item in skipped)}")
     write_predictions_table(folder / "predictions.csv", model, probabilities)
     if windows:
         windows.write()
@@ -225,7 +225,7 @@ def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
     files = [file for file in found if not rejection_reason(file)]
     if not files:
         raise UserError(f"there is no audio in input={path}")
-    return files, [Skipped(str(file), reason) for file in found if (reason := rejection_reason(file))]
+    return files, [Skipped(str(file), *reason) for file in found if (reason := rejection_reason(file))]
 
 
 def print_predictions(model: Model, probabilities: Mapping[str, list[float]]) -> None:

@@ -118,7 +118,7 @@ def test_a_link_to_itself_and_a_folder_named_as_a_file(tmp_path):
     found = read_folder(tmp_path)
     assert [track.name for track in found.tracks] == ["dub/a.wav", "dub/x.wav/b.wav"]
     assert [(Path(item.path).name, item.reason) for item in found.skipped] == [
-        ("loop.wav", "not a file (a link that leads nowhere?)")
+        ("loop.wav", "not a file (a broken link?)")
     ]
 
 
@@ -133,7 +133,7 @@ def test_a_folder_that_may_not_be_entered_is_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.scandir", refuse)  # root may enter every folder
     found = read_folder(tmp_path)
-    assert [item.reason for item in found.skipped] == ["a folder that may not be entered"]
+    assert [item.reason for item in found.skipped] == ["a folder without read permission"]
 
 
 def test_a_table_in_another_encoding_is_a_mistake(tmp_path):

@@ -232,7 +232,7 @@ def test_a_bad_row_is_told_with_its_reason_and_stops_nothing(table, bad_files, o
     assert wavs(out) == ["good-0.5.wav"]
     assert skipped(out)[path].startswith(reason)
     assert [(item.path, item.reason) for item in catalogue.skipped] == list(skipped(out).items())
-    assert [record.getMessage() for record in caplog.records] == [f"{path} is left out: {skipped(out)[path]}"]
+    assert [record.getMessage() for record in caplog.records] == [f"skipped {path}: {skipped(out)[path]}"]
 
 
 def test_a_row_that_repeats_another_is_left_out(table, song, out):
@@ -385,7 +385,7 @@ def test_the_command_cuts_and_tells_the_genres_and_what_is_wrong(table, song, ou
     assert "genre  songs\nrock       2\npop        1\n" in done.stdout
     assert done.stdout.endswith(f"2 segments, 1 rows left out: {out / 'catalogue.csv'}\n")
     first, second = done.stderr.splitlines()
-    assert first.startswith("gone.wav is left out: no such file")
+    assert first.startswith("skipped gone.wav: no such file")
     assert second == "warning: the genres are not equally represented: 2 songs of rock, 1 of pop"
 
 

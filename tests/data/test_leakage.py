@@ -83,7 +83,7 @@ def test_copies_of_held_out_tracks_are_skipped(tmp_path):
 
 
 def test_a_split_by_lists_refuses_group_duplicates(configured):
-    with pytest.raises(UserError, match="needs a split that is drawn; split=column lists its tracks"):
+    with pytest.raises(UserError, match="needs split=random or split=artist; split=column lists its tracks"):
         genre.train(configured("split=column", "split.group_duplicates=true"))
 
 

@@ -113,7 +113,7 @@ def test_an_artist_of_a_held_out_track_does_not_train(tmp_path):
 
 
 def test_a_table_that_holds_out_nothing_is_a_mistake(tmp_path):
-    with pytest.raises(UserError, match="names none of the catalogue's 40 tracks"):
+    with pytest.raises(UserError, match="lists none of the catalogue's 40 tracks"):
         Split(hold_out=held_out(tmp_path / "two.csv", "track\nabsent\n")).assign(tracks({"jazz": 20, "rock": 20}))
 
 

@@ -10,10 +10,15 @@ import torch
 
 from genre.data.store import Key, open_store
 from genre.data.store_builder import build_store
+from genre.errors import SkipKind, SkipReason
 
 RATE = 22_050
 KEY = Key("waveform", {"sample_rate": RATE}, ["a", "b", "c"])
-ITEMS = (np.arange(5, dtype=np.int16), "unreadable: no music", np.arange(10, 13, dtype=np.int16))
+ITEMS = (
+    np.arange(5, dtype=np.int16),
+    SkipReason(SkipKind.UNREADABLE, "unreadable: no music"),
+    np.arange(10, 13, dtype=np.int16),
+)
 
 
 def made(folder):
@@ -25,7 +30,7 @@ def test_tracks_lie_end_to_end_and_the_bad_ones_are_named(tmp_path):
     assert store.names == ["a", "c"]
     assert store.offsets.tolist() == [0, 5, 8]
     assert store.data.tolist() == [0, 1, 2, 3, 4, 10, 11, 12]
-    assert store.skipped == {"b": "unreadable: no music"}
+    assert store.skipped == {"b": ITEMS[1]}
 
 
 def test_a_span_beyond_a_track_is_silence_and_never_its_neighbour(tmp_path):

@@ -9,15 +9,17 @@ import pytest
 
 from genre.data.store import Key, open_store
 from genre.data.store_builder import build_store
-from genre.errors import UserError
+from genre.errors import SkipKind, SkipReason, UserError
 
 KEY = Key("waveform", {"sample_rate": 4}, list("abcdef"))
+UNREADABLE = SkipReason(SkipKind.UNREADABLE, "unreadable: no music")
+SILENT = SkipReason(SkipKind.SILENT, "silent (peak under 0.0001)")
 ITEMS = (
     np.arange(5, dtype=np.int16),
-    "unreadable: no music",
+    UNREADABLE,
     np.arange(10, 13, dtype=np.int16),
     np.arange(20, 24, dtype=np.int16),
-    "silent",
+    SILENT,
     np.arange(30, 31, dtype=np.int16),
 )
 WHOLE = [*range(5), *range(10, 13), *range(20, 24), 30]
@@ -60,7 +62,7 @@ def test_one_broken_off_is_not_used_and_goes_on_at_a_whole_group(tmp_path, place
     store = made(tmp_path, remembering(begun), group)
     assert begun == [place // group * group]
     assert store.data.tolist() == WHOLE
-    assert store.skipped == {"b": "unreadable: no music", "e": "silent"}
+    assert store.skipped == {"b": UNREADABLE, "e": SILENT}
 
 
 @pytest.mark.parametrize(("file", "cut"), [("data.bin", 1), ("data.bin", 9), ("journal", 1), ("journal", 30)])
@@ -94,6 +96,6 @@ def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
 
 
 def test_nothing_usable_is_a_mistake_with_counts_by_reason(tmp_path):
-    reasons = ["silent (peak under 0.0001)", "unreadable: one", "unreadable: two"]
+    reasons = [SILENT, UNREADABLE, UNREADABLE]
     with pytest.raises(UserError, match="none of 3 tracks can be used: 2 unreadable, 1 silent"):
         build_store(tmp_path, KEY, 4, list("abc"), lambda begin: reasons[begin:], "making")

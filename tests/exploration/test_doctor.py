@@ -7,6 +7,7 @@ import soundfile
 from genre.data.catalogue import Catalogue, Skipped, Track, read_folder
 from genre.data.duplicates import Pair
 from genre.data.sources import first_store
+from genre.errors import SkipKind
 from genre.exploration import doctor
 
 RATE = 22_050
@@ -121,5 +122,8 @@ def test_genres_with_few_tracks_are_told_also_those_that_are_never_the_first():
 
 
 def test_rows_of_a_catalogue_without_a_file_are_no_bad_files():
-    skipped = (Skipped("blues.00001", "in the catalogue only"), Skipped("x.csv:3", "no genre"))
+    skipped = (
+        Skipped("blues.00001", SkipKind.NOT_IN_DATA, "in the catalogue only"),
+        Skipped("x.csv:3", SkipKind.INVALID_ROW, "no genre"),
+    )
     assert doctor.skipped_findings(Catalogue((), skipped)) == []
