@@ -201,3 +201,12 @@ def own_hydra(place: Path) -> Iterator[None]:
             yield
     finally:
         shared.hydra = outer
+
+
+def flatten_keys(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a nested mapping with their dotted keys: {'a': {'b': 1}} -> ('a.b', 1)."""
+    if not isinstance(value, Mapping):
+        yield prefix, value
+        return
+    for key, inner in value.items():
+        yield from flatten_keys(inner, f"{prefix}.{key}" if prefix else str(key))

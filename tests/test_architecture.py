@@ -35,9 +35,9 @@ LEVELS = [
     ["commands"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-CROSSING = {"genre/evaluation/comparison.py": "takes flat from the module of the run folder"}
+CROSSING: dict[str, str] = {}
 REPEATED = set(
-    "BANDS BLOCK CHUNK DOCUMENT FULL_SCALE Floats GENRES History KINDS KNOWN REASONS Row SAMPLE_RATE SCORES SHORT "
+    "BANDS BLOCK CHUNK DOCUMENT FULL_SCALE GENRES History KINDS KNOWN REASONS Row SAMPLE_RATE SCORES SHORT "
     "SUBSETS Samples TRIES WIDE check check_arguments convolution_block grad_cam subset_figures write_report".split()
 )
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard

@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from yaml import YAMLError
 
+from genre.config import flatten_keys
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
 from genre.evaluation.metrics import LEVEL, RESAMPLES
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
-from genre.training.run_folder import flat
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def read_run(folder: Path) -> Run | str:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         tested = read_predictions(folder / "predictions.csv")
         section = section_of(values, tested)
-        settings = {key: value for key, value in flat(values) if key not in NO_MATTER}
+        settings = {key: value for key, value in flatten_keys(values) if key not in NO_MATTER}
         right = {track: true == said for track, (true, said) in tested.items()}
         return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, right)
     except (KeyError, TypeError, ValueError, YAMLError) as error:

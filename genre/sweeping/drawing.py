@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy.special import gammaln
 
+from genre.evaluation.arrays import Floats
 from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 PALE = "#B8B8B8"
 COLOURS = "viridis"

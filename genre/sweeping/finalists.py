@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from genre import config, paths
+from genre.config import flatten_keys
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv, write_text
@@ -23,7 +24,7 @@ from genre.paths import RECORD
 from genre.sweeping.grid import FIXED, MAY_DIFFER, Point, apply_point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
 from genre.sweeping.trial import SCORES
-from genre.training.run_folder import escaped, flat
+from genre.training.run_folder import escaped
 from genre.training.train import train
 
 log = logging.getLogger(__name__)
@@ -266,7 +267,7 @@ def changed_keys(cfg: DictConfig) -> dict[str, Any]:
         return {}
     choices = HydraConfig.get().runtime.choices
     options = config.compose(*(f"{group}={choices[group]}" for group in (*GROUPS, *LEFT_OUT)), "folder=x", "name=x")
-    before, after = (dict(flat(config.plain(values))) for values in (options, cfg))
+    before, after = (dict(flatten_keys(config.plain(values))) for values in (options, cfg))
     return {
         key: value
         for key, value in after.items()

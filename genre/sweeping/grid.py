@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genre import config
+from genre.config import flatten_keys
 from genre.errors import UserError
 from genre.paths import PATH_KEYS
-from genre.training.run_folder import flat
 
 Point = dict[str, Any]  # configuration key -> value
 FIXED = ("split", "data", "grid", "hydra")  # groups that all points share: they are compared on the same tracks
@@ -86,7 +86,7 @@ class Grid:
 def grid_of(cfg: DictConfig) -> Grid:
     """The grid of a configuration; axes may stand under dotted keys or nested (``+grid.axes.optimizer.lr=[1e-3]``)."""
     axes = OmegaConf.to_container(cfg.grid.axes, resolve=True)
-    return Grid(dict(flat(axes)))
+    return Grid(dict(flatten_keys(axes)))
 
 
 def apply_point(base: DictConfig, point: Point) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from genre.config import flatten_keys
 from genre.data.datamodule import MusicData
 from genre.models.classifier import dropout_seed, losses_and_probabilities
 from genre.sweeping.trial import Row, TrialData, TrialResult, network_for, resolve_precision, trial_result
-from genre.training.run_folder import flat
 from genre.training.train import partial_of, resolve_monitor
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "model.dense_units", "model.dropout", "seed"})
@@ -43,7 +43,7 @@ def family_of(values: Mapping[str, Any]) -> str | None:
         return None
     if trainer["precision"] == "16-mixed":
         return None
-    return json.dumps({key: value for key, value in flat(values) if key not in HEAD_KEYS}, sort_keys=True)
+    return json.dumps({key: value for key, value in flatten_keys(values) if key not in HEAD_KEYS}, sort_keys=True)
 
 
 def train_family(points: Sequence[dict[str, Any]], bench: TrialData) -> list[TrialResult]:

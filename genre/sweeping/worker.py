@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from genre import config
+from genre.config import flatten_keys
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv
@@ -30,7 +31,6 @@ from genre.sweeping.queue import Direction, Queue, QueueEntry, Rules
 from genre.sweeping.record import open_record
 from genre.sweeping.report import write_report, write_trials
 from genre.sweeping.trial import Prune, TrialData, TrialResult, train_point
-from genre.training.run_folder import flat
 from genre.training.train import precision_of
 
 log = logging.getLogger(__name__)
@@ -247,7 +247,7 @@ def planned_by(settings: Mapping[str, Any], grid: Any, direction: Direction) -> 
 
 def shared_by_all(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What all points of a sweep share, flat."""
-    kept = {key: value for key, value in flat(values) if key not in MAY_DIFFER}
+    kept = {key: value for key, value in flatten_keys(values) if key not in MAY_DIFFER}
     if "weights" in values["model"]:  # wherever they lie
         kept["model.weights"] = Path(str(values["model"]["weights"])).name
     return kept | {"grid.select_by": settings["select_by"]}

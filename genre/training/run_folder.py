@@ -1,6 +1,6 @@
 """The folder of a training run: begun, or gone on with as it was."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
+from genre.config import flatten_keys
 from genre.errors import UserError
 from genre.files import write_text
 from genre.models import checkpoint
@@ -66,8 +67,8 @@ def refuse_changes(folder: Path, values: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the first key that would change.
     """
-    before = dict(flat(OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=True)))
-    after = dict(flat(values))
+    before = dict(flatten_keys(OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=True)))
+    after = dict(flatten_keys(values))
     for key in sorted(before.keys() | after.keys()):
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
             was = f" from {before[key]}" if key in before else ""
@@ -75,15 +76,6 @@ def refuse_changes(folder: Path, values: Mapping[str, Any]) -> None:
                 f"resume={folder} goes on as it was: {key} cannot change{was} to {after.get(key)}; leave it out "
                 f"(only paths, {', '.join(LIMITS)} and debug may change)"
             )
-
-
-def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A nested mapping's leaves under their dotted keys."""
-    if not isinstance(value, Mapping):
-        yield prefix, value
-        return
-    for key, inner in value.items():
-        yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
 
 
 def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
