@@ -14,7 +14,7 @@ _HOMES = {
     "compose": "config",
     "evaluate": "evaluation.evaluate",
     "explore": "exploration.analysis",
-    "load": "prediction.predict",
+    "load": "prediction.model",
     "predict": "prediction.predict",
     "sweep": "sweeping.worker",
     "train": "training.train",

@@ -66,7 +66,7 @@ def test_evaluation_loading_and_prediction_go_by_the_same_temperature_and_thresh
     for name, row in expected.items():
         said = model(torch.from_numpy(soundfile.read(music / name, dtype="float32")[0])[None])[0].tolist()
         assert said == pytest.approx([float(row[genre]) for genre in model.genres], abs=1e-5)
-        assert model.uncertain(said) == (row["uncertain"] == "yes")
+        assert model.is_uncertain(said) == (row["uncertain"] == "yes")
     heard = genre.predict(
         genre.compose(
             f"run={run.folder}", f"input={music / 'blues'}", f"folder={tmp_path / 'b'}", config_name="predict"
