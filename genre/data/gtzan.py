@@ -1,7 +1,6 @@
-"""What is known of GTZAN (Tzanetakis & Cook 2002): its genres, the layouts that circulate, its fault-filtered lists."""
+"""GTZAN (Tzanetakis & Cook 2002): its genres, the layouts of its copies, its fault-filtered lists."""
 
 import csv
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from genre.data.catalogue import (
     rejection_reason,
     walk_files,
 )
-from genre.data.download import Archive, fetch
+from genre.data.download import ArchiveSource, install_archive
 from genre.errors import UserError
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
@@ -26,33 +25,34 @@ def read_gtzan(
     root: str | Path,
     catalogue: str | Path | None = None,
     download: bool = False,
-    urls: str | Sequence[str] = (),
-    archive_bytes: int = 0,
-    sha256: str | None = None,
-    unpacked_bytes: int = 0,
-    timeout: float = 30.0,
+    repository: str = "marsyas/gtzan",
+    filename: str = "data/genres.tar.gz",
+    revision: str = "main",
+    archive: str | None = None,
+    unpacked_bytes: int = 2_000_000_000,
 ) -> Catalogue:
-    """GTZAN in any layout that circulates, .wav or .au; a track is named like 'blues.00000'.
+    """GTZAN in any of its usual layouts, .wav or .au; track names are like 'blues.00000'.
 
-    jazz.00054 is truncated in most copies: like every unreadable file it is left out, with the reason, when the music
-    is decoded.
+    jazz.00054 is truncated in most copies; like every unreadable file it is skipped when the music is decoded.
 
     Args:
         root: the folder with the genre folders, or one of those above it.
         catalogue: a CSV (``track``, ``artist``, …) that selects and annotates the tracks.
-        download: whether to fetch GTZAN where it is not there yet, to ``root/genres``.
-        urls, archive_bytes, sha256, unpacked_bytes, timeout: what is fetched, as ``data.download.Archive`` has it.
+        download: True to fetch GTZAN to ``root/genres`` if ``root`` holds none.
+        repository, filename, revision: of the archive on the Hugging Face Hub.
+        archive: GTZAN's .tar.gz on disk, unpacked to ``root/genres`` if ``root`` holds no GTZAN.
+        unpacked_bytes: upper limit for the size of the unpacked files, in bytes.
 
     Raises:
-        UserError: if there is no GTZAN, with the ways on.
+        UserError: if there is no GTZAN, or it cannot be fetched or unpacked.
     """
-    place = Path(root).expanduser()
+    base = Path(root).expanduser()
     if not isinstance(download, bool):
         raise UserError(f"data.download={download} must be true or false")
-    if download and genre_folder(place) is None:
-        addresses = (urls,) if isinstance(urls, str) else tuple(urls or ())
-        fetch(Archive(addresses, archive_bytes, sha256, unpacked_bytes, timeout), place / "genres", genre_folder)
-    folder = genre_folder(place)
+    if (download or archive) and genre_folder(base) is None:
+        source = ArchiveSource(repository, filename, revision, archive, unpacked_bytes)
+        install_archive(source, base / "genres", genre_folder)
+    folder = genre_folder(base)
     if folder is None:
         raise UserError(missing_message(root))
     tracks, skipped = [], []
@@ -62,12 +62,12 @@ def read_gtzan(
                 skipped.append(Skipped(str(file), *reason))
             else:
                 tracks.append(Track(printable_name(file.stem), (genre,), file))
-    found = build_catalogue(tracks, skipped)
-    return annotate(found, catalogue) if catalogue else found
+    whole = build_catalogue(tracks, skipped)
+    return annotate(whole, catalogue) if catalogue else whole
 
 
 def genre_folder(root: Path) -> Path | None:
-    """The first known layout below ``root`` in which a genre folder holds audio."""
+    """The folder of the first known layout below ``root`` whose genre folders hold audio, or None."""
     for layout in LAYOUTS:
         for genre in GENRES:
             folder = root / layout / genre
@@ -77,15 +77,15 @@ def genre_folder(root: Path) -> Path | None:
 
 
 def missing_message(root: str | Path) -> str:
-    """What to do where GTZAN is not."""
+    """The error message for a folder without GTZAN."""
     return (
         f"no GTZAN at {root} (looked for its genre folders there and in {', '.join(LAYOUTS[1:])}): set data.root or "
-        "GENRE_GTZAN to its folder, data.download=true to fetch it (1.2 GB), data=folder data.root=… for music of your "
-        "own, or data=synthetic to try without"
+        "GENRE_GTZAN to its folder, data.download=true to fetch it (1.2 GB), data.archive to its .tar.gz, data=folder "
+        "data.root=… for your own music, or data=synthetic to try without data"
     )
 
 
 def fault_filtered() -> dict[str, str]:
-    """Track -> train, val or test, as in the fault-filtered lists of Kereliuk, Sturm and Larsen (2015): 443/197/290."""
+    """Track -> train, val or test: the fault-filtered lists of Kereliuk, Sturm and Larsen (2015), 443/197/290."""
     with files("genre.data").joinpath("fault_filtered.csv").open(encoding="utf-8") as file:
         return {row["track"]: row["split"] for row in csv.DictReader(file)}

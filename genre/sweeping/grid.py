@@ -33,7 +33,6 @@ MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep,
     "worker",
     "debug",
     "data.download",
-    "data.timeout",
     "trainer.enable_progress_bar",
     "trainer.accelerator",
 }
