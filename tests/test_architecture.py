@@ -37,8 +37,8 @@ LEVELS = [
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 CROSSING: dict[str, str] = {}
 REPEATED = set(
-    "BANDS BLOCK DOCUMENT FULL_SCALE GENRES History KINDS KNOWN Row SAMPLE_RATE SCORES SHORT "
-    "SUBSETS Samples WIDE check check_arguments convolution_block grad_cam subset_figures write_report".split()
+    "BANDS DOCUMENT GENRES History KNOWN Row SAMPLE_RATE SCORES SHORT "
+    "SUBSETS Samples WIDE check_arguments convolution_block grad_cam subset_figures write_report".split()
 )
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
 

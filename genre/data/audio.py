@@ -1,4 +1,4 @@
-"""From one audio file, or a slice of it, to mono samples at one rate, in bounded memory whatever its header says."""
+"""Decode an audio file, or a slice of it, to mono at one sample rate; memory is bounded whatever the header says."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from genre.errors import BadAudio, SkipKind
 
 SHORTEST = 1.0  # seconds
 SILENT_PEAK = 1e-4
-RATES = (1_000, 768_000)  # Hz; whatever a header says beyond that is not music's
-FULL_SCALE = 32767.0
-UNIT = 32768.0
-KEPT_PEAKS = (0.1, 1.0)
-BLOCK = 1 << 21  # samples, over all channels, that are decoded at once
+SAMPLE_RATES = (1_000, 768_000)  # Hz; a header outside this range is wrong
+INT16_MAX = 32767.0
+INT16_RANGE = 32768.0
+UNSCALED_PEAKS = (0.1, 1.0)  # a clip with a peak outside is scaled to full scale
+DECODED_SAMPLES = 1 << 21  # per block, over all channels
 
 
 def read_audio(
@@ -25,48 +25,48 @@ def read_audio(
 ) -> npt.NDArray[np.int16]:
     """Decode mono audio by libsndfile, resampled by soxr (as librosa does): (samples,) int16.
 
-    16-bit music keeps its very values. Music quieter or louder than 16 bits hold well is scaled to full scale; nothing
-    that follows depends on the gain, since every clip is measured against its own maximum.
+    16-bit samples are returned as they are. A clip whose peak is below 0.1 or above 1 is scaled to full scale; the
+    pipeline does not depend on the gain, because a log-mel is relative to its own maximum.
 
     Args:
-        path: wav, mp3, flac, ogg, opus, au, aiff, … of any rate and any number of channels, which are averaged.
+        path: wav, mp3, flac, ogg, opus, au, aiff, … of any sample rate; channels are averaged.
         sample_rate: of the result, in Hz.
         start: of the slice, in seconds.
         duration: of the slice, in seconds; None reads to the end.
 
     Raises:
-        BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent, or holds NaN.
+        BadAudio: if the file cannot be read, is truncated, shorter than 1 s or silent, or contains NaN.
     """
-    samples, loudest = read_scaled(path, sample_rate, start, duration, UNIT)
+    samples, loudest = read_scaled(path, sample_rate, start, duration, INT16_RANGE)
     if loudest < SILENT_PEAK:
         raise BadAudio(SkipKind.SILENT, f"silent (peak under {SILENT_PEAK:g})")
-    if not KEPT_PEAKS[0] <= loudest <= KEPT_PEAKS[1]:
-        samples, _ = read_scaled(path, sample_rate, start, duration, FULL_SCALE / loudest)
+    if not UNSCALED_PEAKS[0] <= loudest <= UNSCALED_PEAKS[1]:
+        samples, _ = read_scaled(path, sample_rate, start, duration, INT16_MAX / loudest)
     return samples
 
 
 def read_scaled(
     path: Path, sample_rate: int, start: float, duration: float | None, gain: float
 ) -> tuple[npt.NDArray[np.int16], float]:
-    """A slice of a file, times a gain: (samples,) int16; and its peak before that."""
-    pieces, loudest = [], 0.0
+    """A slice of a file times a gain, (samples,) int16, and its peak before the gain."""
+    blocks, loudest = [], 0.0
     for block in resampled_blocks(path, sample_rate, start, duration):
-        pieces.append(to_int16(block, gain))
+        blocks.append(to_int16(block, gain))
         loudest = max(loudest, peak(block))
-    return np.concatenate(pieces), loudest
+    return np.concatenate(blocks), loudest
 
 
 def resampled_blocks(
     path: Path, sample_rate: int, start: float, duration: float | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """A slice of a file in mono at one rate, block by block: (samples,) float32 each.
+    """Yield a slice of a file in mono at one sample rate, in blocks (samples,) float32.
 
     Raises:
-        BadAudio: if the file cannot be read, is truncated, shorter than 1 s, or holds NaN.
+        BadAudio: if the file cannot be read, is truncated, shorter than 1 s, or contains NaN.
     """
     with open_audio(path) as file:
         rate = file.samplerate
-        if not RATES[0] <= rate <= RATES[1]:
+        if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
             raise BadAudio(SkipKind.SAMPLE_RATE, f"has a sample rate of {rate} Hz")
         stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
         for block in decoded_blocks(path, file, start, duration):
@@ -80,9 +80,13 @@ def resampled_blocks(
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """An audio file; whatever is wrong with it inside is a reason to leave it out."""
+    """Open an audio file; errors inside the context become BadAudio.
+
+    Raises:
+        BadAudio: if the file cannot be opened, or an error occurs while it is read.
+    """
     try:
-        path.open("rb").close()  # what hinders us is clearer from the system than from libsndfile
+        path.open("rb").close()  # the system's error message is clearer than libsndfile's
         with soundfile.SoundFile(path) as file:
             yield file
     except OSError as error:
@@ -96,29 +100,29 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
 def decoded_blocks(
     path: Path, file: soundfile.SoundFile, start: float, duration: float | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """A slice of an open file, block by block: (samples, channels) each.
+    """Yield a slice of an open file, in blocks (samples, channels) float32.
 
     Raises:
-        BadAudio: if it is too short, or once all of it is read and it was not all there.
+        BadAudio: if the slice is too short or begins beyond the end; after the last block, if the file is truncated.
     """
     if is_truncated(path):
         raise BadAudio(SkipKind.TRUNCATED, "truncated")
     rate, begin = file.samplerate, round(start * file.samplerate)
     if begin >= file.frames:
         raise BadAudio(SkipKind.START_BEYOND_END, f"starts at {start:g} s, beyond its end ({file.frames / rate:.2f} s)")
-    wanted = file.frames - begin if duration is None else min(file.frames - begin, round(duration * rate))
-    if wanted < SHORTEST * rate:
-        raise too_short(wanted / rate)
+    requested = file.frames - begin if duration is None else min(file.frames - begin, round(duration * rate))
+    if requested < SHORTEST * rate:
+        raise too_short(requested / rate)
     if begin:
         file.seek(begin)
-    left = wanted
-    while left and len(block := file.read(min(left, BLOCK // file.channels), dtype="float32", always_2d=True)):
-        left -= len(block)
+    remaining, size = requested, DECODED_SAMPLES // file.channels
+    while remaining and len(block := file.read(min(remaining, size), dtype="float32", always_2d=True)):
+        remaining -= len(block)
         yield block
-    if left and has_exact_length(path, file):
+    if remaining and has_exact_length(path, file):
         raise BadAudio(SkipKind.TRUNCATED, "truncated")
-    if wanted - left < SHORTEST * rate:
-        raise too_short((wanted - left) / rate)
+    if requested - remaining < SHORTEST * rate:
+        raise too_short((requested - remaining) / rate)
 
 
 def too_short(seconds: float) -> BadAudio:
@@ -127,7 +131,7 @@ def too_short(seconds: float) -> BadAudio:
 
 
 def has_exact_length(path: Path, file: soundfile.SoundFile) -> bool:
-    """Whether a file's length stands in its header; that of an MP3 without such a header is only estimated."""
+    """Return whether the file's header gives its exact length; for an MP3 without such a header it is an estimate."""
     if file.format != "MPEG" and file.format != "MP3":
         return True
     with path.open("rb") as raw:
@@ -141,7 +145,7 @@ def has_exact_length(path: Path, file: soundfile.SoundFile) -> bool:
 
 
 def is_truncated(path: Path) -> bool:
-    """Whether a RIFF, AIFF or AU file ends before its header says so, which libsndfile does not tell."""
+    """Return whether a RIFF, AIFF or AU file is shorter than its header announces; libsndfile does not report that."""
     with path.open("rb") as file:
         header, size = file.read(12), file.seek(0, 2)
     kind = header[:4]
@@ -151,17 +155,17 @@ def is_truncated(path: Path) -> bool:
     if kind not in (b"RIFF", b"FORM"):
         return False
     announced = int.from_bytes(header[4:8], "little" if kind == b"RIFF" else "big")
-    streamed = announced in (0, 0x7FFFFFFF - 8, 0xFFFFFFFF)  # written by programs that never went back
+    streamed = announced in (0, 0x7FFFFFFF - 8, 0xFFFFFFFF)  # placeholders of programs that write to a pipe
     return not streamed and announced + 8 > size + 1
 
 
 def to_int16(samples: npt.NDArray[np.float32], gain: float) -> npt.NDArray[np.int16]:
-    """Samples times a gain, rounded: (samples,) int16."""
-    read_scaled = samples * np.float32(gain)
-    np.rint(read_scaled, out=read_scaled)
-    return read_scaled.clip(-32768, 32767, out=read_scaled).astype(np.int16)
+    """Samples times a gain, rounded and clipped: (samples,) int16."""
+    scaled = samples * np.float32(gain)
+    np.rint(scaled, out=scaled)
+    return scaled.clip(-32768, 32767, out=scaled).astype(np.int16)
 
 
 def peak(samples: npt.NDArray[np.float32]) -> float:
-    """The largest absolute value; nan where one is, 0 of nothing."""
+    """Largest absolute value; NaN if a sample is NaN, 0 for no samples."""
     return float(np.maximum(samples.max(), -samples.min())) if len(samples) else 0.0

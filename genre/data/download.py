@@ -18,7 +18,7 @@ from genre.files import exclusive_lock
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1 << 20  # bytes
+READ_BYTES = 1 << 20  # bytes
 MAX_FILES = 100_000  # of an archive; GTZAN has a thousand
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 DAMAGED = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError)
@@ -152,7 +152,7 @@ def extract(archive: Path, folder: Path, limit: int) -> None:
             tarfile.open(fileobj=stream, mode="r:") as tar,
         ):
             extract_members(tar, folder, limit)
-            while stream.read(CHUNK):  # gzip's checksum comes last
+            while stream.read(READ_BYTES):  # gzip's checksum comes last
                 pass
     except DAMAGED as error:
         raise BadArchive(f"is damaged or not safe to unpack ({error})") from None
@@ -172,7 +172,7 @@ def extract_members(tar: tarfile.TarFile, folder: Path, limit: int) -> None:
 
 
 class BoundedGzip(gzip.GzipFile):
-    """A decompressed stream that ends in an error after ``limit`` bytes, or if asked for more than CHUNK at once.
+    """A decompressed stream that ends in an error after ``limit`` bytes, or if asked for more than READ_BYTES at once.
 
     tarfile reads a header of any announced length into memory, and a negative length means everything.
     """
@@ -182,7 +182,7 @@ class BoundedGzip(gzip.GzipFile):
         self.limit = limit
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= CHUNK:
+        if size is None or not 0 <= size <= READ_BYTES:
             raise BadArchive("has a header of an impossible length")
         data = super().read(size)
         if self.tell() > self.limit:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 SUBSETS = ("train", "val", "test")
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the tracks of each genre (the paper)
 RANDOM_KINDS = ("random", "artist")
-KINDS = (*RANDOM_KINDS, "fault_filtered", "column")
+SPLIT_KINDS = (*RANDOM_KINDS, "fault_filtered", "column")
 SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -43,8 +43,8 @@ class Split:
     group_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"split.kind={self.kind} is not one of {', '.join(KINDS)}")
+        if self.kind not in SPLIT_KINDS:
+            raise ValueError(f"split.kind={self.kind} is not one of {', '.join(SPLIT_KINDS)}")
         if self.group_duplicates and self.kind not in RANDOM_KINDS:
             raise ValueError(
                 f"split.group_duplicates=true needs split=random or split=artist; split={self.kind} lists its tracks"
