@@ -13,7 +13,7 @@ _HOMES = {
     "command": "cli",
     "compose": "config",
     "evaluate": "evaluation.evaluate",
-    "explore": "exploration.analysis",
+    "explore": "exploration.explore",
     "load": "prediction.model",
     "predict": "prediction.predict",
     "sweep": "sweeping.worker",

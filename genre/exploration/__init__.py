@@ -1,1 +1,1 @@
-"""A collection before anything is trained on it: `explore.py`."""
+"""Exploring a collection before training: `explore.py`."""

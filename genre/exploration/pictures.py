@@ -1,4 +1,4 @@
-"""Pictures of spectrograms: a file a track as the network gets it, a page of examples, one with its axes."""
+"""Spectrograms: the network's input as one PNG per track, a figure of examples, a mel spectrogram with axes."""
 
 import logging
 from collections.abc import Sequence
@@ -15,40 +15,40 @@ from genre.data.pipeline import Pipeline
 from genre.data.store import Store
 from genre.errors import SkipKind
 from genre.evaluation import figures
-from genre.exploration import drawing
+from genre.exploration import plots
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 16  # tracks
+WRITE_BATCH = 16  # tracks
 
 
-def write_pictures(folder: Path, pipeline: Pipeline, store: Store, found: Catalogue) -> list[Skipped]:
-    """Write spectrograms/<genre>/<track>.png: what the network gets to see at evaluation, 8 bits grey, without axes.
+def write_pictures(folder: Path, pipeline: Pipeline, store: Store, catalogue: Catalogue) -> list[Skipped]:
+    """Write spectrograms/<genre>/<track>.png: the network's input at evaluation, 8-bit grey, without axes.
 
-    The picture read back and divided by 255 is the network's input within 1/255. Its first row, at the top, is the
-    lowest band. A view of several crops gives a picture each, <track>-1.png and on.
+    Divided by 255, a file equals the network's input within 1/255. The first row, at the top, is the lowest band. A
+    view with several crops gives <track>-1.png, <track>-2.png and so on.
 
     Returns:
-        what could not be written, and why.
+        The files that could not be written.
     """
-    tracks = {track.name: track for track in found.tracks}
-    places = picture_names([tracks[name] for name in store.names])
+    tracks = {track.name: track for track in catalogue.tracks}
+    paths = picture_names([tracks[name] for name in store.names])
     skipped = []
-    rows = torch.arange(len(store.names)).split(AT_ONCE)
-    for some in progress(rows, "writing pictures", total=len(rows)):
-        for row, crops in zip(some.tolist(), network_inputs(pipeline, store, some), strict=True):
-            path = folder / "spectrograms" / places[store.names[row]]
+    rows = torch.arange(len(store.names)).split(WRITE_BATCH)
+    for batch in progress(rows, "writing pictures", total=len(rows)):
+        for row, crops in zip(batch.tolist(), network_inputs(pipeline, store, batch), strict=True):
+            path = folder / "spectrograms" / paths[store.names[row]]
             try:
                 write_crops(path, crops)
             except OSError as error:
-                log.warning("%s is left out: %s", path, error.strerror)
+                log.warning("skipped %s: %s", path, error.strerror)
                 skipped.append(Skipped(str(path), SkipKind.NOT_WRITTEN, f"cannot be written ({error.strerror})"))
     return skipped
 
 
 @torch.inference_mode()
 def network_inputs(pipeline: Pipeline, store: Store, rows: torch.Tensor) -> npt.NDArray[np.float32]:
-    """The network's input at evaluation: (batch,) -> (batch, crops, size, size) in [0, 1]."""
+    """(batch,) rows of a store -> the network's input at evaluation, (batch, crops, size, size) in [0, 1]."""
     return pipeline.pictures(store, rows)[:, :, 0].cpu().numpy()
 
 
@@ -56,13 +56,13 @@ def write_crops(path: Path, crops: npt.NDArray[np.float32]) -> None:
     """Write the pictures of a track: (crops, size, size) in [0, 1]."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for number, crop in enumerate(crops, start=1):
-        place = path if len(crops) == 1 else path.with_name(f"{path.stem}-{number}.png")
-        Image.fromarray(np.rint(crop * 255).clip(0, 255).astype(np.uint8)).save(place)
-        log.info("%s", place)
+        file = path if len(crops) == 1 else path.with_name(f"{path.stem}-{number}.png")
+        Image.fromarray(np.rint(crop * 255).clip(0, 255).astype(np.uint8)).save(file)
+        log.info("wrote %s", file)
 
 
 def picture_names(tracks: Sequence[Track]) -> dict[str, PurePosixPath]:
-    """Track -> where its picture lies; an audio file's ending is dropped where no other track needs the name."""
+    """Return track -> path of its picture; an audio extension is dropped unless two names would then be equal."""
     short = {track.name: picture_name(track, True) for track in tracks}
     taken = list(short.values())
     return {
@@ -72,7 +72,7 @@ def picture_names(tracks: Sequence[Track]) -> dict[str, PurePosixPath]:
 
 
 def picture_name(track: Track, short: bool) -> PurePosixPath:
-    """'rock', 'rock/live/song.mp3' -> rock/live/song.png: in the folder of the primary genre, nowhere else."""
+    """'rock/live/song.mp3' -> rock/live/song.png, always within the folder of the primary genre."""
     genre = track.genres[0].replace("/", "_").lstrip(".") or "_"
     parts = [part for part in PurePosixPath(track.name).parts if part not in ("/", "..")]
     if len(parts) > 1 and parts[0] == track.genres[0]:
@@ -83,31 +83,31 @@ def picture_name(track: Track, short: bool) -> PurePosixPath:
     return PurePosixPath(genre, *parts[:-1], f"{name}.png")
 
 
-def draw_examples(folder: Path, pipeline: Pipeline, store: Store, found: Catalogue, each: int) -> None:
-    """Draw the first tracks of each genre on one page, as the network sees them."""
-    some = sorted(found.limited(each).tracks, key=lambda track: track.genres[0])
-    if some:
-        rows = torch.tensor(store.rows(track.name for track in some))
-        titles = [f"{track.genres[0]}\n{abridged(PurePosixPath(track.name).name)}" for track in some]
+def draw_examples(folder: Path, pipeline: Pipeline, store: Store, catalogue: Catalogue, each: int) -> None:
+    """Draw the network's input for the first tracks of each genre in one figure."""
+    tracks = sorted(catalogue.limited(each).tracks, key=lambda track: track.genres[0])
+    if tracks:
+        rows = torch.tensor(store.rows(track.name for track in tracks))
+        titles = [f"{plots.abridge(track.genres[0], 22)}\n{short_name(track.name, 22)}" for track in tracks]
         figure = figures.examples(network_inputs(pipeline, store, rows)[:, 0], titles)
         figures.save_figure(figure, folder / "figures" / "examples.png")
 
 
-def abridged(name: str, longest: int = 22) -> str:
-    """A name that fits above a picture."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+def short_name(track: str, longest: int) -> str:
+    """Return the last part of a track's name, shortened with an ellipsis."""
+    return plots.abridge(PurePosixPath(track).name, longest)
 
 
 @torch.inference_mode()
 def draw_mel(folder: Path, pipeline: Pipeline, store: Store, name: str) -> None:
-    """Draw the mel spectrogram of a track with its axes (figure 1 of the source document), as the pipeline makes it.
+    """Draw the mel spectrogram of a track with axes (figure 1 of the paper), as the pipeline computes it.
 
-    An archive's clips are scaled from their own minima, which are taken for -80 dB.
+    The clips of an archive are scaled from their own minimum, which is drawn as -80 dB.
     """
     import librosa
 
     log_mel = pipeline.log_mels(store, torch.tensor(store.rows([name])))[0, 0].cpu().numpy()
     edges = librosa.mel_frequencies(len(log_mel) + 2, fmax=pipeline.settings["spectrogram"]["f_max"])
-    title = f"mel spectrogram of {abridged(PurePosixPath(name).name, 60)}"
-    figure = drawing.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
+    title = f"mel spectrogram of {short_name(name, 60)}"
+    figure = plots.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
     figures.save_figure(figure, folder / "figures" / "mel_spectrogram.png")

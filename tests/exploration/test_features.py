@@ -1,4 +1,4 @@
-"""Features are librosa's own, and nothing that was computed is computed again."""
+"""Features equal librosa's, and cached results are not computed again."""
 
 import csv
 
@@ -23,9 +23,9 @@ def clip(tmp_path):
     return Track("clip", ("rock",), tmp_path / "clip.wav")
 
 
-def test_centroid_and_tempo_are_those_of_librosas_defaults(clip, tmp_path):
+def test_centroid_and_tempo_equal_librosas_with_default_settings(clip, tmp_path):
     samples, rate = librosa.load(clip.path)
-    values = features.track_features(clip, [], tmp_path / "kept")
+    values = features.track_features(clip, [], tmp_path / "results")
     centroid = librosa.feature.spectral_centroid(y=samples, sr=rate).mean()
     assert values["spectral_centroid_mean"] == pytest.approx(float(centroid), rel=1e-4)
     assert values["tempo"] == pytest.approx(float(librosa.beat.beat_track(y=samples, sr=rate)[0][0]), rel=1e-4)
@@ -33,49 +33,49 @@ def test_centroid_and_tempo_are_those_of_librosas_defaults(clip, tmp_path):
 
 def test_further_features_are_means_and_variances_of_each_row(clip, tmp_path):
     samples, rate = librosa.load(clip.path)
-    values = features.track_features(clip, ["rms", "mfcc"], tmp_path / "kept")
+    values = features.track_features(clip, ["rms", "mfcc"], tmp_path / "results")
     assert values["rms_mean"] == pytest.approx(librosa.feature.rms(y=samples).mean(), rel=1e-4)
     assert values["rms_var"] == pytest.approx(librosa.feature.rms(y=samples).var(), rel=1e-3)
     rows = librosa.feature.mfcc(y=samples, sr=rate)
     assert [values[f"mfcc{number}_mean"] for number in range(1, 21)] == pytest.approx(rows.mean(1), rel=1e-3, abs=1e-2)
 
 
-def test_a_slice_of_a_file_is_measured_alone(clip, tmp_path):
+def test_features_of_a_slice_use_the_slice_only(clip, tmp_path):
     part = Track("part", ("rock",), clip.path, start=1.0, duration=2.0)
     samples, rate = librosa.load(clip.path, offset=1.0, duration=2.0)
-    values = features.track_features(part, [], tmp_path / "kept")
+    values = features.track_features(part, [], tmp_path / "results")
     expected = librosa.feature.spectral_centroid(y=samples, sr=rate).mean()
     assert values["spectral_centroid_mean"] == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_every_feature_that_is_offered_gives_numbers(clip, tmp_path):
-    values = features.track_features(clip, features.available(), tmp_path / "kept")
+def test_every_available_feature_gives_finite_numbers(clip, tmp_path):
+    values = features.track_features(clip, features.available(), tmp_path / "results")
     assert len(values) > 2 * len(features.available())
     assert all(np.isfinite(value) for value in values.values())
 
 
-def test_what_is_no_feature_is_named_beside_what_there_is():
-    with pytest.raises(UserError, match=r"also=loudness is no feature of librosa\.feature; it has .*, rms, "):
+def test_an_unknown_feature_is_a_user_error_that_lists_the_available_ones():
+    with pytest.raises(UserError, match=r"also=loudness is not in librosa\.feature; choose from .*, rms, "):
         features.check_names(["rms", "loudness"])
 
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Count the tracks that are measured, whose mean alone is taken; None at one of them interrupts."""
-    seen = []
+    """Replace the paper's features by the mean, record the length of each call, and interrupt at a given call."""
+    lengths = []
 
     def document(samples):
-        seen.append(len(samples))
-        if counts["fail at"] == len(seen):
+        lengths.append(len(samples))
+        if counts["fail at"] == len(lengths):
             raise KeyboardInterrupt
         return {"spectral_centroid_mean": float(samples.mean()), "tempo": 0.0}
 
-    counts = {"fail at": 0, "seen": seen}
+    counts = {"fail at": 0, "lengths": lengths}
     monkeypatch.setattr(features, "document_features", document)
     return counts
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(music, tmp_path, counted):
+def test_an_interrupted_run_resumes_where_it_stopped(music, tmp_path, counted):
     tracks = read_folder(music).tracks
     counted["fail at"] = 20
     with pytest.raises(KeyboardInterrupt):
@@ -83,39 +83,40 @@ def test_an_interrupted_run_goes_on_where_it_stopped(music, tmp_path, counted):
     counted["fail at"] = 0
     values, bad = features.feature_table(tracks, [], tmp_path)
     assert (len(values), bad) == (30, {})
-    assert len(counted["seen"]) == 30 + 1  # the one that was interrupted
+    assert len(counted["lengths"]) == 30 + 1  # the interrupted one
 
 
-def test_only_a_feature_that_is_not_known_yet_is_computed(clip, tmp_path, counted):
+def test_only_missing_features_are_computed(clip, tmp_path, counted):
     for also in ([], ["rms"], ["rms", "zero_crossing_rate"], []):
-        features.track_features(clip, also, tmp_path / "kept")
-    assert len(counted["seen"]) == 1
+        features.track_features(clip, also, tmp_path / "results")
+    assert len(counted["lengths"]) == 1
 
 
-def test_another_file_or_another_librosa_is_measured_anew(clip, tmp_path, counted, monkeypatch):
-    features.track_features(clip, [], tmp_path / "kept")
+def test_a_changed_file_or_librosa_version_is_computed_again(clip, tmp_path, counted, monkeypatch):
+    features.track_features(clip, [], tmp_path / "results")
     soundfile.write(clip.path, np.full(44_100, 0.1), 44_100)
-    features.track_features(clip, [], tmp_path / "kept")
+    features.track_features(clip, [], tmp_path / "results")
     monkeypatch.setattr(features, "version", lambda package: "1000.0")
-    features.track_features(clip, [], tmp_path / "kept")
-    assert counted["seen"] == [4 * 22_050, 22_050, 22_050]
+    features.track_features(clip, [], tmp_path / "results")
+    assert counted["lengths"] == [4 * 22_050, 22_050, 22_050]
 
 
-def test_a_half_written_result_is_computed_again(clip, tmp_path, counted):
-    features.track_features(clip, [], tmp_path / "kept")
-    (kept,) = (tmp_path / "kept").iterdir()
-    kept.write_text(kept.read_text()[:10])
-    assert isinstance(features.track_features(clip, [], tmp_path / "kept"), dict)
+def test_a_truncated_result_is_computed_again(clip, tmp_path, counted):
+    first = features.track_features(clip, [], tmp_path / "results")
+    (result,) = (tmp_path / "results").iterdir()
+    result.write_text(result.read_text()[:10])
+    assert features.track_features(clip, [], tmp_path / "results") == first
+    assert len(counted["lengths"]) == 2
 
 
-def test_a_file_that_went_bad_stops_nobody(music, tmp_path):
+def test_a_missing_file_is_reported_and_the_others_are_computed(music, tmp_path):
     gone = Track("gone", ("rock",), tmp_path / "gone.wav")
-    values, bad = features.feature_table([*read_folder(music).tracks[:2], gone], [], tmp_path / "kept")
+    values, bad = features.feature_table([*read_folder(music).tracks[:2], gone], [], tmp_path / "results")
     assert len(values) == 2
     assert bad["gone"].kind is SkipKind.UNREADABLE
 
 
-def test_a_hundred_real_tracks_have_the_features_that_others_computed(shared, tmp_path):
+def test_features_of_100_real_tracks_equal_the_published_ones(shared, tmp_path):
     with (shared / "gtzan_features_30_sec.csv").open(newline="") as file:
         theirs = {row["filename"].rsplit(".", 1)[0]: row for row in csv.DictReader(file)}
     ours, bad = features.feature_table(read_gtzan(shared / "gtzan_mini").tracks, [], tmp_path)

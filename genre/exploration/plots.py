@@ -1,4 +1,4 @@
-"""Pictures of a collection, in the style of the results' (figures.py): boxplots by genre, a mel spectrogram."""
+"""Figures of a collection: boxplots by genre, a mel spectrogram."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,25 +9,26 @@ from matplotlib.figure import Figure
 
 from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
 
-FILL = "#CFE3F1"  # the blue of the results' figures, light enough for the median to stand out in print
-OCTAVES = (512, 1024, 2048, 4096, 8192)  # Hz
+FILL = "#CFE3F1"  # a light TRAIN blue, so that the median is visible in print
+TICKS = (500, 1000, 2000, 4000, 8000)  # Hz
+GENRE_WIDTH = 20  # characters of a genre below a box
 
 
-def boxes(values: Mapping[str, Sequence[float]], label: str, title: str) -> Figure:
-    """How a feature is distributed in each genre (figures 2 and 3 of the source document).
+def boxplots(values: Mapping[str, Sequence[float]], label: str, title: str) -> Figure:
+    """Boxplot of a feature per genre (figures 2 and 3 of the paper).
 
-    The box holds the middle half of a genre's tracks, its line is their median; whiskers reach to the furthest track
-    within 1.5 box lengths, and every track beyond is a point.
+    The box spans the middle half of a genre's tracks, its line is the median; whiskers reach to the furthest track
+    within 1.5 box lengths; tracks beyond are points.
 
     Args:
-        values: genre -> a number a track.
+        values: genre -> one value per track.
+        label: of the y axis.
     """
     with rc_context(STYLE):
         figure = new_figure(max(4.0, 1.6 + 0.62 * len(values)), 4.0)
         axes = figure.add_subplot()
         axes.boxplot(
             list(values.values()),
-            tick_labels=list(values),
             widths=0.6,
             patch_artist=True,
             boxprops={"facecolor": FILL, "edgecolor": TRAIN},
@@ -36,8 +37,10 @@ def boxes(values: Mapping[str, Sequence[float]], label: str, title: str) -> Figu
             capprops={"color": TRAIN},
             flierprops={"marker": ".", "markersize": 4, "markerfacecolor": "#666666", "markeredgecolor": "none"},
         )
-        axes.set_xticks(axes.get_xticks(), list(values), rotation=45, ha="right", rotation_mode="anchor")
+        names = [abridge(genre, GENRE_WIDTH) for genre in values]
+        axes.set_xticks(axes.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params(axis="x", length=0)
+        axes.yaxis.set_major_formatter("{x:,g}")
         axes.yaxis.grid(True, color="#E5E5E5", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.set(ylabel=label, title=title)
@@ -47,12 +50,12 @@ def boxes(values: Mapping[str, Sequence[float]], label: str, title: str) -> Figu
 def mel_spectrogram(
     level: npt.NDArray[np.float32], seconds: float, edges: npt.NDArray[np.float64], title: str
 ) -> Figure:
-    """A mel spectrogram with its axes (figure 1 of the source document), low bands at the bottom.
+    """Mel spectrogram with axes (figure 1 of the paper), low bands at the bottom.
 
     Args:
-        level: (bands, columns) in dB below the clip's maximum.
-        seconds: what the columns span.
-        edges: (bands + 2,) of the overlapping bands, in Hz: the first and last, and between them the middles.
+        level: (bands, columns) in dB relative to the clip's maximum.
+        seconds: duration of all columns.
+        edges: (bands + 2,) in Hz: lower edge of the first band, centre of each band, upper edge of the last band.
     """
     with rc_context(STYLE):
         figure = new_figure(8, 3.6)
@@ -61,12 +64,17 @@ def mel_spectrogram(
             level, origin="lower", aspect="auto", cmap="magma", vmin=-80, vmax=0, interpolation="nearest",
             extent=(0, seconds, -0.5, len(level) - 0.5),
         )  # fmt: skip
-        shown = [edges[0], *(hertz for hertz in OCTAVES if hertz < 0.9 * edges[-1]), edges[-1]]
-        places = np.interp(shown, edges, np.arange(-1, len(level) + 1)).clip(-0.5, len(level) - 0.5)
-        axes.set_yticks(places, [f"{hertz:,.0f}" for hertz in shown])
+        ticks = [edges[0], *(hertz for hertz in TICKS if hertz < 0.9 * edges[-1]), edges[-1]]
+        positions = np.interp(ticks, edges, np.arange(-1, len(level) + 1)).clip(-0.5, len(level) - 0.5)
+        axes.set_yticks(positions, [f"{hertz:,.0f}" for hertz in ticks])
         axes.set(xlabel="time (s)", ylabel="frequency (Hz, mel scale)", title=title)
         bar = figure.colorbar(image, ax=axes, pad=0.02)
-        bar.set_label("relative to the loudest point")
+        bar.set_label("level relative to the maximum")
         bar.ax.yaxis.set_major_formatter("{x:.0f} dB")
         bar.outline.set_visible(False)
     return figure
+
+
+def abridge(name: str, longest: int) -> str:
+    """Return a name of at most ``longest`` characters; a shortened one ends in an ellipsis."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"

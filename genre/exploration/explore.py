@@ -1,4 +1,4 @@
-"""A collection before anything is trained on it: features by genre, what the network sees, and what is wrong."""
+"""The command `explore.py`: features by genre, the network's input pictures, and problems of a collection."""
 
 import math
 import re
@@ -18,23 +18,23 @@ from genre.data.store import Store
 from genre.errors import BadRow, SkipKind, UserError
 from genre.evaluation import figures
 from genre.evaluation.report import write_skipped
-from genre.exploration import doctor, drawing, features, pictures
-from genre.exploration.doctor import Finding
+from genre.exploration import features, findings, pictures, plots
 from genre.exploration.features import Values
+from genre.exploration.findings import Finding, write_findings
 from genre.exploration.report import WITHOUT_MUSIC, by_genre, exploration_report, medians, print_findings
 from genre.files import write_csv, write_text
 
-LABELS = {"spectral_centroid_mean": "spectral centroid, mean (Hz)", "tempo": "tempo (BPM)"}
+LABELS = {"spectral_centroid_mean": "mean spectral centroid (Hz)", "tempo": "tempo (BPM)"}
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """What was found out about a collection.
+    """The result of `explore`.
 
     Args:
-        folder: where all files lie.
+        folder: contains all files.
         features: track -> feature -> value; empty for an archive.
-        findings: what is wrong, by kind.
+        findings: problems of the collection, by kind.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ def explore(cfg: DictConfig) -> Exploration:
     """Explore a collection of music, an archive of log-mels, or a table of features.
 
     Raises:
-        UserError: if there is no such collection or table, or nothing in it can be used.
+        UserError: if the collection or table does not exist, or has nothing usable.
     """
     values = config.plain(cfg)
     check_settings(values)
@@ -54,35 +54,35 @@ def explore(cfg: DictConfig) -> Exploration:
 
 
 def check_settings(values: Mapping[str, Any]) -> None:
-    """Refuse settings that make no sense, before any data is read.
+    """Check the settings before any data is read.
 
     Raises:
-        UserError: naming the key.
+        UserError: if a value is out of range; the message names the key.
     """
     same = values["duplicates"]
     if not 0 < same["correlation"] <= 1:
-        raise UserError(f"duplicates.correlation={same['correlation']} must lie above 0, and at most at 1")
+        raise UserError(f"duplicates.correlation={same['correlation']} must be above 0 and at most 1")
     if not 0 < same["overlap"] <= same["seconds"]:
-        raise UserError(f"duplicates.overlap={same['overlap']} must lie between 0 and duplicates.seconds")
+        raise UserError(f"duplicates.overlap={same['overlap']} must be above 0 and at most duplicates.seconds")
     if values["examples"] < 0 or values["few"] < 0:
-        raise UserError("examples and few count tracks: 0 or more")
+        raise UserError("examples and few are numbers of tracks: 0 or more")
     if not values["features"]:
-        archive = values["spectrogram"]["_target_"].endswith(".Archive")
+        archive = values["spectrogram"]["_target_"].endswith(".ArchiveSpectrogram")
         if values["data"]["kind"] == "logmel" and not archive:
-            raise UserError("data=logmel holds spectrograms of the archive's kind; leave out spectrogram=document")
+            raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
         if values["data"]["kind"] != "logmel":
             features.check_names(values["also"])
 
 
 def explore_table(values: Mapping[str, Any]) -> Exploration:
-    """Figures from a table of features that exists already, without any music.
+    """Draw the figures of an existing table of features, without music.
 
     Raises:
         UserError: if the table lacks a column, or has no usable row.
     """
     folder, path = Path(values["folder"]), Path(values["features"]).expanduser()
     if not path.is_file():
-        raise UserError(f"there is no table at features={path}; it should be a CSV of features, a row a track")
+        raise UserError(f"features={path} does not exist; give a CSV with one row of features per track")
     columns = list(dict.fromkeys([*features.DOCUMENT, *(f"{name}_mean" for name in values["also"])]))
     rows = read_table(path, tuple(columns))
     name, genre = parse_column(rows[0], ("track", "filename"), path), parse_column(rows[0], ("genres", "label"), path)
@@ -95,20 +95,20 @@ def explore_table(values: Mapping[str, Any]) -> Exploration:
             skipped.append(Skipped(f"{path.name}:{number}", *bad.reason))
     if not table:
         raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
-    found = Catalogue(tuple(track for track in tracks if track.name in table), tuple(skipped))
-    draw_features(folder, table, found)
-    write_skipped(folder, found)
-    report = f"{path.name}: {len(table)} tracks of {len(found.genres)} genres\n\n{medians(table, found)}"
+    catalogue = Catalogue(tuple(track for track in tracks if track.name in table), tuple(skipped))
+    draw_features(folder, table, catalogue)
+    write_skipped(folder, catalogue)
+    report = f"{path.name}: {len(table)} tracks of {len(catalogue.genres)} genres\n\n{medians(table, catalogue)}"
     write_text(folder / "report.txt", report)
     Console().print(report, markup=False, highlight=False)
     return Exploration(folder, table)
 
 
 def parse_column(row: Mapping[str, str], names: Sequence[str], path: Path) -> str:
-    """The first of some columns that a table has.
+    """Return the first of ``names`` that is a column of the table.
 
     Raises:
-        UserError: if it has none of them.
+        UserError: if none is.
     """
     for name in names:
         if name in row:
@@ -117,7 +117,7 @@ def parse_column(row: Mapping[str, str], names: Sequence[str], path: Path) -> st
 
 
 def parse_finite(cell: str, column: str) -> float:
-    """A number of a table.
+    """Return a cell as a number.
 
     Raises:
         BadRow: if it is not a finite number.
@@ -132,80 +132,80 @@ def parse_finite(cell: str, column: str) -> float:
 
 
 def explore_collection(values: Mapping[str, Any]) -> Exploration:
-    """All that can be told of a collection of music, or of an archive."""
+    """Explore a collection of music, or an archive of log-mels."""
     folder, cache = Path(values["folder"]), Path(values["data"]["cache"]).expanduser()
     listed = config.catalogue_of(values["data"])
     choose_track(values["show"], [track.name for track in listed.tracks])
     pipeline = config.pipeline_of({**values, "augment": {"_target_": "genre.transforms.augment.Augment"}})
     first = first_store(listed, pipeline.spectrogram.sample_rate, cache)
     name = choose_track(values["show"], first.names)
-    found = listed.without(first.skipped)
+    catalogue = listed.without(first.skipped)
     pairs = duplicates.find_duplicates(first, cache, **values["duplicates"])
-    findings = diagnose(found, first, pairs, pipeline.view.seconds, values)
+    problems = all_findings(catalogue, first, pairs, pipeline.view.seconds, values)
     table: dict[str, Values] = {}
-    measured = found
-    if not found.archive:
-        table, bad = features.feature_table(found.tracks, values["also"], cache / "tracks")
-        measured = found.without(bad)
+    measured = catalogue
+    if not catalogue.archive:
+        table, bad = features.feature_table(catalogue.tracks, values["also"], cache / "tracks")
+        measured = catalogue.without(bad)
         write_features(folder, table, measured)
         draw_features(folder, table, measured)
-    seen = pipeline.picture_store(first, cache) if values["data"]["keep"] else first
-    unwritten = pictures.write_pictures(folder, pipeline, seen, found) if values["pictures"] else []
-    pictures.draw_examples(folder, pipeline, seen, found, values["examples"])
+    store = pipeline.picture_store(first, cache) if values["data"]["keep"] else first
+    unwritten = pictures.write_pictures(folder, pipeline, store, catalogue) if values["pictures"] else []
+    pictures.draw_examples(folder, pipeline, store, catalogue, values["examples"])
     pictures.draw_mel(folder, pipeline, first, name)
-    doctor.write_findings(folder / "findings.csv", findings, listed.tracks)
+    write_findings(folder / "findings.csv", problems, listed.tracks)
     write_skipped(folder, replace(measured, skipped=(*measured.skipped, *unwritten)))
-    write_text(folder / "report.txt", exploration_report(values["name"], found, findings, pairs, table))
-    print_findings(findings)
-    if found.archive:
+    write_text(folder / "report.txt", exploration_report(values["name"], catalogue, problems, pairs, table))
+    print_findings(problems)
+    if catalogue.archive:
         Console().print(WITHOUT_MUSIC, highlight=False)
-    return Exploration(folder, table, findings)
+    return Exploration(folder, table, problems)
 
 
 def choose_track(name: str | None, names: Sequence[str]) -> str:
-    """The track that a user asks to see, else the first.
+    """Return the track of ``show``, or the first track.
 
     Raises:
-        UserError: if it is not among them.
+        UserError: if there is no such track.
     """
     if name and name not in names:
-        raise UserError(f"show={name} is no usable track; the tracks are called like {names[0]}")
+        raise UserError(f"show={name} is not a usable track; an example of a track's name is {names[0]}")
     return name or names[0]
 
 
-def diagnose(
-    found: Catalogue, first: Store, pairs: Sequence[duplicates.Pair], seconds: float, values: Mapping[str, Any]
+def all_findings(
+    catalogue: Catalogue, first: Store, pairs: Sequence[duplicates.Pair], seconds: float, values: Mapping[str, Any]
 ) -> list[Finding]:
-    """Everything that is wrong with a collection, in the order of doctor.KINDS."""
-    findings = doctor.skipped_findings(found)
-    if not found.archive:
+    """Return all findings, in the order of KINDS."""
+    problems = findings.skipped_findings(catalogue)
+    if not catalogue.archive:
         cache = Path(values["data"]["cache"]).expanduser()
-        findings += doctor.file_findings(found.tracks, values["clipped"], cache / "tracks")
-    findings += doctor.length_findings(first, seconds) + doctor.duplicate_findings(pairs, found)
-    findings += doctor.artist_findings(found) + doctor.genre_findings(found, values["few"])
-    order = list(doctor.KINDS)
-    return sorted(findings, key=lambda finding: order.index(finding.kind))
+        problems += findings.file_findings(catalogue.tracks, values["clipped"], cache / "tracks")
+    problems += findings.length_findings(first, seconds) + findings.duplicate_findings(pairs, catalogue)
+    problems += findings.artist_findings(catalogue) + findings.genre_findings(catalogue, values["few"])
+    order = list(findings.KINDS)
+    return sorted(problems, key=lambda finding: order.index(finding.kind))
 
 
-def write_features(folder: Path, table: Mapping[str, Values], found: Catalogue) -> None:
-    """Write features.csv, a row a track."""
-    columns = features.columns(table.values())
+def write_features(folder: Path, table: Mapping[str, Values], catalogue: Catalogue) -> None:
+    """Write features.csv: one row per track."""
+    columns = features.all_columns(table.values())
     rows = (
         (track.name, ";".join(track.genres), *(table[track.name].get(column, "") for column in columns))
-        for track in found.tracks
+        for track in catalogue.tracks
     )
     write_csv(folder / "features.csv", ("track", "genres", *columns), rows)
 
 
-def draw_features(folder: Path, table: Mapping[str, Values], found: Catalogue) -> None:
-    """Draw the boxplots by genre of the document's features, and of further ones that are one number a frame."""
+def draw_features(folder: Path, table: Mapping[str, Values], catalogue: Catalogue) -> None:
+    """Draw boxplots by genre: of the paper's features, and of further ones with one value per frame."""
     if not table:
         return
     first = next(iter(table.values()))
     further = [name for name in first if name.endswith("_mean") and not re.search(r"\d_mean$", name)]
     for column in dict.fromkeys([*features.DOCUMENT, *further]):
-        called = column.removesuffix("_mean")
-        label = LABELS.get(column, f"{called.replace('_', ' ')}, mean")
-        title = f"{called.replace('_', ' ')} by genre, {len(table):,} tracks"
-        figure = drawing.boxes(by_genre(table, found, column), label, title)
-        figures.save_figure(figure, folder / "figures" / f"{called}.png")
+        feature = column.removesuffix("_mean")
+        words = feature.replace("_", " ")
+        title = f"{words} by genre ({len(table):,} tracks)"
+        figure = plots.boxplots(by_genre(table, catalogue, column), LABELS.get(column, f"mean {words}"), title)
+        figures.save_figure(figure, folder / "figures" / f"{feature}.png")

@@ -1,4 +1,4 @@
-"""What is wrong with a collection: files, copies, artists and genres that whoever trains on it should know of."""
+"""Problems of a collection that matter for training: files, duplicates, artists and genres."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ from genre.data.duplicates import Pair
 from genre.data.store import Store
 from genre.data.store_builder import parallel_map
 from genre.errors import BadAudio, SkipKind
-from genre.exploration.kept import cached_result
+from genre.exploration.result_cache import cached_result
 from genre.files import write_csv
 
-FULL_SCALE = 0.999  # what counts as the highest level; MP3s that were clipped before swing about it
-RUN = 3  # samples in a row at full scale; music reaches it for one or two without being clipped
-SHORT = 0.9  # of the view: shorter tracks are padded with silence
-EXAMINED = 1  # raised whenever the examination of a file changes
+FULL_SCALE = 0.999  # absolute sample value; an MP3 of clipped music oscillates around 1
+RUN = 3  # consecutive samples at full scale; unclipped music reaches it for one or two
+SHORT = 0.9  # share of the view; shorter tracks are reported
+EXAMINATION_VERSION = 1  # increase when the examination of a file changes
 SUFFIXES = {
     "WAV": ".wav", "WAVEX": ".wav", "RF64": ".rf64 .wav", "W64": ".w64", "FLAC": ".flac", "MP3": ".mp3",
     "OGG": ".ogg .oga .opus", "AU": ".au .snd", "AIFF": ".aiff .aif .aifc", "CAF": ".caf",
@@ -37,32 +37,32 @@ FINDING_KINDS = {
 }  # why a file is skipped -> the kind of finding
 KINDS = {
     "unreadable": "cannot be decoded",
-    "truncated": "ends before its header says so",
-    "silent": f"peak under {audio.SILENT_PEAK:g}",
+    "truncated": "ends before the end that its header states",
+    "silent": f"peak below {audio.SILENT_PEAK:g}",
     "not numbers": "has samples that are not numbers",
-    "too short": f"under {audio.SHORTEST:g} s",
-    "shorter than the view": "padded with silence",
-    "clipped": f"too many samples stay above {FULL_SCALE:g} of full scale, {RUN} or more in a row",
-    "wrong extension": "holds another format than its name says",
-    "exact duplicate": "equal to the last bit",
-    "near duplicate": "the same recording by its spectrogram",
-    "artist in several genres": "by primary genre",
-    "genre with few tracks": "fewer than asked for",
+    "too short": f"shorter than {audio.SHORTEST:g} s",
+    "shorter than the view": "is padded with silence",
+    "clipped": f"too many samples in runs of {RUN} or more at {FULL_SCALE:.1%} of full scale or above",
+    "wrong extension": "the content has another format than the file name",
+    "exact duplicate": "all samples are equal",
+    "near duplicate": "the same recording according to the spectrograms",
+    "artist in several genres": "tracks per primary genre",
+    "genre with few tracks": "fewer tracks than the option few",
 }  # in the order of the report
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or at least worth knowing.
+    """One problem of a collection.
 
     Args:
         kind: one of KINDS.
-        track: the track, file, artist or genre that it is about.
+        track: the track, file, artist or genre concerned.
         other: the second track of a pair.
-        value: what was measured: a share, seconds, a number of tracks or genres.
+        value: the measured share, seconds, or number of tracks or genres.
         correlation: of a pair.
-        shift: how many seconds later ``other`` plays the same.
-        detail: the rest, in words.
+        shift: delay of ``other`` relative to ``track``, in seconds.
+        detail: further information as text.
     """
 
     kind: str
@@ -75,54 +75,56 @@ class Finding:
 
 
 def skipped_findings(catalogue: Catalogue) -> list[Finding]:
-    """The files that could not be used, and audio that is not taken for such because of its name."""
+    """Return the findings of skipped files, including audio files skipped because of their extension."""
     findings = []
     for item in catalogue.skipped:
         if item.kind in FINDING_KINDS:
             findings.append(Finding(FINDING_KINDS[item.kind], item.path, detail=item.reason))
-        elif found := hidden_audio(item):
-            findings.append(Finding("wrong extension", item.path, detail=f"holds {found}, and is left out"))
+        elif found := format_of_unrecognized_file(item):
+            findings.append(
+                Finding("wrong extension", item.path, detail=f"contains {found}; skipped because of its name")
+            )
     return findings
 
 
-def hidden_audio(item: Skipped) -> str:
-    """The format of a file that is audio although its name does not say so; empty for all others."""
+def format_of_unrecognized_file(item: Skipped) -> str:
+    """Return the audio format of a file skipped because of its extension; empty if it is not audio."""
     if item.kind is not SkipKind.NOT_AUDIO:
         return ""
     try:
         with audio.open_audio(Path(item.path)) as file:
             return str(file.format)
-    except (BadAudio, TypeError):  # TypeError: soundfile's word for .raw
+    except (BadAudio, TypeError):  # soundfile raises TypeError for .raw
         return ""
 
 
 def file_findings(tracks: Sequence[Track], clipped: float, folder: Path) -> list[Finding]:
-    """What single files have: clipped samples, the wrong extension.
+    """Examine each file: clipped samples, wrong extension.
 
     Args:
-        clipped: share of samples in runs at full scale above which a track counts as clipped.
-        folder: where the examinations of single tracks are kept.
+        clipped: share of clipped samples above which a track is reported.
+        folder: cache of the tracks' examinations.
     """
-    found = parallel_map(lambda track: examine(track, folder), tracks)
-    pairs = progress(zip(tracks, found, strict=True), "examining", total=len(tracks))
+    examinations = parallel_map(lambda track: examine(track, folder), tracks)
+    pairs = progress(zip(tracks, examinations, strict=True), "examining", total=len(tracks))
     return [finding for track, values in pairs for finding in findings_of_file(track, values, clipped)]
 
 
 def findings_of_file(track: Track, values: Mapping[str, Any], clipped: float) -> list[Finding]:
-    """The findings of one track, from what its examination says."""
+    """Return the findings of one track from its examination."""
     findings = []
     if values["clipped"] > clipped:
-        detail = f"{values['clipped']:.3%} of the samples"
+        detail = f"{values['clipped']:.3%} of the samples are clipped"
         findings.append(Finding("clipped", track.name, value=values["clipped"], detail=detail))
     usual = SUFFIXES.get(values["format"], "").split()
     if usual and track.path and track.path.suffix.lower() not in usual:
-        detail = f"{track.path.name} holds {values['format']}; {usual[0]} would be right"
+        detail = f"{track.path.name} contains {values['format']}; rename it to {usual[0]}"
         findings.append(Finding("wrong extension", track.name, detail=detail))
     return findings
 
 
 def examine(track: Track, folder: Path) -> dict[str, Any]:
-    """A usable track's format by its content, and the share of its samples that are clipped."""
+    """Return a usable track's format according to its content, and its share of clipped samples, cached."""
 
     @cache
     def decoded() -> tuple[str, float]:
@@ -130,28 +132,28 @@ def examine(track: Track, folder: Path) -> dict[str, Any]:
         with audio.open_audio(track.path) as file:
             blocks = audio.decoded_blocks(track.path, file, track.start, track.duration)
             counts = [(clipped_share(block) * len(block), len(block)) for block in blocks]
-            return str(file.format), sum(hot for hot, _ in counts) / sum(length for _, length in counts)
+            return str(file.format), sum(clipped for clipped, _ in counts) / sum(length for _, length in counts)
 
     compute: dict[str, Callable[[], Any]] = {"format": lambda: decoded()[0], "clipped": lambda: decoded()[1]}
     try:
-        return cached_result(folder, track, {"examined": EXAMINED}, compute)
+        return cached_result(folder, track, {"examined": EXAMINATION_VERSION}, compute)
     except BadAudio:  # changed since it was decoded
         return {"format": "", "clipped": 0.0}
 
 
 def clipped_share(samples: npt.NDArray[np.float32]) -> float:
-    """The share of samples that stay at full scale for three or more in a row in their channel: (samples, channels)."""
-    hot = np.abs(samples) >= FULL_SCALE
-    last = len(hot) - RUN + 1
-    begins = np.logical_and.reduce([hot[step : last + step] for step in range(RUN)])
-    clipped = np.zeros_like(hot)
+    """(samples, channels) -> share of samples in runs of three or more at full scale within a channel."""
+    full = np.abs(samples) >= FULL_SCALE
+    last = len(full) - RUN + 1
+    begins = np.logical_and.reduce([full[step : last + step] for step in range(RUN)])
+    clipped = np.zeros_like(full)
     for step in range(RUN):
         clipped[step : last + step] |= begins
     return float(clipped.mean())
 
 
 def length_findings(store: Store, seconds: float) -> list[Finding]:
-    """Tracks that are much shorter than the view, which are padded with silence."""
+    """Return the tracks that are much shorter than the view, which pads them with silence."""
     spans = ((store.offsets[1:] - store.offsets[:-1]) / store.rate).tolist()
     return [
         Finding("shorter than the view", name, value=span, detail=f"{span:.1f} s of {seconds:g} s")
@@ -161,7 +163,7 @@ def length_findings(store: Store, seconds: float) -> list[Finding]:
 
 
 def duplicate_findings(pairs: Iterable[Pair], catalogue: Catalogue) -> list[Finding]:
-    """Tracks that are the same recording, and whether they are said to be of different genres."""
+    """Return the pairs of duplicates, with their genres where these differ."""
     genres = {track.name: track.genres for track in catalogue.tracks}
     findings = []
     for pair in pairs:
@@ -173,7 +175,7 @@ def duplicate_findings(pairs: Iterable[Pair], catalogue: Catalogue) -> list[Find
 
 
 def artist_findings(catalogue: Catalogue) -> list[Finding]:
-    """Artists whose tracks are of several primary genres."""
+    """Return the artists whose tracks have several primary genres."""
     counts: dict[str, Counter[str]] = {}
     for track in catalogue.tracks:
         if track.artist:
@@ -186,36 +188,43 @@ def artist_findings(catalogue: Catalogue) -> list[Finding]:
 
 
 def genre_findings(catalogue: Catalogue, few: int) -> list[Finding]:
-    """Genres with fewer than ``few`` tracks that are first of all theirs."""
+    """Return the genres that are the primary genre of fewer than ``few`` tracks."""
     counts = Counter(track.genres[0] for track in catalogue.tracks)
     return [
-        Finding("genre with few tracks", genre, value=count, detail=f"{count} of the {few} asked for")
+        Finding("genre with few tracks", genre, value=count, detail=f"{count} tracks, fewer than few={few}")
         for genre in catalogue.genres
         if (count := counts[genre]) < few
     ]
 
 
 def list_counts(counts: Mapping[str, int]) -> str:
-    """'rock 12, metal 3', the most frequent first."""
+    """Return 'rock 12, metal 3', most frequent first."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def write_findings(path: Path, findings: Iterable[Finding], tracks: Iterable[Track]) -> None:
-    """Write findings.csv: each finding with the genres, artists and titles of its tracks."""
-    known = {name: track for track in tracks for name in (track.name, display_name(track))}
-    header = "kind track other value correlation shift genres other_genres artist other_artist title other_title detail"
-    write_csv(path, header.split(), (finding_row(finding, known) for finding in findings))
+    """Write findings.csv: one row per finding, with the genres, artists and titles of its tracks."""
+    by_name = {name: track for track in tracks for name in (track.name, display_name(track))}
+    rows = [finding_row(finding, by_name) for finding in findings]
+    header = list(finding_row(Finding("", ""), {}))
+    write_csv(path, header, (list(row.values()) for row in rows))
 
 
-def finding_row(finding: Finding, known: Mapping[str, Track]) -> list[str]:
-    """A finding as a row of findings.csv."""
-    described = describe(known.get(finding.track)), describe(known.get(finding.other))
-    of_both = [text for both in zip(*described, strict=True) for text in both]
-    numbers = (("{:.6g}", finding.value), ("{:.4f}", finding.correlation), ("{:.2f}", finding.shift))
-    cells = ["" if number is None else form.format(number) for form, number in numbers]
-    return [finding.kind, finding.track, finding.other, *cells, *of_both, finding.detail]
-
-
-def describe(track: Track | None) -> tuple[str, str, str]:
-    """Genres, artist and title of a track, empty where unknown."""
-    return (";".join(track.genres), track.artist, track.extra.get("title", "")) if track else ("", "", "")
+def finding_row(finding: Finding, by_name: Mapping[str, Track]) -> dict[str, str]:
+    """Return a finding as a row of findings.csv: column -> text, empty where unknown."""
+    one, other = by_name.get(finding.track), by_name.get(finding.other)
+    return {
+        "kind": finding.kind,
+        "track": finding.track,
+        "other": finding.other,
+        "value": "" if finding.value is None else f"{finding.value:.6g}",
+        "correlation": "" if finding.correlation is None else f"{finding.correlation:.4f}",
+        "shift": "" if finding.shift is None else f"{finding.shift:.2f}",
+        "genres": ";".join(one.genres) if one else "",
+        "other_genres": ";".join(other.genres) if other else "",
+        "artist": one.artist if one else "",
+        "other_artist": other.artist if other else "",
+        "title": one.extra.get("title", "") if one else "",
+        "other_title": other.extra.get("title", "") if other else "",
+        "detail": finding.detail,
+    }

@@ -1,4 +1,4 @@
-"""A collection is explored into figures, tables and pictures that are the network's input."""
+"""explore.py writes tables, figures and pictures that equal the network's input."""
 
 import csv
 import subprocess
@@ -24,7 +24,7 @@ RATE = 22_050
 
 @pytest.fixture
 def explored(tmp_path, cache):
-    """Explore with any overrides."""
+    """A function that explores with overrides."""
 
     def explore(*overrides):
         own = [f"data.cache={cache}", f"folder={tmp_path / 'explored'}", "name=test"]
@@ -54,7 +54,7 @@ def inputs(music, cache, *overrides):
     return config.pipeline_of(values).pictures(store, rows)[:, :, 0].numpy(), store.names
 
 
-def test_a_folder_of_music_is_explored(explored, music):
+def test_a_folder_of_music_gives_tables_and_figures(explored, music):
     result = explored("data=folder", f"data.root={music}", "view.seconds=4", "also=[rms]")
     made = {path.relative_to(result.folder).as_posix() for path in result.folder.rglob("*") if path.is_file()}
     assert {name for name in made if not name.startswith("spectrograms/")} == {
@@ -69,7 +69,7 @@ def test_a_folder_of_music_is_explored(explored, music):
 
 
 @pytest.mark.parametrize("size", [128, 64])
-def test_pictures_are_the_networks_input(explored, music, cache, size):
+def test_pictures_equal_the_networks_input(explored, music, cache, size):
     options = ("view.seconds=4", f"spectrogram.size={size}")
     result = explored("data=folder", f"data.root={music}", *options)
     expected, names = inputs(music, cache, *options)
@@ -81,7 +81,7 @@ def test_pictures_are_the_networks_input(explored, music, cache, size):
         np.testing.assert_allclose(grey(path), crops[0], atol=1 / 255)
 
 
-def test_a_view_of_crops_gives_a_picture_each(explored, music, cache):
+def test_a_view_with_several_crops_gives_one_picture_per_crop(explored, music, cache):
     options = ("view=segments", "view.seconds=1", "view.crops=3")
     result = explored("data=folder", f"data.root={music}", *options)
     expected, names = inputs(music, cache, *options)
@@ -98,7 +98,7 @@ def test_low_bands_are_at_the_top_of_a_picture(explored, music):
 
 @pytest.fixture
 def messy(music, tmp_path):
-    """Two genres with copies, a bad file and one that is no audio; artists and titles beside them."""
+    """A catalogue with artists and titles, a duplicate and an unreadable file."""
     root = tmp_path / "messy, (mine) & more=é"
     root.mkdir()
     lines = ["path,genres,artist,title"]
@@ -114,7 +114,7 @@ def messy(music, tmp_path):
     return root / "catalogue.csv"
 
 
-def test_findings_tell_artist_and_title_and_the_bad_file_is_skipped(explored, messy):
+def test_findings_have_artist_and_title_and_the_unreadable_file_is_skipped(explored, messy):
     result = explored("data=csv", f"data.path={messy}", "view.seconds=4")
     rows = rows_of(result.folder / "findings.csv")
     kinds = {(row["kind"], Path(row["track"]).name) for row in rows}
@@ -127,14 +127,17 @@ def test_findings_tell_artist_and_title_and_the_bad_file_is_skipped(explored, me
     assert (pair["artist"], pair["other_artist"], pair["title"]) == ("The Ones", "The Twos", "Song 0")
     assert pair["detail"] == "their genres differ: blues and jazz"
     report = (result.folder / "report.txt").read_text(encoding="utf-8")
-    assert "pairs of duplicates: 1; their recordings: 1; copies too many: 1" in report
-    assert "blues0.wav = copy.flac: 1.000, +0.00 s; The Ones: Song 0 and The Twos: Song 0; their" in report
+    assert "duplicates: 1 pairs, 1 recordings, 1 redundant tracks" in report
+    assert (
+        "blues0.wav = copy.flac: correlation 1.000, shift +0.00 s; The Ones: Song 0 and The Twos: Song 0; their"
+        in report
+    )
     (skipped,) = rows_of(result.folder / "skipped.csv")
     assert skipped["path"].endswith("text.mp3") and skipped["reason"].startswith("unreadable")
     assert not list((result.folder / "spectrograms").rglob("text*"))
 
 
-def test_each_picture_is_logged_and_one_that_cannot_be_written_is_skipped(explored, music, tmp_path, caplog):
+def test_each_picture_is_logged_and_an_unwritable_one_is_skipped(explored, music, tmp_path, caplog):
     caplog.set_level("INFO", "genre.exploration.pictures")
     (tmp_path / "list.csv").write_text(
         f"track,path,genres\n{'x' * 260},{music}/blues/blues.00000.wav,blues\nb,{music}/jazz/jazz.00000.wav,jazz\n"
@@ -144,10 +147,10 @@ def test_each_picture_is_logged_and_one_that_cannot_be_written_is_skipped(explor
     assert "cannot be written" in skipped["reason"]
     (picture,) = (result.folder / "spectrograms").rglob("*.png")
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
-    assert caplog.messages[0] == str(picture) and skipped["path"] in caplog.messages[1]
+    assert caplog.messages[0] == f"wrote {picture}" and skipped["path"] in caplog.messages[1]
 
 
-def test_names_of_pictures_stay_below_their_genre_and_never_meet():
+def test_names_of_pictures_are_unique_and_within_the_genres_folder():
     names = {
         "rock/live/song.mp3": "rock/live/song.png",
         "rock/song.wav": "rock/song.wav.png",
@@ -156,8 +159,8 @@ def test_names_of_pictures_stay_below_their_genre_and_never_meet():
         "../../etc/song.flac": "rock/etc/song.png",
         "/abs/song.ogg": "rock/abs/song.png",
     }
-    found = picture_names([Track(name, ("rock",)) for name in names])
-    assert {name: path.as_posix() for name, path in found.items()} == names
+    paths = picture_names([Track(name, ("rock",)) for name in names])
+    assert {name: path.as_posix() for name, path in paths.items()} == names
 
 
 @pytest.fixture
@@ -180,7 +183,7 @@ def test_an_archive_is_explored_without_music(explored, archive, capsys):
     (pair,) = (row for row in rows_of(result.folder / "findings.csv") if row["kind"] == "near duplicate")
     assert (pair["track"], pair["other"]) == ("blues.0", "rock.3")
     assert float(pair["shift"]) == pytest.approx(65 / 12.9, abs=0.01)
-    assert "need the music itself" in " ".join(capsys.readouterr().out.split())
+    assert "need the audio files" in " ".join(capsys.readouterr().out.split())
 
 
 TABLE = """filename,length,spectral_centroid_mean,tempo,rms_mean,label
@@ -203,7 +206,7 @@ def test_figures_are_drawn_from_a_table_without_music(explored, tmp_path):
     assert "blues       2                    1657         95.5" in (result.folder / "report.txt").read_text()
 
 
-def test_a_table_of_ones_own_can_be_drawn_from_again(explored, music):
+def test_features_csv_of_an_exploration_is_accepted_as_a_table(explored, music):
     result = explored("data=folder", f"data.root={music}", "view.seconds=4")
     again = explored(f"features={result.folder / 'features.csv'}")
     assert again.features.keys() == result.features.keys()
@@ -212,23 +215,23 @@ def test_a_table_of_ones_own_can_be_drawn_from_again(explored, music):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["features=nowhere.csv"], "there is no table at features=nowhere.csv"),
+        (["features=nowhere.csv"], "features=nowhere.csv does not exist"),
         (["features={table}", "also=[mfcc7]"], "has no column 'mfcc7_mean'"),
-        (["data=folder", "data.root={music}", "also=[loudness]"], "also=loudness is no feature"),
-        (["data=folder", "data.root={music}", "show=unknown"], "show=unknown is no usable track"),
+        (["data=folder", "data.root={music}", "also=[loudness]"], "also=loudness is not in librosa.feature"),
+        (["data=folder", "data.root={music}", "show=unknown"], "show=unknown is not a usable track"),
         (["data=folder", "data.root={music}", "duplicates.correlation=1.5"], r"duplicates\.correlation=1\.5"),
         (["data=folder", "data.root={music}", "duplicates.overlap=40"], r"duplicates\.overlap=40"),
-        (["data=logmel", "data.path=x", "spectrogram=document"], "leave out spectrogram=document"),
+        (["data=logmel", "data.path=x", "spectrogram=document"], "remove spectrogram=document"),
     ],
 )
-def test_mistakes_are_told_before_any_music_is_read(explored, music, tmp_path, overrides, words, monkeypatch):
-    monkeypatch.setattr("genre.exploration.analysis.first_store", None)
+def test_a_user_error_is_raised_before_music_is_decoded(explored, music, tmp_path, overrides, words, monkeypatch):
+    monkeypatch.setattr("genre.exploration.explore.first_store", None)
     (tmp_path / "table.csv").write_text(TABLE)
     with pytest.raises(UserError, match=words):
         explored(*(text.format(table=tmp_path / "table.csv", music=music) for text in overrides))
 
 
-def test_the_script_ends_with_the_folder(music, cache, tmp_path):
+def test_the_script_prints_the_folder_last(music, cache, tmp_path):
     arguments = ["data=folder", f"data.root={music}", f"data.cache={cache}", "view.seconds=4", "pictures=false"]
     done = subprocess.run(
         [sys.executable, ROOT / "explore.py", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -238,7 +241,7 @@ def test_the_script_ends_with_the_folder(music, cache, tmp_path):
     assert (folder / "findings.csv").is_file() and not (folder / "spectrograms").exists()
 
 
-def test_the_figures_of_the_document_come_from_the_table_of_all_1000_tracks(explored, shared):
+def test_the_papers_figures_are_drawn_from_the_table_of_all_1000_tracks(explored, shared):
     result = explored(f"features={shared / 'gtzan_features_30_sec.csv'}")
     assert len(result.features) == 1000
     assert {path.name for path in (result.folder / "figures").iterdir()} == {"spectral_centroid.png", "tempo.png"}

@@ -1,4 +1,4 @@
-"""Small results of single tracks, kept as soon as they are computed: an interrupted run goes on where it stopped."""
+"""Cache of small results per track, written as soon as they are computed, so that an interrupted run resumes."""
 
 import hashlib
 import json
@@ -15,32 +15,32 @@ from genre.files import write_json
 def cached_result(
     folder: Path, track: Track, settings: Mapping[str, Any], compute: Mapping[str, Callable[[], Any]]
 ) -> dict[str, Any]:
-    """What is known of a track by name; only what is not known yet is computed, and then kept.
+    """Return results of a track by name; compute and cache those that are missing.
 
     Args:
-        folder: of all tracks' results, a file each.
-        settings: what the results depend on beside the track's file (its place, size, time of change, slice).
-        compute: name -> how to compute it; the result must be JSON.
+        folder: one file per track.
+        settings: what the results depend on besides the track's file (path, size, modification time, slice).
+        compute: name -> function that computes a JSON value.
 
     Raises:
         UserError: if the folder cannot be written to.
     """
     text = json.dumps([file_identity(track), settings], sort_keys=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    known = read_cached(path)
-    missing = [name for name in compute if name not in known]
+    results = read_cached(path)
+    missing = [name for name in compute if name not in results]
     if missing:
-        known |= {name: compute[name]() for name in missing}
+        results |= {name: compute[name]() for name in missing}
         try:
-            write_json(path, known)
+            write_json(path, results)
         except OSError as error:
             reason = f"cannot write to {folder} ({error.strerror})"
-            raise UserError(f"{reason}; set data.cache to a folder with room") from None
-    return {name: known[name] for name in compute}
+            raise UserError(f"{reason}; set data.cache to a writable folder with free space") from None
+    return {name: results[name] for name in compute}
 
 
 def read_cached(path: Path) -> dict[str, Any]:
-    """The results in a file; none where there is no file, or nothing sensible in it."""
+    """Return the results in a file; empty if there is no file or it is damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Everything planted in a collection is found, each under its kind, and sound music is left in peace."""
+"""Every problem of a collection is reported under its kind, and good files are not."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from genre.data.catalogue import Catalogue, Skipped, Track, read_folder
 from genre.data.duplicates import Pair
 from genre.data.sources import first_store
 from genre.errors import SkipKind
-from genre.exploration import doctor
+from genre.exploration import findings
 
 RATE = 22_050
 
@@ -20,7 +20,7 @@ def noise(seconds: float = 2.0, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture
 def collection(tmp_path):
-    """A folder with one sound track and one of every kind of bad file."""
+    """A folder with one good file and one of every kind of bad file."""
     root = tmp_path / "music"
     (root / "rock").mkdir(parents=True)
     soundfile.write(root / "rock" / "sound.wav", noise(), RATE)
@@ -39,16 +39,18 @@ def collection(tmp_path):
 
 
 @pytest.fixture
-def findings(collection, tmp_path):
-    """(kind, file) of all that is found in single files."""
+def file_kinds(collection, tmp_path):
+    """(kind, file) of every finding about a single file."""
     listed = read_folder(collection)
-    found = listed.without(first_store(listed, RATE, tmp_path / "cache").skipped)
-    all_of_them = doctor.skipped_findings(found) + doctor.file_findings(found.tracks, 1e-4, tmp_path / "kept")
-    return {(finding.kind, finding.track.rsplit("/", 1)[-1]) for finding in all_of_them}
+    catalogue = listed.without(first_store(listed, RATE, tmp_path / "cache").skipped)
+    problems = findings.skipped_findings(catalogue) + findings.file_findings(
+        catalogue.tracks, 1e-4, tmp_path / "results"
+    )
+    return {(finding.kind, finding.track.rsplit("/", 1)[-1]) for finding in problems}
 
 
-def test_every_bad_file_is_found_under_its_kind_and_no_other(findings):
-    assert findings == {
+def test_every_bad_file_is_reported_under_its_kind_and_no_other(file_kinds):
+    assert file_kinds == {
         ("clipped", "clipped.wav"),
         ("silent", "silent.wav"),
         ("too short", "short.wav"),
@@ -63,67 +65,67 @@ def test_every_bad_file_is_found_under_its_kind_and_no_other(findings):
 @pytest.mark.parametrize(
     "name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.oga", "a.au", "a.aiff", "a.aif", "a.w64", "a.caf"]
 )
-def test_the_usual_endings_of_a_format_are_right(tmp_path, name):
+def test_the_usual_extensions_of_a_format_are_accepted(tmp_path, name):
     formats = {".oga": "OGG", ".aif": "AIFF"}
     path = tmp_path / name
     soundfile.write(path, noise(), RATE, format=formats.get(path.suffix))
-    assert doctor.file_findings([Track("a", ("rock",), path)], 1e-4, tmp_path / "kept") == []
+    assert findings.file_findings([Track("a", ("rock",), path)], 1e-4, tmp_path / "results") == []
 
 
 def test_one_or_two_samples_at_full_scale_are_not_clipping():
     samples = np.zeros((1000, 2), np.float32)
     samples[[10, 11, 20], 0] = 1.0
-    assert doctor.clipped_share(samples) == 0
+    assert findings.clipped_share(samples) == 0
 
 
-def test_runs_of_three_are_counted_whole_and_by_channel():
+def test_all_samples_of_runs_of_three_count_per_channel():
     samples = np.zeros((1000, 2), np.float32)
     samples[10:13, 0] = 1.0
     samples[-5:, 1] = -1.0
     samples[500:502] = 1.0
-    assert doctor.clipped_share(samples) == pytest.approx((3 + 5) / 2000)
+    assert findings.clipped_share(samples) == pytest.approx((3 + 5) / 2000)
 
 
-def test_the_limit_of_clipping_is_for_the_user_to_say(collection, tmp_path):
+def test_clipping_is_reported_above_the_given_share(collection, tmp_path):
     track = Track("clipped", ("rock",), collection / "rock" / "clipped.wav")
-    (finding,) = doctor.file_findings([track], 1e-4, tmp_path / "kept")
+    (finding,) = findings.file_findings([track], 1e-4, tmp_path / "results")
     assert finding.value > 0.01
-    assert doctor.file_findings([track], 0.9, tmp_path / "kept") == []
+    assert findings.file_findings([track], 0.9, tmp_path / "results") == []
 
 
-def test_tracks_much_shorter_than_the_view_are_told(collection, tmp_path):
+def test_tracks_much_shorter_than_the_view_are_reported(collection, tmp_path):
     found = read_folder(collection)
     store = first_store(found, RATE, tmp_path / "cache")
-    assert doctor.length_findings(store, 2.1) == []
-    told = doctor.length_findings(store, 30.0)
-    assert [finding.track for finding in told] == store.names
-    assert told[0].detail == "2.0 s of 30 s"
+    assert findings.length_findings(store, 2.1) == []
+    shorter = findings.length_findings(store, 30.0)
+    assert [finding.track for finding in shorter] == store.names
+    assert shorter[0].detail == "2.0 s of 30 s"
 
 
-def test_copies_that_are_said_to_be_of_different_genres_are_pointed_out():
+def test_duplicates_with_different_genres_have_them_in_the_detail():
     tracks = (Track("a", ("metal",)), Track("b", ("rock",)), Track("c", ("rock",)))
     pairs = [Pair("a", "b", 1.0, 0.0, exact=True), Pair("b", "c", 0.8, -5.0)]
-    one, other = doctor.duplicate_findings(pairs, Catalogue(tracks))
+    one, other = findings.duplicate_findings(pairs, Catalogue(tracks))
     assert (one.kind, one.detail) == ("exact duplicate", "their genres differ: metal and rock")
     assert (other.kind, other.correlation, other.shift, other.detail) == ("near duplicate", 0.8, -5.0, "")
 
 
-def test_artists_in_several_genres_are_told_and_unknown_ones_are_not_one_artist():
+def test_artists_in_several_genres_are_reported_and_tracks_without_artist_are_not():
     tracks = [Track(f"{n}", ("rock" if n else "metal", "pop"), artist="Queen") for n in range(3)]
     tracks += [Track("x", ("rock",), artist="Dio"), Track("y", ("rock",)), Track("z", ("jazz",))]
-    (finding,) = doctor.artist_findings(Catalogue(tuple(tracks)))
+    (finding,) = findings.artist_findings(Catalogue(tuple(tracks)))
     assert (finding.track, finding.value, finding.detail) == ("Queen", 2, "rock 2, metal 1")
 
 
-def test_genres_with_few_tracks_are_told_also_those_that_are_never_the_first():
+def test_genres_with_few_tracks_are_reported_also_if_never_primary():
     tracks = (*(Track(f"{n}", ("rock", "pop")) for n in range(5)), Track("x", ("jazz",)))
-    told = doctor.genre_findings(Catalogue(tracks), few=5)
-    assert [(finding.track, finding.value) for finding in told] == [("jazz", 1), ("pop", 0)]
+    few = findings.genre_findings(Catalogue(tracks), few=5)
+    assert [(finding.track, finding.value) for finding in few] == [("jazz", 1), ("pop", 0)]
 
 
-def test_rows_of_a_catalogue_without_a_file_are_no_bad_files():
+def test_rows_of_a_catalogue_without_a_file_are_not_reported():
     skipped = (
         Skipped("blues.00001", SkipKind.NOT_IN_DATA, "in the catalogue only"),
         Skipped("x.csv:3", SkipKind.INVALID_ROW, "no genre"),
     )
-    assert doctor.skipped_findings(Catalogue((), skipped)) == []
+    assert findings.skipped_findings(Catalogue((), skipped)) == []
