@@ -1,6 +1,5 @@
 """Segments of one's own music: the right samples, a catalogue beside them, and no row that stops the others."""
 
-import csv
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import soundfile
 from genre.data.catalogue import read_csv
 from genre.data.cut import HELP, USAGE, cut, imbalance, main, paths_of, songs_per_genre, summary
 from genre.errors import UserError
+from helpers import csv_rows
 
 RATE = 22_050
 LENGTH = 30 * RATE
@@ -63,8 +63,7 @@ def samples(path: Path) -> np.ndarray:
 
 
 def skipped(out: Path) -> dict[str, str]:
-    with (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
-        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    return {row["path"]: row["reason"] for row in csv_rows(out / "skipped.csv")}
 
 
 def wavs(out: Path) -> list[str]:

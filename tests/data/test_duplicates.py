@@ -1,7 +1,5 @@
 """Duplicates are found after conversion, shifts and changes of level; different music is not reported."""
 
-import csv
-
 import numpy as np
 import pytest
 import soundfile
@@ -10,6 +8,7 @@ import torch
 from genre.data.catalogue import Track, build_catalogue, read_logmel
 from genre.data.duplicates import Pair, correlated_pairs, duplicate_groups, find_duplicates
 from genre.data.sources import first_store
+from helpers import csv_rows
 
 RATE = 22_050
 
@@ -115,8 +114,7 @@ def test_no_pairs_give_no_groups():
 def test_known_duplicates_of_gtzan_are_found_with_at_most_3_others(shared, cache):
     catalogue = read_logmel(shared / "gtzan_logmel_dev.npz", shared / "gtzan_tracks.csv")
     tracks = {track.name: track for track in catalogue.tracks}
-    with (shared / "gtzan_duplicates.csv").open(newline="") as file:
-        named = [{row["a"].split("/")[1], row["b"].split("/")[1]} for row in csv.DictReader(file)]
+    named = [{row["a"].split("/")[1], row["b"].split("/")[1]} for row in csv_rows(shared / "gtzan_duplicates.csv")]
     known = [pair for pair in named if pair <= tracks.keys()]
     pairs = [{pair.one, pair.other} for pair in find_duplicates(first_store(catalogue, RATE, cache), cache)]
     assert len(known) == 24

@@ -12,11 +12,7 @@ from genre.data.catalogue import Catalogue, Track
 from genre.data.leakage import leaked_artists
 from genre.data.splits import Split, merge_groups
 from genre.errors import UserError
-
-
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+from helpers import csv_rows
 
 
 @pytest.fixture
@@ -42,10 +38,10 @@ def artist_of(path):
 def test_leaked_recordings_and_artists_are_listed_and_logged(configured, leaky, caplog):
     with caplog.at_level(logging.WARNING, "genre.data.leakage"):
         run = genre.train(configured("split=column", *leaky, data="csv"))
-    found = [row for row in rows(run.folder / "leaks.csv") if "jazz.00003.wav" in row["track"] + row["other"]]
+    found = [row for row in csv_rows(run.folder / "leaks.csv") if "jazz.00003.wav" in row["track"] + row["other"]]
     assert [(row["kind"], row["subset"], row["other_subset"]) for row in found] == [("recording", "train", "test")]
     assert ("artist Mixed", "train", "test") in [
-        (row["kind"], row["subset"], row["other_subset"]) for row in rows(run.folder / "leaks.csv")
+        (row["kind"], row["subset"], row["other_subset"]) for row in csv_rows(run.folder / "leaks.csv")
     ]
     messages = " ".join(caplog.messages)
     assert "pairs of duplicate tracks in different subsets: " in messages
@@ -98,9 +94,9 @@ def test_known_duplicates_of_gtzan_leak_in_its_random_split(shared, configured):
         known = [[cell.split("/")[-1] for cell in row[:2]] for row in list(csv.reader(file))[1:]]
     archive = f"data.path={shared / 'gtzan_logmel_dev.npz'}"
     run = genre.train(configured(archive, "+trainer.limit_train_batches=1", data="logmel"))
-    subsets = {row["track"]: row["subset"] for row in rows(run.folder / "splits.csv")}
+    subsets = {row["track"]: row["subset"] for row in csv_rows(run.folder / "splits.csv")}
     present = [pair for pair in known if set(pair) <= subsets.keys()]
     crossing = {frozenset(pair) for pair in present if subsets[pair[0]] != subsets[pair[1]]}
-    reported = {frozenset((row["track"], row["other"])) for row in rows(run.folder / "leaks.csv")}
+    reported = {frozenset((row["track"], row["other"])) for row in csv_rows(run.folder / "leaks.csv")}
     assert crossing and crossing <= reported
     assert json.loads((run.folder / "metrics.json").read_text())["leaks"]["recordings"] >= len(crossing)

@@ -1,6 +1,5 @@
 """Ten procedural genres: reproducible, laid out as a data set, and not to be told apart by their average spectrum."""
 
-import csv
 import shutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -17,11 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from genre.data.synthetic import GENRES, make, synthesize
+from helpers import csv_rows
 
 
 def catalogue(folder: Path) -> list[dict[str, str]]:
-    with (folder / "catalogue.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(folder / "catalogue.csv")
 
 
 @pytest.fixture(scope="module")

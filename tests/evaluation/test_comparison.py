@@ -1,6 +1,5 @@
 """Many runs in one table: seeds collapse, noise is no difference, and what differs in its tracks is never ranked."""
 
-import csv
 import json
 
 import numpy as np
@@ -11,6 +10,7 @@ import yaml
 import genre
 from genre.errors import UserError
 from genre.evaluation.comparison import bootstrap_interval, bootstrap_means, is_tied, mean_and_deviation
+from helpers import csv_rows
 
 TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(100)]
 
@@ -46,8 +46,7 @@ def table(tmp_path):
     def make(*overrides, runs=tmp_path / "runs" / "*"):
         folder = tmp_path / "table"
         genre.evaluate(genre.compose(f"runs={runs}", f"folder={folder}", *overrides, config_name="evaluate"))
-        with (folder / "results.csv").open(newline="") as file:
-            return list(csv.DictReader(file)), (folder / "results.md").read_text()
+        return csv_rows(folder / "results.csv"), (folder / "results.md").read_text()
 
     return make
 

@@ -1,6 +1,5 @@
 """A run's best checkpoint on a subset of its own, or on other music."""
 
-import csv
 import json
 
 import numpy as np
@@ -9,6 +8,7 @@ import soundfile
 
 import genre
 from genre.errors import UserError
+from helpers import csv_rows_by_key
 
 RATE = 22_050
 
@@ -16,11 +16,6 @@ RATE = 22_050
 def evaluated(run, folder, *overrides):
     cfg = genre.compose(f"run={run}", f"folder={folder}", *overrides, config_name="evaluate")
     return genre.evaluate(cfg)
-
-
-def rows(path):
-    with path.open(newline="") as file:
-        return {row["track"]: row for row in csv.DictReader(file)}
 
 
 @pytest.fixture
@@ -63,9 +58,9 @@ def other_music(tmp_path, music, cache):
 def test_other_music_is_less_what_the_run_has_seen_and_does_not_know(run, tmp_path, other_music, caplog):
     caplog.set_level("INFO")
     folder = evaluated(run.folder, tmp_path / "again", *other_music).folder
-    tested = {name for name, row in rows(run.folder / "splits.csv").items() if row["subset"] == "test"}
+    tested = {name for name, row in csv_rows_by_key(run.folder / "splits.csv").items() if row["subset"] == "test"}
     expected = {name for name in tested if name.startswith("blues/")} | {"rock/new.wav"}
-    assert set(rows(folder / "predictions.csv")) == expected
+    assert set(csv_rows_by_key(folder / "predictions.csv")) == expected
     assert "8 of 11 tracks were seen in training or validation" in caplog.text
     assert "polka" in (folder / "skipped.csv").read_text()
     assert json.loads((folder / "metrics.json").read_text())["tracks"] == {"all": 3}
@@ -73,7 +68,7 @@ def test_other_music_is_less_what_the_run_has_seen_and_does_not_know(run, tmp_pa
 
 def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):
     folder = evaluated(run.folder, tmp_path / "again", *other_music, "exclude_seen=false").folder
-    again, first = rows(folder / "predictions.csv"), rows(run.folder / "predictions.csv")
+    again, first = csv_rows_by_key(folder / "predictions.csv"), csv_rows_by_key(run.folder / "predictions.csv")
     assert len(again) == 11
     for name in again.keys() & first.keys():
         assert again[name] == first[name]
@@ -100,9 +95,9 @@ def test_a_run_on_the_archive_says_the_same_of_the_real_wavs(shared, configured,
     archive = f"data.path={shared / 'gtzan_logmel_dev.npz'}"
     cfg = configured(archive, "trainer.max_epochs=3", "model.filters=[16,16,32]", data="logmel")
     run = genre.train(cfg)
-    everything = rows(evaluated(run.folder, tmp_path / "all", "subset=all").folder / "predictions.csv")
+    everything = csv_rows_by_key(evaluated(run.folder, tmp_path / "all", "subset=all").folder / "predictions.csv")
     wavs = ["data=gtzan", f"data.root={shared / 'gtzan_mini'}", f"data.cache={cfg.data.cache}", "exclude_seen=false"]
-    heard = rows(evaluated(run.folder, tmp_path / "wavs", *wavs).folder / "predictions.csv")
+    heard = csv_rows_by_key(evaluated(run.folder, tmp_path / "wavs", *wavs).folder / "predictions.csv")
     common = heard.keys() & everything.keys()
     assert len(common) == 96
     names = [name for name in everything["blues.00000"] if name not in ("track", "true", "predicted", "uncertain")]

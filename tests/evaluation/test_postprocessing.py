@@ -1,6 +1,5 @@
 """Post-processing is fitted on validation tracks alone, and every command uses it."""
 
-import csv
 import json
 
 import pytest
@@ -8,16 +7,12 @@ import soundfile
 import torch
 
 import genre
+from helpers import csv_rows_by_key
 
 SMALL = (
     "trainer.precision=32-true", "trainer.enable_progress_bar=false", "model.filters=[4,4,8]", "model.dense_units=8",
     "name=test",
 )  # fmt: skip
-
-
-def rows(path, key="track"):
-    with path.open(newline="") as file:
-        return {row[key]: row for row in csv.DictReader(file)}
 
 
 def metadata(run):
@@ -38,7 +33,7 @@ def run(tmp_path_factory, music, cache):
 
 def test_the_temperature_travels_with_the_checkpoint_and_lowers_the_surprise_of_validation(run):
     assert metadata(run)["temperature"] != pytest.approx(1, abs=1e-3)
-    history = rows(run.folder / "history.csv", "epoch")
+    history = csv_rows_by_key(run.folder / "history.csv", "epoch")
     assert run.metrics["val/loss"] <= min(float(row["val_loss"]) for row in history.values()) + 0.01
 
 
@@ -50,7 +45,7 @@ def test_a_run_that_does_not_ask_for_a_temperature_has_none(configured):
 
 def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(run):
     uncertain_below = metadata(run)["uncertain_below"]
-    predictions = rows(run.folder / "predictions.csv")
+    predictions = csv_rows_by_key(run.folder / "predictions.csv")
     for row in predictions.values():
         best = max(float(row[name]) for name in ("blues", "jazz", "rock"))
         assert row["uncertain"] == ("yes" if best < uncertain_below else "no")
@@ -58,9 +53,9 @@ def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(
 
 
 def test_evaluation_loading_and_prediction_go_by_the_same_temperature_and_threshold(run, music, tmp_path):
-    expected = rows(run.folder / "predictions.csv")
+    expected = csv_rows_by_key(run.folder / "predictions.csv")
     again = genre.evaluate(genre.compose(f"run={run.folder}", f"folder={tmp_path / 'a'}", config_name="evaluate"))
-    assert rows(again.folder / "predictions.csv") == expected
+    assert csv_rows_by_key(again.folder / "predictions.csv") == expected
     assert again.metrics["test/ece"] == pytest.approx(run.metrics["test/ece"])
     model = genre.load(run.folder)
     for name, row in expected.items():
@@ -72,7 +67,7 @@ def test_evaluation_loading_and_prediction_go_by_the_same_temperature_and_thresh
             f"run={run.folder}", f"input={music / 'blues'}", f"folder={tmp_path / 'b'}", config_name="predict"
         )
     )
-    found = rows(heard.folder / "predictions.csv", "path")
+    found = csv_rows_by_key(heard.folder / "predictions.csv", "path")
     for name in (name for name in expected if name.startswith("blues")):
         assert found[str(music / name)]["uncertain"] == expected[name]["uncertain"]
         assert found[str(music / name)]["predicted"] == expected[name]["predicted"]
@@ -119,7 +114,7 @@ def test_test_labels_reach_nothing_but_test_metrics(configured, music, tmp_path,
     metrics = [json.loads((run.folder / "metrics.json").read_text()) for run in runs]
     changed = {key for key in metrics[0] if metrics[0][key] != metrics[1][key]} - {"seconds"}
     assert changed and all(key.startswith("test/") for key in changed)
-    said = [rows(run.folder / "predictions.csv") for run in runs]
+    said = [csv_rows_by_key(run.folder / "predictions.csv") for run in runs]
     for name, row in said[0].items():
         assert row["true"] != said[1][name]["true"]
         assert {**row, "true": ""} == {**said[1][name], "true": ""}

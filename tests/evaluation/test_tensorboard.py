@@ -1,6 +1,5 @@
 """TensorBoard is a place to work: what a run shows there is read back from its event files."""
 
-import csv
 import io
 
 import numpy as np
@@ -15,6 +14,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 import genre
 from genre.evaluation.tensorboard import MISTAKES, TensorBoardCallback, most_confident_mistakes
+from helpers import csv_rows, csv_rows_by_key
 
 GENRES = ("blues", "jazz", "rock")
 ALL = {"images": 0, "audio": 0, "tensors": 0, "scalars": 0}
@@ -43,8 +43,7 @@ def events(run):
 
 @pytest.fixture(scope="module")
 def predictions(run):
-    with (run.folder / "predictions.csv").open(newline="") as file:
-        return {row["track"]: row for row in csv.DictReader(file)}
+    return csv_rows_by_key(run.folder / "predictions.csv")
 
 
 def test_scalars_are_grouped(events):
@@ -121,8 +120,7 @@ def test_the_projector_has_a_point_for_each_track_of_validation_and_test(run, pr
     config = text_format.Parse((run.folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
     (embedding,) = config.embeddings
     vectors = np.loadtxt(run.folder / embedding.tensor_path, delimiter="\t", ndmin=2)
-    with (run.folder / embedding.metadata_path).open(newline="") as file:
-        labels = list(csv.DictReader(file, delimiter="\t"))
+    labels = csv_rows(run.folder / embedding.metadata_path, delimiter="\t")
     assert vectors.shape == tuple(embedding.tensor_shape) == (9, 8)  # 3 and 6 tracks, the dense layer
     assert {row["track"]: row["true"] for row in labels if row["subset"] == "test"} == {
         name: row["true"] for name, row in predictions.items()

@@ -1,6 +1,5 @@
 """explore.py writes tables, figures and pictures that equal the network's input."""
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from genre.data.catalogue import Track, read_folder
 from genre.data.sources import first_store
 from genre.errors import UserError
 from genre.exploration.pictures import picture_names
+from helpers import csv_rows
 
 ROOT = Path(__file__).parents[2]
 RATE = 22_050
@@ -31,11 +31,6 @@ def explored(tmp_path, cache):
         return genre.explore(genre.compose(*own, *overrides, config_name="explore"))
 
     return explore
-
-
-def rows_of(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def grey(path):
@@ -61,7 +56,7 @@ def test_a_folder_of_music_gives_tables_and_figures(explored, music):
         "features.csv", "findings.csv", "report.txt", "skipped.csv",
         *(f"figures/{name}.png" for name in ("spectral_centroid", "tempo", "rms", "mel_spectrogram", "examples")),
     }  # fmt: skip
-    rows = rows_of(result.folder / "features.csv")
+    rows = csv_rows(result.folder / "features.csv")
     assert list(rows[0]) == ["track", "genres", "spectral_centroid_mean", "tempo", "rms_mean", "rms_var"]
     assert [row["track"] for row in rows] == [track.name for track in read_folder(music).tracks]
     centroid = {row["track"]: float(row["spectral_centroid_mean"]) for row in rows}
@@ -116,7 +111,7 @@ def messy(music, tmp_path):
 
 def test_findings_have_artist_and_title_and_the_unreadable_file_is_skipped(explored, messy):
     result = explored("data=csv", f"data.path={messy}", "view.seconds=4")
-    rows = rows_of(result.folder / "findings.csv")
+    rows = csv_rows(result.folder / "findings.csv")
     kinds = {(row["kind"], Path(row["track"]).name) for row in rows}
     assert kinds == {
         ("unreadable", "text.mp3"), ("exact duplicate", "blues0.wav"), ("artist in several genres", "The Ones"),
@@ -132,7 +127,7 @@ def test_findings_have_artist_and_title_and_the_unreadable_file_is_skipped(explo
         "blues0.wav = copy.flac: correlation 1.000, shift +0.00 s; The Ones: Song 0 and The Twos: Song 0; their"
         in report
     )
-    (skipped,) = rows_of(result.folder / "skipped.csv")
+    (skipped,) = csv_rows(result.folder / "skipped.csv")
     assert skipped["path"].endswith("text.mp3") and skipped["reason"].startswith("unreadable")
     assert not list((result.folder / "spectrograms").rglob("text*"))
 
@@ -143,7 +138,7 @@ def test_each_picture_is_logged_and_an_unwritable_one_is_skipped(explored, music
         f"track,path,genres\n{'x' * 260},{music}/blues/blues.00000.wav,blues\nb,{music}/jazz/jazz.00000.wav,jazz\n"
     )
     result = explored("data=csv", f"data.path={tmp_path / 'list.csv'}", "view.seconds=4")
-    (skipped,) = rows_of(result.folder / "skipped.csv")
+    (skipped,) = csv_rows(result.folder / "skipped.csv")
     assert "cannot be written" in skipped["reason"]
     (picture,) = (result.folder / "spectrograms").rglob("*.png")
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
@@ -180,7 +175,7 @@ def test_an_archive_is_explored_without_music(explored, archive, capsys):
     made = {path.name for path in result.folder.rglob("*") if path.is_file()}
     assert not {"features.csv", "tempo.png"} & made
     assert {"mel_spectrogram.png", "examples.png", "blues.0.png", "rock.3.png"} <= made
-    (pair,) = (row for row in rows_of(result.folder / "findings.csv") if row["kind"] == "near duplicate")
+    (pair,) = (row for row in csv_rows(result.folder / "findings.csv") if row["kind"] == "near duplicate")
     assert (pair["track"], pair["other"]) == ("blues.0", "rock.3")
     assert float(pair["shift"]) == pytest.approx(65 / 12.9, abs=0.01)
     assert "need the audio files" in " ".join(capsys.readouterr().out.split())
@@ -201,7 +196,7 @@ def test_figures_are_drawn_from_a_table_without_music(explored, tmp_path):
         "spectral_centroid.png", "tempo.png", "rms.png"
     }  # fmt: skip
     assert result.features["blues.00001.au"] == {"spectral_centroid_mean": 1530.2, "tempo": 68.0, "rms_mean": 0.2}
-    (skipped,) = rows_of(result.folder / "skipped.csv")
+    (skipped,) = csv_rows(result.folder / "skipped.csv")
     assert skipped == {"path": "table, old.csv:5", "reason": "spectral_centroid_mean '' is not a number"}
     assert "blues       2                    1657         95.5" in (result.folder / "report.txt").read_text()
 

@@ -1,7 +1,5 @@
 """Features equal librosa's, and cached results are not computed again."""
 
-import csv
-
 import librosa
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from genre.data.catalogue import Track, read_folder
 from genre.data.gtzan import read_gtzan
 from genre.errors import SkipKind, UserError
 from genre.exploration import features
+from helpers import csv_rows
 
 
 @pytest.fixture
@@ -117,8 +116,7 @@ def test_a_missing_file_is_reported_and_the_others_are_computed(music, tmp_path)
 
 
 def test_features_of_100_real_tracks_equal_the_published_ones(shared, tmp_path):
-    with (shared / "gtzan_features_30_sec.csv").open(newline="") as file:
-        theirs = {row["filename"].rsplit(".", 1)[0]: row for row in csv.DictReader(file)}
+    theirs = {row["filename"].rsplit(".", 1)[0]: row for row in csv_rows(shared / "gtzan_features_30_sec.csv")}
     ours, bad = features.feature_table(read_gtzan(shared / "gtzan_mini").tracks, [], tmp_path)
     assert (len(ours), bad) == (100, {})
     off = {

@@ -1,13 +1,12 @@
 """A run is loaded as one module from waveforms to probabilities."""
 
-import csv
-
 import pytest
 import soundfile
 import torch
 
 import genre
 from genre.errors import UserError
+from helpers import csv_rows
 
 
 def clip(path):
@@ -19,8 +18,7 @@ def clip(path):
 def test_waveforms_give_the_probabilities_of_predictions_csv(configured, music, view):
     run = genre.train(configured(*view))
     model = genre.load(run.folder)
-    with (run.folder / "predictions.csv").open(newline="") as file:
-        predictions = list(csv.DictReader(file))
+    predictions = csv_rows(run.folder / "predictions.csv")
     probabilities = model(torch.stack([clip(music / row["track"]) for row in predictions]))
     expected = torch.tensor([[float(row[name]) for name in model.genres] for row in predictions])
     torch.testing.assert_close(probabilities, expected, atol=1e-5, rtol=0)

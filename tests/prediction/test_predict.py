@@ -1,6 +1,5 @@
 """predict.py writes the genres of one's own music, and reports files that cannot be used."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 
 import genre
 from genre.errors import UserError
+from helpers import csv_rows
 
 
 def clip(path):
@@ -31,12 +31,10 @@ def test_music_is_predicted_and_skipped_files_are_listed(configured, music, tmp_
     (mine / "cover.jpg").write_bytes(b"")
     result = predict(run.folder, tmp_path / "predicted", mine)
     assert list(result.probabilities) == [str(song)]
-    with (result.folder / "predictions.csv").open(newline="") as file:
-        (row,) = csv.DictReader(file)
+    (row,) = csv_rows(result.folder / "predictions.csv")
     expected = genre.load(run.folder)(clip(song)[None])[0].tolist()
     assert [float(row[name]) for name in result.genres] == pytest.approx(expected, abs=1e-5)
-    with (result.folder / "skipped.csv").open(newline="") as file:
-        skipped = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
+    skipped = {Path(row["path"]).name: row["reason"] for row in csv_rows(result.folder / "skipped.csv")}
     assert skipped["text.mp3"].startswith("unreadable")
     assert skipped["cover.jpg"] == "not audio by its name (.jpg)"
 
@@ -57,8 +55,7 @@ def test_over_time_writes_a_figure_per_track_and_one_table(run, music, tmp_path)
         (tmp_path / "mine" / name / "x=1.wav").write_bytes((music / "rock" / "rock.00003.wav").read_bytes())
     result = predict(run.folder, tmp_path / "predicted", tmp_path / "mine", "over_time=true", "hop=1")
     assert {path.name for path in (result.folder / "figures" / "over_time").iterdir()} == {"x-1.png", "x-1-2.png"}
-    with (result.folder / "over_time.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(result.folder / "over_time.csv")
     assert [(row["begin"], row["end"]) for row in rows] == [(f"{n}.00", f"{n + 1}.00") for n in range(4)] * 2
     expected = genre.load(run.folder).over_time(clip(tmp_path / "mine" / "a" / "x=1.wav"), 1)[1]
     written = torch.tensor([[float(row[name]) for name in result.genres] for row in rows[:4]])

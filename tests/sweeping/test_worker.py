@@ -1,6 +1,5 @@
 """A sweep tries every point once, goes on where it stopped, and tests the best alone."""
 
-import csv
 import json
 import math
 import shutil
@@ -21,6 +20,7 @@ from genre.sweeping.drawing import expected_best
 from genre.sweeping.finalists import Selection
 from genre.sweeping.trial import TrialResult
 from genre.sweeping.worker import devices_of
+from helpers import csv_rows
 
 AXES = "+grid.axes={model.filters:[[2,2,4],[4,4,8]],model.kernel_size:[3,5],optimizer.lr:[1e-3],model.dropout:[0.25]}"
 
@@ -51,8 +51,7 @@ HEADS = "+grid.axes={model.dense_units:[4,8],optimizer.lr:[1e-3,1e-2]}"
 
 
 def trials(folder):
-    with (folder / "trials.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(folder / "trials.csv")
 
 
 def points(folder):
@@ -258,8 +257,7 @@ def test_a_mistake_in_the_grid_is_named_before_anything_is_read(swept, monkeypat
 
 def test_the_best_are_trained_again_under_every_seed_and_tested_once(swept):
     result = swept("grid.finalists=2", "grid.seeds=[0,5]")
-    with (result.folder / "finalists.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(result.folder / "finalists.csv")
     assert [row["rank"] for row in rows] == ["1", "2"] and rows[0]["seeds"] == "0;5"
     for row, finalist in zip(rows, result.finalists, strict=True):
         runs = [json.loads((run / "metrics.json").read_text()) for run in finalist.runs.values()]

@@ -1,6 +1,5 @@
 """A run writes its whole folder, is the same under the same seed, and says what is missing."""
 
-import csv
 import json
 
 import pytest
@@ -8,13 +7,9 @@ import torch
 
 import genre
 from genre.errors import UserError
+from helpers import csv_rows
 
 GENRES = ("blues", "jazz", "rock")
-
-
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -46,8 +41,8 @@ def test_the_run_folder_is_whole(run):
 
 def test_the_metrics_are_those_of_the_written_predictions(run):
     metrics = json.loads((run.folder / "metrics.json").read_text())
-    predictions = rows(run.folder / "predictions.csv")
-    tested = {row["track"] for row in rows(run.folder / "splits.csv") if row["subset"] == "test"}
+    predictions = csv_rows(run.folder / "predictions.csv")
+    tested = {row["track"] for row in csv_rows(run.folder / "splits.csv") if row["subset"] == "test"}
     assert {row["track"] for row in predictions} == tested
     right = sum(row["true"] == row["predicted"] for row in predictions) / len(predictions)
     assert metrics["test/accuracy"] == pytest.approx(right)
@@ -63,14 +58,14 @@ def test_the_metrics_are_those_of_the_written_predictions(run):
 
 
 def test_the_history_has_a_row_an_epoch(run):
-    history = rows(run.folder / "history.csv")
+    history = csv_rows(run.folder / "history.csv")
     assert [row["epoch"] for row in history] == ["0", "1"]
     assert list(history[0]) == ["epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
     assert all(float(row["learning_rate"]) == 1e-3 and float(row["val_loss"]) > 0 for row in history)
 
 
 def test_the_figures_of_the_run_are_those_of_the_epoch_with_the_lowest_validation_loss(run):
-    lowest = min(float(row["val_loss"]) for row in rows(run.folder / "history.csv"))
+    lowest = min(float(row["val_loss"]) for row in csv_rows(run.folder / "history.csv"))
     assert run.metrics["val/loss"] == pytest.approx(lowest, rel=1e-4)
     assert run.objective == run.metrics["val/accuracy"]
 
@@ -155,7 +150,7 @@ def test_thresholds_are_tuned_and_travel_with_the_checkpoint(configured):
     assert {"test/exact", "test/exact_tuned", "test/exact_tuned_ci95", "test/lrap_tuned"} <= run.metrics.keys()
     assert {f"test/jaccard_{name}" for name in ("commonest_set", "top_1", "top_2")} <= run.metrics.keys()
     assert all((run.folder / "figures" / f"{name}.png").exists() for name in ("thresholds", "cooccurrence"))
-    for row in rows(run.folder / "predictions.csv"):
+    for row in csv_rows(run.folder / "predictions.csv"):
         said = [name for name, t in zip(GENRES, about["thresholds"], strict=True) if float(row[name]) > t]
         assert row["predicted"] == ";".join(said)
 
