@@ -97,14 +97,22 @@ def test_only_transforms_imports_torchaudio():
     assert {path.parent.name for path in importing} == {"transforms"}
 
 
-def test_a_public_name_is_defined_in_one_module():
+def repeated_names() -> dict[str, list[str]]:
+    """Public names that several modules define, with these modules."""
     homes = defaultdict(set)
     for path in MODULES:
         for name in public_names(path):
             homes[name].add(relative(path))
-    repeated = {name: sorted(paths) for name, paths in homes.items() if len(paths) > 1}
-    assert {name: paths for name, paths in repeated.items() if name not in REPEATED} == {}
-    assert repeated.keys() >= REPEATED, f"no longer repeated, remove: {sorted(REPEATED - repeated.keys())}"
+    return {name: sorted(paths) for name, paths in homes.items() if len(paths) > 1}
+
+
+def test_no_further_public_name_is_defined_in_two_modules():
+    assert {name: paths for name, paths in repeated_names().items() if name not in REPEATED} == {}
+
+
+@pytest.mark.xfail(strict=True, reason="the names in REPEATED, which go with this mark")
+def test_a_public_name_is_defined_in_one_module():
+    assert repeated_names() == {}
 
 
 def test_the_dependencies_are_what_is_imported():
