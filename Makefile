@@ -1,4 +1,4 @@
-# make demo and make test are all a newcomer needs; each sets up .venv first and re-uses it while pyproject.toml stands.
+# make demo and make test set up .venv first, and again whenever pyproject.toml changes.
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
@@ -26,7 +26,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# TensorFlow gets an environment of its own over .venv: TensorBoard would load it at every start.
+# TensorFlow has an environment of its own on top of .venv: in .venv, TensorBoard would import it at every start.
 bench: $(READY)  ## against librosa, matplotlib and Keras
 	$(PYTHON) -m venv .venv-bench
 	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" > \
@@ -34,21 +34,21 @@ bench: $(READY)  ## against librosa, matplotlib and Keras
 	.venv-bench/bin/python -m pip install --quiet --editable ".[bench]"
 	.venv-bench/bin/python -m benchmarks
 
-# The source document's four models, from data to table and figures. An interrupted `make document` goes on where it was.
+# The paper's four models, from data to table and figures. An interrupted `make document` resumes.
 #   make document DATA=gtzan_logmel.npz WEIGHTS=vgg16.safetensors TWO_GENRES=two_genres.csv SEEDS="0 1 2"
-# DATA: an archive (.npz), or GTZAN's folder. TWO_GENRES: a CSV of tracks with several genres, which are held out.
+# DATA: an archive (.npz) or GTZAN's folder. TWO_GENRES: a CSV of tracks with two genres, which are held out.
 DOCUMENT = outputs/document
 SEEDS ?= 0
 MUSIC = $(if $(filter %.npz,$(DATA)),data=logmel "data.path=$(DATA)",data=gtzan "data.root=$(DATA)")
 define train  # name, further overrides
 	@for seed in $(SEEDS); do run="$(DOCUMENT)/$(1)-$$seed"; \
-		if [ -f "$$run/metrics.json" ]; then echo "$$run is there"; \
+		if [ -f "$$run/metrics.json" ]; then echo "$$run is finished"; \
 		elif [ -f "$$run/hparams.yaml" ]; then $(BIN)/python train.py resume="$$run" || exit 1; \
 		else $(BIN)/python train.py experiment=document/$(1) $(MUSIC) seed=$$seed hydra.run.dir="$$run" $(2) || exit 1; \
 		fi; done
 endef
 
-document: $(READY)  ## the document's results: table and figures
+document: $(READY)  ## the paper's results: table and figures
 	@[ -n "$(DATA)" ] && [ -n "$(WEIGHTS)" ] && [ -n "$(TWO_GENRES)" ] || \
 		{ echo "error: make document needs DATA=, WEIGHTS= and TWO_GENRES= (see the Makefile)" >&2; exit 1; }
 	$(BIN)/python explore.py $(MUSIC) pictures=false hydra.run.dir=$(DOCUMENT)/explore
@@ -58,5 +58,5 @@ document: $(READY)  ## the document's results: table and figures
 	$(call train,multigenre,"model.weights=$(WEIGHTS)" "split.hold_out=$(TWO_GENRES)")
 	$(BIN)/python evaluate.py "runs=$(DOCUMENT)/*-*" hydra.run.dir=$(DOCUMENT)/table
 
-clean-cache:  ## decoded music, pictures and features; they are made again when needed
+clean-cache:  ## decoded music, pictures and features; the next run computes them again
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/genre"
