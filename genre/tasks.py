@@ -1,4 +1,4 @@
-"""One genre a track, or several: all that differs between the two."""
+"""Multiclass and multilabel classification: everything that differs between the two."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ THRESHOLDS = ("fixed", "shared", "per_genre")
 
 
 class Task(ABC):
-    """Targets, loss, probabilities, decision and accuracy. Networks end in logits and do not know their task."""
+    """Targets, losses, probabilities, predictions and accuracy. Networks end in logits and do not know the task."""
 
     multilabel: bool
     class_weights: bool
@@ -21,49 +21,49 @@ class Task(ABC):
 
     @abstractmethod
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
-        """The genres of a track that count here."""
+        """The genres of a track that are targets."""
 
     @abstractmethod
     def losses(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Logits and targets, (batch, genres) each, and what each genre counts, (genres,) -> losses (batch,)."""
+        """Logits and targets (batch, genres), class weights (genres,) -> losses (batch,)."""
 
     @abstractmethod
     def class_weights_of(self, targets: Tensor) -> Tensor:
-        """Class weights that let rare genres count as much as common ones: (tracks, genres) -> (genres,)."""
+        """Class weights that give every genre equal importance: targets (tracks, genres) -> (genres,)."""
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(..., genres) -> (..., genres)."""
+        """Logits (..., genres) -> probabilities (..., genres)."""
 
     @abstractmethod
     def decide(self, probabilities: Tensor) -> Tensor:
-        """(..., genres) -> which genres a track has, (..., genres) of bool."""
+        """Probabilities (..., genres) -> predictions (..., genres) of bool."""
 
     @abstractmethod
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        """Targets of two tracks sounding at once: (batch, genres) twice, share of the first (batch,) in power."""
+        """Targets of a mixture: targets of both tracks (batch, genres), share of the first in power (batch,)."""
 
     def correct(self, probabilities: Tensor, target: Tensor) -> Tensor:
-        """Whether all that is decided is right: (batch, genres) twice -> (batch,) of bool."""
+        """True where the predicted genres equal the targets: (batch, genres) twice -> (batch,) of bool."""
         return (self.decide(probabilities) == self.decide(target)).all(-1)
 
     def targets(self, tracks: Sequence[tuple[str, ...]], genres: Sequence[str]) -> Tensor:
-        """Genres a track -> (tracks, genres) of 0 and 1."""
-        places = {genre: place for place, genre in enumerate(genres)}
+        """Genres per track -> targets (tracks, genres) of 0 and 1."""
+        index = {genre: column for column, genre in enumerate(genres)}
         targets = torch.zeros(len(tracks), len(genres))
         for row, names in zip(targets, tracks, strict=True):
-            row[[places[name] for name in self.labels(names)]] = 1
+            row[[index[name] for name in self.labels(names)]] = 1
         return targets
 
 
 @dataclass(frozen=True)
 class Multiclass(Task):
-    """A track has one genre; one of several counts as its first.
+    """A track has one genre; of several, the first counts.
 
     Args:
-        class_weights: whether rare genres count as much as common ones.
-        calibrate: whether a temperature is fitted on validation.
-        certain: how many of the tracks that count as certain shall have their most probable genre, from 0 to 1.
+        class_weights: True to give every genre equal importance.
+        calibrate: True to fit a temperature on validation.
+        certain: required accuracy of the most probable genre among the tracks not marked uncertain, from 0 to 1.
     """
 
     class_weights: bool = False
@@ -75,7 +75,7 @@ class Multiclass(Task):
         check_certain(self.certain)
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
-        """The first genre alone."""
+        """The first genre."""
         return genres[:1]
 
     def losses(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -83,7 +83,7 @@ class Multiclass(Task):
         return F.cross_entropy(logits, target, weights, reduction="none")
 
     def class_weights_of(self, targets: Tensor) -> Tensor:
-        """The mean number of tracks a genre over its own number."""
+        """Mean number of tracks per genre, divided by the genre's number."""
         counts = targets.sum(0).clamp_min(1)
         return counts.mean() / counts
 
@@ -96,22 +96,22 @@ class Multiclass(Task):
         return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).bool()
 
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        """Each genre counts by its share (mixup, Zhang et al. 2018)."""
+        """Targets weighted by the shares (mixup, Zhang et al. 2018)."""
         return share[:, None] * target + (1 - share[:, None]) * other
 
 
 @dataclass(frozen=True)
 class Multilabel(Task):
-    """A track has any number of genres; each is a yes or no of its own.
+    """A track has any number of genres; each is a binary label.
 
     Args:
-        threshold: a genre is predicted where its probability exceeds this (0.2 in the source document, which found
-            that higher values mostly predict one genre).
-        thresholds: what is decided by in the end: 'fixed' is ``threshold``, 'shared' one that is tuned on validation,
-            'per_genre' one a genre.
-        class_weights: whether a rare genre's yes counts as much as all its noes.
-        calibrate: whether a temperature is fitted on validation.
-        certain: how many of the tracks that count as certain shall have their most probable genre, from 0 to 1.
+        threshold: a genre is predicted if its probability exceeds this (0.2 in the paper, which found that higher
+            values mostly predict one genre).
+        thresholds: of the final predictions: 'fixed' is ``threshold``, 'shared' is one threshold tuned on validation,
+            'per_genre' is one tuned threshold per genre.
+        class_weights: True to weight a genre's positives as much as its negatives.
+        calibrate: True to fit a temperature on validation.
+        certain: required accuracy of the most probable genre among the tracks not marked uncertain, from 0 to 1.
     """
 
     threshold: float = 0.2
@@ -129,7 +129,7 @@ class Multilabel(Task):
         check_certain(self.certain)
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
-        """All of them."""
+        """All genres."""
         return genres
 
     def losses(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -138,7 +138,7 @@ class Multilabel(Task):
         return losses.mean(-1)
 
     def class_weights_of(self, targets: Tensor) -> Tensor:
-        """How many tracks lack a genre for each that has it: the weight of a yes."""
+        """Ratio of negatives to positives per genre."""
         counts = targets.sum(0).clamp_min(1)
         return (len(targets) - counts).clamp_min(1) / counts
 
@@ -147,15 +147,15 @@ class Multilabel(Task):
         return logits.sigmoid()
 
     def decide(self, probabilities: Tensor) -> Tensor:
-        """(..., genres) -> which genres the track has, (..., genres) of bool."""
+        """(..., genres) -> genres above the threshold, (..., genres) of bool."""
         return probabilities > self.threshold
 
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        """Both have all their genres, however loud."""
+        """The union of both tracks' genres, whatever the shares."""
         return torch.maximum(target, other.where(share[:, None] < 1, 0))
 
 
 def check_certain(certain: float) -> None:
-    """Raise a ValueError where it is no share."""
+    """Raise a ValueError unless 0 <= certain <= 1."""
     if not 0 <= certain <= 1:
         raise ValueError(f"task.certain={certain} must lie between 0 and 1")

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of the pictures, computed once: epochs then train the head alone."""
+"""Cached features of a frozen backbone, so that training only computes the head."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,51 +16,51 @@ from genre.tasks import Task
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A network that can be asked for what its head works on, and takes that instead of a picture.
+    """A network whose backbone can be run apart from its head, and whose head takes features instead of pictures.
 
     Args:
-        cached_views: random views a track that are kept; 0 computes live.
+        cached_views: number of random views per training track whose features are cached; 0 computes all live.
     """
 
     cached_views: int
 
     @property
     def feature_identity(self) -> Mapping[str, Any] | None:
-        """What the features depend on besides the pictures; None where they change in training."""
+        """Everything that the features depend on besides the pictures; None if training changes them."""
 
     def embed(self, picture: Tensor) -> Tensor:
-        """(batch, 1, size, size) -> (batch, width)."""
+        """Pictures (batch, 1, size, size) -> features (batch, width)."""
 
 
 class FeatureCache:
-    """Makes the stores of a frozen backbone's features.
+    """Builds the stores of a frozen backbone's features.
 
     Args:
-        backbone: moved to the pipeline's device, in evaluation mode.
-        pipeline: from stores to pictures.
-        precision: of the run, in Lightning's words.
-        cache: the folder of all stores.
+        backbone: is moved to the pipeline's device and set to evaluation mode.
+        pipeline: turns stores into pictures.
+        precision: of the run, as Lightning names it.
+        cache: folder of all stores.
     """
 
     def __init__(self, backbone: Backbone, pipeline: Pipeline, precision: str, cache: Path) -> None:
-        network: Any = backbone  # a module, which the protocol cannot say
+        network: Any = backbone  # an nn.Module, which a protocol cannot require
         self.backbone: Any = network.to(pipeline.device, memory_format=torch.channels_last).eval()
         self.pipeline, self.precision, self.cache = pipeline, precision, cache
 
     def embed(self, pictures: Tensor) -> Tensor:
-        """(batch, crops, 1, size, size) -> (batch, crops, width), float32, computed in the run's precision."""
+        """Pictures (batch, crops, 1, size, size) -> float32 features (batch, crops, width), in the run's precision."""
         half = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
         with torch.autocast(pictures.device.type, half, enabled=self.precision.endswith("-mixed")):
             features: Tensor = self.backbone.embed(pictures.flatten(0, 1))
         return features.float().unflatten(0, pictures.shape[:2])
 
     def settings(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        """What a store of features depends on besides its inputs."""
+        """Settings of a store of features: backbone, precision, pipeline and ``more``."""
         own = {"backbone": self.backbone.feature_identity, "precision": self.precision}
         return {**own, **self.pipeline.settings, **more}
 
     def evaluation_features(self, pictures: Store) -> Store:
-        """The features of every track's pictures at evaluation: (crops, width) a track."""
+        """The store of features of all evaluation pictures, (crops, width) per track."""
         key = Key("features", self.settings({}), pictures.key.name)
 
         def items(begin: int) -> Iterator[Item]:
@@ -71,31 +71,32 @@ class FeatureCache:
             return build_store(self.cache, key, 0.0, pictures.names, items, "features", CACHE_BATCH)
 
     def view_features(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
-        """The features of random views of training tracks: (views, width + genres) a track, its targets behind.
+        """The store of features and targets of random views, (views, width + genres) per training track.
 
         Args:
-            source: the store that training pictures come from.
-            rows: (tracks,) of the training tracks, which alone are mixed with each other.
+            source: the store that training pictures are computed from.
+            rows: (tracks,) rows of the training tracks in ``source``; only these are mixed with each other.
             targets: (tracks, genres).
+            task: defines the targets of a mixture.
             seed: of the views.
         """
         views = self.backbone.cached_views
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
         rows, targets = rows[order], targets[order]
         names = [source.names[row] for row in rows.tolist()]
-        varied = {"augment": vars(self.pipeline.augment), "views": views, "seed": seed, "task": type(task).__name__}
-        key = Key("views", self.settings(varied), [source.key.name, names, targets.tolist()])
+        variation = {"augment": vars(self.pipeline.augment), "views": views, "seed": seed, "task": type(task).__name__}
+        key = Key("views", self.settings(variation), [source.key.name, names, targets.tolist()])
 
         def items(begin: int) -> Iterator[Item]:
             for number, batch in enumerate(torch.arange(begin, len(rows)).split(CACHE_BATCH), begin // CACHE_BATCH):
                 draws = np.random.SeedSequence([seed, number]).generate_state(views).tolist()
-                kept = [self.view(source, rows[batch], targets[batch], task, draw) for draw in draws]
-                yield from torch.stack(kept, dim=1).cpu().numpy()
+                drawn = [self.view(source, rows[batch], targets[batch], task, draw) for draw in draws]
+                yield from torch.stack(drawn, dim=1).cpu().numpy()
 
         with torch.inference_mode():
             return build_store(self.cache, key, 0.0, names, items, "views", CACHE_BATCH)
 
     def view(self, source: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> Tensor:
-        """One random view of each track, its features and targets: (batch,) -> (batch, width + genres)."""
+        """Features and targets of one random view per track: (batch,) rows -> (batch, width + genres)."""
         pictures, targets = self.pipeline.examples(source, rows, targets, task, draw)
         return torch.cat([self.embed(pictures)[:, 0], targets], dim=1)

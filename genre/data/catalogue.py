@@ -1,8 +1,9 @@
-"""The table of tracks that everything starts from, and its readers: a folder a genre, a CSV, a log-mel archive."""
+"""The catalogue of tracks, and its readers: one folder per genre, a CSV, a log-mel archive."""
 
 import csv
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -15,7 +16,7 @@ from genre.errors import BadRow, SkipKind, SkipReason, UserError
 log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = frozenset(".wav .mp3 .flac .ogg .oga .opus .au .snd .aif .aiff .aifc .caf .w64 .rf64".split())
-LONGEST = 1e6  # seconds; nothing anybody listens to lasts longer than eleven days
+MAX_SECONDS = 1e6  # eleven days; a larger time is a mistake
 KNOWN_COLUMNS = frozenset("track path genres artist split start duration".split())
 
 
@@ -24,14 +25,14 @@ class Track:
     """One row of a catalogue.
 
     Args:
-        name: what the track is called in every file that a run writes; unique in its catalogue.
-        genres: one or several; the first is the primary one.
+        name: unique in the catalogue; identifies the track in every file that a run writes.
+        genres: one or more; the first is the primary genre.
         path: the audio file; None for tracks of an archive.
-        artist: empty where unknown.
-        split: the subset that a catalogue of its own choosing asks for (``split=column``).
+        artist: empty if unknown.
+        split: subset for ``split=column``; empty if none.
         start: where the track begins in its file, in seconds.
         duration: in seconds; None reaches to the end of the file.
-        extra: further columns, kept as they were.
+        extra: further columns of the table, unchanged.
     """
 
     name: str
@@ -55,10 +56,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Tracks in the order of their names, and what was left out on the way.
+    """The tracks, sorted by name, and the files and rows that were skipped.
 
     Args:
-        archive: the log-mel archive that holds the tracks; None where each has an audio file.
+        archive: log-mel archive of the tracks; None if each track has an audio file.
     """
 
     tracks: tuple[Track, ...]
@@ -67,7 +68,7 @@ class Catalogue:
 
     @property
     def genres(self) -> list[str]:
-        """Every genre of every track, sorted."""
+        """All genres of all tracks, sorted."""
         return sorted({genre for track in self.tracks for genre in track.genres})
 
     def without(self, reasons: Mapping[str, SkipReason]) -> "Catalogue":
@@ -78,23 +79,23 @@ class Catalogue:
         return replace(self, tracks=used, skipped=self.skipped + skipped)
 
     def limited(self, per_genre: int) -> "Catalogue":
-        """The first ``per_genre`` tracks of each primary genre, for a quick look."""
-        seen: dict[str, int] = {}
-        kept = []
+        """The first ``per_genre`` tracks of each primary genre."""
+        counts: Counter[str] = Counter()
+        tracks = []
         for track in self.tracks:
-            seen[track.genres[0]] = seen.get(track.genres[0], 0) + 1
-            if seen[track.genres[0]] <= per_genre:
-                kept.append(track)
-        return replace(self, tracks=tuple(kept))
+            counts[track.genres[0]] += 1
+            if counts[track.genres[0]] <= per_genre:
+                tracks.append(track)
+        return replace(self, tracks=tuple(tracks))
 
 
 def display_name(track: Track) -> str:
-    """How a track appears in skipped.csv: its file, or its name where it has none."""
+    """Name of a track in skipped.csv: its file, or its name if it has no file."""
     return printable_name(str(track.path)) if track.path else track.name
 
 
 def build_catalogue(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), archive: Path | None = None) -> Catalogue:
-    """Sort tracks by name and refuse a catalogue that cannot be learnt from.
+    """Sort the tracks by name and check that names are unique.
 
     Raises:
         UserError: if two tracks share a name.
@@ -103,13 +104,13 @@ def build_catalogue(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), ar
     for one, other in pairwise(ordered):
         if one.name == other.name:
             raise UserError(
-                f"two tracks are called {one.name}: {display_name(one)} and {display_name(other)}; keep one of them"
+                f"two tracks have the name {one.name}: {display_name(one)} and {display_name(other)}; remove one"
             )
     return Catalogue(ordered, tuple(skipped), archive)
 
 
 def read_folder(root: str | Path) -> Catalogue:
-    """One folder a genre, with any audio in it, nested or not; a track is named by its path below ``root``.
+    """Read one folder per genre, with audio at any depth; a track is named by its path below ``root``.
 
     Raises:
         UserError: if there is no such folder, or no audio in its folders.
@@ -125,21 +126,23 @@ def read_folder(root: str | Path) -> Catalogue:
                     Track(printable_name(file.relative_to(root).as_posix()), (printable_name(folder.name),), file)
                 )
     if not tracks:
-        raise UserError(f"no audio in the folders of {root}; data.root must hold one folder of audio files a genre")
+        raise UserError(
+            f"no audio in the folders of {root}; data.root must contain one folder of audio files per genre"
+        )
     return build_catalogue(tracks, skipped)
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, links that lead nowhere and folders that may not be entered, in a fixed order."""
-    closed: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+    """Yield every file below a folder in a fixed order, including broken links and folders without read permission."""
+    unreadable: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
         folders.sort()
-        yield from (Path(place, name) for name in sorted(names))
-    yield from closed
+        yield from (Path(parent, name) for name in sorted(names))
+    yield from unreadable
 
 
 def printable_name(name: str) -> str:
-    """A file's name as it can be written down: bytes that are no UTF-8 become \\udcxx."""
+    """A file name that can be written as UTF-8: other bytes are escaped as \\udcxx."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -158,10 +161,10 @@ def rejection_reason(file: Path) -> SkipReason | None:
 
 
 def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
-    """A CSV with ``path`` and ``genres`` (several between ``;``), optional artist, split, start and duration (seconds).
+    """Read a CSV with ``path`` and ``genres`` (separated by ``;``), optional artist, split, start, duration (seconds).
 
-    Paths are relative to ``root`` where one is given, else to the CSV. A track is named by the column ``track`` where
-    there is one, else by its path (and start).
+    Paths are relative to ``root`` if given, else to the CSV. A track is named by the column ``track`` if there is one,
+    else by its path (and start).
 
     Raises:
         UserError: if the file or a column is missing, or no row can be used.
@@ -199,14 +202,14 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}); it should be a CSV file") from None
     if not rows:
-        raise UserError(f"{path} has no rows; it needs a header with {', '.join(columns)} and a row a track")
+        raise UserError(f"{path} has no rows; it needs a header with {', '.join(columns)} and one row per track")
     if missing := [column for column in columns if column not in rows[0]]:
         raise UserError(f"{path} has no column '{missing[0]}'; its header is {','.join(rows[0])}")
     return rows
 
 
 def parse_track(row: Mapping[str, str], base: Path) -> Track:
-    """One row of a table.
+    """Turn a row of a table into a track.
 
     Raises:
         BadRow: if the row cannot be used.
@@ -236,7 +239,7 @@ def parse_genres(cell: str) -> tuple[str, ...]:
 
 
 def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
-    """A time of a row, in seconds; None where the cell is empty or missing.
+    """A time in seconds; None if the cell is empty or missing.
 
     Raises:
         BadRow: if it is not a number, is negative or above 1e6.
@@ -248,16 +251,16 @@ def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
         value = float(cell)
     except ValueError:
         raise BadRow(SkipKind.INVALID_ROW, f"{column} '{cell}' is not a number of seconds") from None
-    if not 0 <= value <= LONGEST:
+    if not 0 <= value <= MAX_SECONDS:
         raise BadRow(SkipKind.INVALID_ROW, f"{column} '{cell}' is not a time in the track")
     return value
 
 
 def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalogue:
-    """The tracks of a log-mel archive (arrays ``mel_u8``, ``track``, ``genre``), selected and annotated by a CSV.
+    """Read the tracks of a log-mel archive (``mel_u8``, ``track``, ``genre``), selected and annotated by a CSV.
 
     Raises:
-        UserError: if the file is no such archive, or shares no track with the CSV.
+        UserError: if the file is not such an archive, or has no track in common with the CSV.
     """
     path = Path(path).expanduser()
     try:
@@ -268,7 +271,7 @@ def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalo
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise UserError(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
     if len(names) != len(genres):
-        raise UserError(f"{path} names {len(names)} tracks and {len(genres)} genres; it needs one of each for a track")
+        raise UserError(f"{path} names {len(names)} tracks and {len(genres)} genres; it needs one genre per track")
     whole = build_catalogue(
         (Track(str(name), (str(genre),)) for name, genre in zip(names, genres, strict=True)), (), path
     )
@@ -276,10 +279,10 @@ def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalo
 
 
 def annotate(catalogue: Catalogue, path: str | Path) -> Catalogue:
-    """The tracks that a CSV with a column ``track`` names too, with its genres, artist, split and further columns.
+    """Select the tracks of a CSV with a column ``track``, and add its genres, artist, split and further columns.
 
     Raises:
-        UserError: if the two share no track.
+        UserError: if they have no track in common.
     """
     path = Path(path).expanduser()
     rows = {row["track"]: row for row in read_table(path, ("track",))}
@@ -294,7 +297,7 @@ def annotate(catalogue: Catalogue, path: str | Path) -> Catalogue:
 
 
 def annotate_track(track: Track, row: Mapping[str, str]) -> Track:
-    """A track with what a row of a table adds to it."""
+    """The track with the genres, artist, split and further columns of a table's row."""
     return replace(
         track,
         genres=parse_genres(row["genres"]) if row.get("genres") else track.genres,
@@ -305,12 +308,12 @@ def annotate_track(track: Track, row: Mapping[str, str]) -> Track:
 
 
 def existing_folder(path: str | Path, key: str) -> Path:
-    """The folder that a key of the configuration names.
+    """The folder at ``path``, the value of a configuration key.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such folder.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{key}={path} is not a folder; set {key} to the folder that holds the music")
+        raise UserError(f"{key}={path} is not a folder; set {key} to the folder of the music")
     return folder

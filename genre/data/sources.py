@@ -1,4 +1,4 @@
-"""The first stage of every catalogue: decoded music, or the columns of a log-mel archive."""
+"""The store of the first stage: decoded music, or the columns of a log-mel archive."""
 
 import logging
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from genre.errors import BadAudio, UserError
 
 log = logging.getLogger(__name__)
 
-ARCHIVE_RATE = 12.9  # columns a second
+ARCHIVE_RATE = 12.9  # columns per second
 
 
 def first_store(catalogue: Catalogue, sample_rate: int, cache: Path) -> Store:
-    """The first stage of a catalogue: its decoded music (int16), or the columns of its log-mel archive (uint8)."""
+    """The first store of a catalogue: decoded music (int16), or the columns of its log-mel archive (uint8)."""
     if catalogue.archive:
         return import_archive(catalogue, catalogue.archive, cache)
     key = waveform_key(catalogue, sample_rate)
@@ -32,12 +32,12 @@ def first_store(catalogue: Catalogue, sample_rate: int, cache: Path) -> Store:
 
 
 def waveform_key(catalogue: Catalogue, sample_rate: int) -> Key:
-    """What a catalogue's decoded music depends on."""
+    """The key of a catalogue's decoded music."""
     return Key("waveform", {"sample_rate": sample_rate}, [file_identity(track) for track in catalogue.tracks])
 
 
 def file_identity(track: Track) -> list[Any]:
-    """What tells a track's audio from any other: file, size, time of change, slice."""
+    """Everything that a track's samples depend on: name, file, size, modification time and slice."""
     assert track.path is not None, f"{track.name} has no file"
     try:
         status = track.path.stat()
@@ -48,7 +48,7 @@ def file_identity(track: Track) -> list[Any]:
 
 
 def decode_track(track: Track, sample_rate: int) -> Item:
-    """A track's samples as they are kept, or why there are none."""
+    """A track's samples, (samples,) int16, or why it is skipped."""
     assert track.path is not None, f"{track.name} has no file"
     try:
         return audio.read_audio(track.path, sample_rate, track.start, track.duration)
@@ -58,10 +58,10 @@ def decode_track(track: Track, sample_rate: int) -> Item:
 
 
 def import_archive(catalogue: Catalogue, archive: Path, cache: Path) -> Store:
-    """The chosen tracks of a log-mel archive, turned to (columns, bands) and memory-mapped.
+    """The store of the catalogue's tracks in a log-mel archive, rows (columns, n_mels).
 
     Raises:
-        UserError: if the archive's arrays do not fit each other.
+        UserError: if the archive's arrays have the wrong type or shape.
     """
     status = archive.stat()
     names = [track.name for track in catalogue.tracks]
@@ -73,7 +73,7 @@ def import_archive(catalogue: Catalogue, archive: Path, cache: Path) -> Store:
         mel, tracks = arrays["mel_u8"], arrays["track"].tolist()
     if mel.ndim != 3 or mel.dtype != np.uint8 or len(mel) != len(tracks) or not mel.size:
         raise UserError(f"{archive} holds mel_u8 of {mel.dtype}{mel.shape}; uint8 (tracks, bands, columns) is needed")
-    places = {name: place for place, name in enumerate(tracks)}
+    index = {name: row for row, name in enumerate(tracks)}
     return build_store(
-        cache, key, ARCHIVE_RATE, names, lambda begin: (mel[places[name]].T for name in names[begin:]), "importing"
+        cache, key, ARCHIVE_RATE, names, lambda begin: (mel[index[name]].T for name in names[begin:]), "importing"
     )

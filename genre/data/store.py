@@ -1,7 +1,7 @@
-"""What the pipeline makes of every track up to some stage (waveform, log-mel, picture), kept memory-mapped.
+"""Memory-mapped output of one pipeline stage (waveform, log-mel, picture, features) for every track.
 
-Decoded music, a log-mel archive, kept log-mels and kept pictures are one class. A store is a folder whose name is the
-hash of all that went into it, renamed into place when finished (``building.py``): it is whole or it is not there.
+A store's folder is named by a hash of its settings and inputs and is renamed into place when complete
+(``store_builder.py``), so that a stale or unfinished store cannot be opened.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ FORMAT = 2  # raised whenever the meaning of a store's files changes
 
 @dataclass(frozen=True)
 class Key:
-    """All that a store depends on.
+    """Everything that the content of a store depends on.
 
     Args:
-        stage: how far the pipeline has gone: 'waveform', 'logmel', 'picture' or 'features'.
-        settings: of the stages up to there, JSON types only.
-        inputs: what the tracks were made from: files with size and time, or the key of another store.
+        stage: 'waveform', 'logmel', 'picture', 'features' or 'views'.
+        settings: of this stage and those before it, JSON types only.
+        inputs: files with size and modification time, or the key of another store.
     """
 
     stage: str
@@ -39,21 +39,21 @@ class Key:
 
     @property
     def name(self) -> str:
-        """The store's folder: its stage and a hash of all the rest."""
+        """Name of the store's folder: the stage and a hash of the key."""
         text = json.dumps([FORMAT, asdict(self)], sort_keys=True, ensure_ascii=True)
         return f"{self.stage}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
 class Store:
-    """Arrays of one stage, a run of rows a track, laid end to end along time.
+    """The rows of all tracks at one stage, concatenated along time.
 
     Args:
-        key: what it holds.
-        names: the tracks, in order.
-        rate: rows a second along time (samples, columns); 0 where rows are crops or views of a track.
-        offsets: (tracks + 1,) where each track's rows begin.
-        data: (rows, ...) of all tracks, memory-mapped or on a device.
+        key: stage, settings and inputs.
+        names: track names, in the order of their rows.
+        rate: rows per second (samples, columns); 0 if the rows are crops or views.
+        offsets: (tracks + 1,) first row of each track, and the end of the last.
+        data: (rows, ...), memory-mapped or on a device.
         skipped: track -> why it is not in the store.
     """
 
@@ -69,38 +69,47 @@ class Store:
         return self.key.stage
 
     def rows(self, names: Iterable[str]) -> list[int]:
-        """The places of tracks in the store."""
-        places = {name: place for place, name in enumerate(self.names)}
-        return [places[name] for name in names]
+        """Return the index of each track."""
+        index = {name: row for row, name in enumerate(self.names)}
+        return [index[name] for name in names]
 
     def lengths(self, rows: Tensor) -> Tensor:
-        """How many rows along time each track has: (batch,) -> (batch,)."""
+        """Length of each track along time: (batch,) -> (batch,)."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
     def gather(self, rows: Tensor, begin: Tensor, length: Tensor) -> Tensor:
-        """Cut a span of each track, zeros where it reaches beyond: three (batch,) -> (batch, longest length, ...)."""
+        """Cut a span from each track, with zeros beyond its ends.
+
+        Args:
+            rows: (batch,) index of each track.
+            begin: (batch,) first row of each span, relative to the track; may be negative.
+            length: (batch,) rows of each span.
+
+        Returns:
+            (batch, longest length, ...).
+        """
         out = self.data.new_zeros((len(rows), int(length.max()), *self.data.shape[1:]))
         spans = zip(rows.tolist(), begin.tolist(), length.tolist(), strict=True)
-        for place, (row, first, count) in enumerate(spans):
+        for index, (row, first, count) in enumerate(spans):
             origin, end = int(self.offsets[row]), int(self.offsets[row + 1])
-            piece = self.data[origin + max(first, 0) : min(origin + first + count, end)]
-            out[place, max(-first, 0) : max(-first, 0) + len(piece)] = piece
+            span = self.data[origin + max(first, 0) : min(origin + first + count, end)]
+            out[index, max(-first, 0) : max(-first, 0) + len(span)] = span
         return out
 
     def take(self, rows: Tensor) -> Tensor:
-        """All of each track, where every track has as many rows: (batch,) -> (batch, rows, ...)."""
-        each = int(self.offsets[1])
-        return self.data.unflatten(0, (-1, each))[rows.to(self.data.device)]
+        """All rows of each track, if all tracks have equally many: (batch,) -> (batch, rows, ...)."""
+        count = int(self.offsets[1])
+        return self.data.unflatten(0, (-1, count))[rows.to(self.data.device)]
 
     def resident(self, device: torch.device) -> "Store":
-        """The store with its data on the device where at least half of the free memory stays free, else as it is."""
+        """Copy the data to a CUDA device if it takes at most half of the free memory; else return the store itself."""
         if device.type != "cuda" or self.data.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
         return Store(self.key, self.names, self.rate, self.offsets, self.data.to(device), self.skipped)
 
 
 def open_store(cache: Path, key: Key) -> Store | None:
-    """The store of a key, or None where it has not been made, or was damaged since."""
+    """Open the store of a key; None if it does not exist or is damaged."""
     folder = cache / key.name
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
@@ -112,7 +121,7 @@ def open_store(cache: Path, key: Key) -> Store | None:
         return None
     skipped = {name: SkipReason(SkipKind(kind), text) for name, (kind, text) in index["skipped"].items()}
     data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
-    with warnings.catch_warnings():  # nobody writes into a store; a writable map could not be larger than the memory
+    with warnings.catch_warnings():  # a writable map could not be larger than memory
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), skipped)
 

@@ -1,4 +1,4 @@
-"""How a store is made: item by item into a folder of its own that an interrupted build finds again, then renamed."""
+"""Build a store track by track in a partial folder, from which an interrupted build resumes, then rename it."""
 
 import json
 import logging
@@ -48,17 +48,17 @@ def build_store(
     what: str,
     group: int = 1,
 ) -> Store:
-    """Open a key's store, made first from one item a track where it is not there yet, with a progress bar.
+    """Open the store of a key; build it first if it does not exist, with a progress bar.
 
-    Whoever comes while another process makes it waits. A build that was killed goes on where it was.
+    Other processes that need the store wait. An interrupted build is resumed.
 
     Args:
-        cache: the folder of all stores.
-        rate: rows a second along time.
-        names: the tracks that the items belong to.
-        items: the items from a place on, one a track, in order; only asked for where the store must be made.
-        what: shown beside the progress bar.
-        group: how many items are computed together; a build goes on at a multiple of this.
+        cache: folder of all stores.
+        rate: rows per second.
+        names: track names.
+        items: returns the items from an index on, one per track in the order of ``names``; called only to build.
+        what: label of the progress bar.
+        group: number of items that are computed together; a build resumes at a multiple of it.
 
     Raises:
         UserError: if no track is usable, or the disk is full.
@@ -74,11 +74,11 @@ def build_store(
     except OSError as error:
         raise UserError(
             f"cannot write to {cache} ({error.strerror}); make room or set data.cache to a folder with room; "
-            "what was computed is kept"
+            "the next run continues from what has been computed"
         ) from error
-    made = store or open_store(cache, key)
-    assert made is not None, f"{key.name} was published and is gone"
-    return made
+    built = store or open_store(cache, key)
+    assert built is not None, f"{key.name} was published and is gone"
+    return built
 
 
 def write_store(
@@ -90,7 +90,7 @@ def write_store(
     begin = len(entries)
     with (folder / "data.bin").open("ab") as raw, (folder / "journal").open("a", encoding="utf-8") as journal:
         if begin:
-            log.info("%s goes on at %d of %d", what, begin, len(names))
+            log.info("%s resumes at %d of %d", what, begin, len(names))
         for item in progress(items(begin), what, total=len(names), completed=begin):
             entries.append(append_item(item, raw, journal))
         os.fsync(raw.fileno())
@@ -99,7 +99,7 @@ def write_store(
 
 
 def append_item(item: Item, raw: Any, journal: TextIO) -> JournalEntry:
-    """Append one item, the journal after the data."""
+    """Append one item to the data, then to the journal."""
     if isinstance(item, SkipReason):
         entry = JournalEntry(0, "", [], item)
     else:
@@ -118,18 +118,18 @@ def parse_entry(line: bytes) -> JournalEntry:
 
 
 def recover_entries(folder: Path, group: int) -> list[JournalEntry]:
-    """What an interrupted build has finished, in whole groups; whatever lies beyond is cut off."""
+    """Entries of an interrupted build, in whole groups; data and journal are truncated to them."""
     raw, journal = folder / "data.bin", folder / "journal"
     if not (raw.exists() and journal.exists()):
         raw.write_bytes(b"")
         journal.write_bytes(b"")
         return []
-    lines = journal.read_bytes().split(b"\n")[:-1]  # what follows the last line's end is half a line
-    entries, left = [], raw.stat().st_size
+    lines = journal.read_bytes().split(b"\n")[:-1]  # without the incomplete last line
+    entries, remaining = [], raw.stat().st_size
     for line in lines:
         entry = parse_entry(line)
-        left -= entry.bytes
-        if left < 0:
+        remaining -= entry.bytes
+        if remaining < 0:
             break
         entries.append(entry)
     del entries[len(entries) // group * group :]
@@ -139,23 +139,23 @@ def recover_entries(folder: Path, group: int) -> list[JournalEntry]:
 
 
 def write_index(folder: Path, rate: float, names: list[str], entries: list[JournalEntry]) -> None:
-    """Write what a store's data means.
+    """Write offsets.npy and index.json, which describe the data.
 
     Raises:
         UserError: if no track can be used.
     """
     pairs = list(zip(names, entries, strict=True))
     skipped = {name: entry.reason for name, entry in pairs if entry.reason}
-    kept = [(name, entry) for name, entry in pairs if not entry.reason]
-    if not kept:
+    used = [(name, entry) for name, entry in pairs if not entry.reason]
+    if not used:
         raise UserError(
             f"none of {len(names)} tracks can be used: {count_kinds(reason.kind for reason in skipped.values())}"
         )
-    ends = np.cumsum([0, *(entry.length for _, entry in kept)], dtype=np.int64)
+    ends = np.cumsum([0, *(entry.length for _, entry in used)], dtype=np.int64)
     np.save(folder / "offsets.npy", ends)
-    first = kept[0][1]
+    first = used[0][1]
     index = {
-        "names": [name for name, _ in kept],
+        "names": [name for name, _ in used],
         "rate": rate,
         "dtype": first.dtype,
         "shape": [int(ends[-1]), *first.shape],
@@ -165,20 +165,23 @@ def write_index(folder: Path, rate: float, names: list[str], entries: list[Journ
 
 
 def publish(partial: Path, folder: Path) -> None:
-    """Put a finished store in its place, where at most the ruins of a damaged one lie."""
+    """Rename a finished store into place, replacing a damaged one."""
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(partial, folder)
     (folder / "journal").unlink()
 
 
 def parallel_map(function: Callable[[Argument], Value], arguments: Iterable[Argument]) -> Iterator[Value]:
-    """Map over threads (decoding releases the lock), in order, with few results waiting at any time."""
+    """Map with one thread per core, in order and with a bounded number of results in memory.
+
+    Threads suffice because decoding and PyTorch release the interpreter lock.
+    """
     workers = os.cpu_count() or 1
-    waiting: deque[Future[Value]] = deque()
+    pending: deque[Future[Value]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for argument in arguments:
-            waiting.append(pool.submit(function, argument))
-            if len(waiting) > 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(function, argument))
+            if len(pending) > 4 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

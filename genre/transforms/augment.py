@@ -1,4 +1,4 @@
-"""Random variations of training examples, each drawn for itself, whole batches at a time on the device.
+"""Random augmentation of training batches on the device, drawn independently per example.
 
 Mixing, equalisation and noise act on mel power, where sounds add; shift, zoom and masks act on the picture.
 """
@@ -15,18 +15,18 @@ NOISE_RANGE_DB = 30.0
 
 @dataclass(frozen=True)
 class Augment:
-    """How strongly training examples vary; 0 turns a variation off.
+    """Strength of each augmentation; 0 turns it off.
 
     Args:
-        shift: largest shift in time, as a share of the picture's width; the border is repeated.
-        zoom: largest zoom in or out, drawn for each axis, as a share.
+        shift: largest shift in time, as a fraction of the picture's width; the border is repeated.
+        zoom: largest zoom in or out, drawn per axis, as a fraction.
         equalize: standard deviation of a random smooth gain over the mel bands, in dB.
-        noise: loudest noise, in dB below the clip's maximum (negative); each clip draws its level from the 30 dB below.
-        time_masks: number of silenced stretches a picture (SpecAugment, Park et al. 2019).
-        time_mask: longest of them, as a share of the width.
-        frequency_masks: number of silenced bands a picture.
-        frequency_mask: widest of them, as a share of the height.
-        mix: probability that an example is mixed with one of other genres in its batch.
+        noise: loudest noise, in dB relative to the clip's maximum (negative); the level is drawn from the 30 dB below.
+        time_masks: number of silenced intervals per picture (SpecAugment, Park et al. 2019).
+        time_mask: longest interval, as a fraction of the width.
+        frequency_masks: number of silenced bands per picture.
+        frequency_mask: widest band, as a fraction of the height.
+        mix: probability that an example is mixed with another of its batch that has other genres.
         mix_ratio: least share of the weaker of the two, in power.
     """
 
@@ -52,16 +52,16 @@ class Augment:
 
     @property
     def acts_on_power(self) -> bool:
-        """Whether log-mels must be at hand, not only pictures."""
+        """True if this augmentation needs log-mels rather than pictures."""
         return bool(self.equalize or self.noise or self.mix)
 
     @property
     def acts(self) -> bool:
-        """Whether anything varies at all."""
+        """True if any augmentation is on."""
         return self.acts_on_power or bool(self.shift or self.zoom or self.time_masks or self.frequency_masks)
 
     def power(self, power: Tensor, generator: Generator) -> Tensor:
-        """Equalise and add noise: (batch, bands, columns) mel power with a maximum near 1 -> the same shape."""
+        """Equalise and add noise: (batch, n_mels, columns) mel power with a maximum near 1 -> the same shape."""
         if self.equalize:
             power = power * equalizer_gains(power, self.equalize, generator)
         if self.noise:
@@ -73,15 +73,15 @@ class Augment:
     def picture(self, picture: Tensor, generator: Generator) -> Tensor:
         """Shift, zoom and mask: (batch, 1, height, width) in [0, 1] -> the same shape."""
         if self.shift or self.zoom:
-            picture = self.moved(picture, generator)
+            picture = self.shift_and_zoom(picture, generator)
         for _ in range(self.time_masks):
-            picture = mask_stretch(picture, -1, self.time_mask, generator)
+            picture = mask_interval(picture, -1, self.time_mask, generator)
         for _ in range(self.frequency_masks):
-            picture = mask_stretch(picture, -2, self.frequency_mask, generator)
+            picture = mask_interval(picture, -2, self.frequency_mask, generator)
         return picture
 
-    def moved(self, picture: Tensor, generator: Generator) -> Tensor:
-        """Shift in time and zoom both axes, repeating the border (as Keras' ImageDataGenerator fills by default)."""
+    def shift_and_zoom(self, picture: Tensor, generator: Generator) -> Tensor:
+        """Shift in time and zoom both axes, repeating the border, the default of Keras' ImageDataGenerator."""
         draws = uniform_like(picture, (len(picture), 3), generator) * 2 - 1
         affine = picture.new_zeros(len(picture), 2, 3)
         affine[:, 0, 0] = 1 + self.zoom * draws[:, 0]
@@ -91,9 +91,13 @@ class Augment:
         return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
 
     def partners(self, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Who is mixed with whom: targets (batch, genres) -> partner (batch,), share of the example itself (batch,).
+        """Draw a partner with other genres for each example, and the example's share of the mixture.
 
-        A partner has other genres than the example; where nobody does, or the draw is against it, the share is 1.
+        Args:
+            targets: (batch, genres).
+
+        Returns:
+            Index of the partner (batch,) and share of the example in power (batch,); 1 if the example is not mixed.
         """
         chance, share = uniform_like(targets, (2, len(targets)), generator)
         scores = uniform_like(targets, (len(targets), len(targets)), generator)
@@ -109,22 +113,22 @@ def uniform_like(like: Tensor, shape: tuple[int, ...], generator: Generator) -> 
 
 
 def exponential_like(like: Tensor, generator: Generator) -> Tensor:
-    """The power of white noise in each bin, with mean 1."""
+    """Exponential draws with mean 1 (the power of white noise in a bin), in the shape of a tensor."""
     return -torch.log1p(-uniform_like(like, tuple(like.shape), generator))
 
 
 def equalizer_gains(power: Tensor, deviation: float, generator: Generator) -> Tensor:
-    """A smooth random equaliser for each example: (batch, bands, columns) -> factors (batch, bands, 1)."""
+    """A smooth random equaliser per example: mel power (batch, n_mels, columns) -> factors (batch, n_mels, 1)."""
     knots = torch.randn((len(power), 1, EQUALIZER_KNOTS), device=power.device, generator=generator) * deviation
     curve = F.interpolate(knots, power.shape[1], mode="linear", align_corners=True)
     return 10 ** (curve.transpose(1, 2) / 10)
 
 
-def mask_stretch(picture: Tensor, axis: int, widest: float, generator: Generator) -> Tensor:
-    """Silence one stretch of an axis in each picture, of its own place and width."""
+def mask_interval(picture: Tensor, axis: int, widest: float, generator: Generator) -> Tensor:
+    """Silence one random interval of an axis in each picture, (batch, 1, height, width)."""
     size = picture.shape[axis]
     draws = uniform_like(picture, (2, len(picture), 1, 1, 1), generator)
     width = draws[0] * widest * size
     first = draws[1] * (size - width)
-    place = torch.arange(size, device=picture.device).view((-1, 1) if axis == -2 else (1, -1))
-    return picture.masked_fill((place >= first) & (place < first + width), 0)
+    index = torch.arange(size, device=picture.device).view((-1, 1) if axis == -2 else (1, -1))
+    return picture.masked_fill((index >= first) & (index < first + width), 0)

@@ -1,6 +1,6 @@
-"""From waveforms to the log-mel picture that every model sees. The only file that knows torchaudio.
+"""From waveforms to log-mels and pictures. The only module that imports torchaudio.
 
-A log-mel is kept and passed on in units of its own range: 1 is the clip's loudest bin, 0 lies 80 dB below it.
+A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB below it.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torchaudio.transforms import MelScale
 
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
-FRAMES_AT_ONCE = 64  # on the CPU: a whole clip's spectrum spills the cache and faults its pages in anew each time
+FRAMES_AT_ONCE = 64  # on a CPU; the spectrum of a whole clip does not fit its cache
 
 
 class LogMel(nn.Module):
@@ -18,17 +18,17 @@ class LogMel(nn.Module):
 
     Equals ``librosa.power_to_db(librosa.feature.melspectrogram(...), ref=np.max)`` within 0.01 dB: Slaney bands,
     power spectrum, frames centred with zero padding (reflection, torchaudio's default, is 5 to 16 dB off at the edges).
-    The mel bands are torchaudio's, the transform torch's own: less than half the time of torchaudio's on a CPU.
+    The mel filters are torchaudio's, the Fourier transform is torch's: on a CPU in less than half of torchaudio's time.
 
     Args:
         sample_rate: of the waveforms, in Hz.
         n_fft: length of the Fourier transform, in samples.
-        hop_length: distance of two frames, in samples.
+        hop_length: distance between frames, in samples.
         n_mels: number of mel bands.
         f_max: upper edge of the highest band, in Hz.
 
     Raises:
-        ValueError: if ``f_max`` lies above half the sample rate.
+        ValueError: if ``f_max`` is above half the sample rate.
     """
 
     def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float) -> None:
@@ -54,11 +54,11 @@ class LogMel(nn.Module):
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
         if waveform.device.type != "cpu":
             return self.frame_power(frames).transpose(-2, -1)
-        pieces = [torch.cat([self.frame_power(few) for few in clip.split(FRAMES_AT_ONCE)]) for clip in frames]
-        return torch.stack(pieces).transpose(-2, -1)
+        powers = [torch.cat([self.frame_power(part) for part in clip.split(FRAMES_AT_ONCE)]) for clip in frames]
+        return torch.stack(powers).transpose(-2, -1)
 
     def frame_power(self, frames: Tensor) -> Tensor:
-        """(..., n_fft) samples -> (..., n_mels); squares of the parts are four times as fast as of the magnitude."""
+        """(..., n_fft) samples -> (..., n_mels); squaring the parts is four times as fast as squaring the magnitude."""
         spectrum = torch.fft.rfft(frames * self.window)[..., : len(self.bank)]
         return (spectrum.real.square() + spectrum.imag.square()) @ self.bank
 
@@ -71,12 +71,12 @@ def decibels(power: Tensor) -> Tensor:
 
 
 class DocumentSpectrogram(nn.Module):
-    """The source document's spectrogram: 0 lies 80 dB below the clip's maximum, at 1.
+    """The paper's spectrogram: 1 is the clip's maximum, 0 is 80 dB below it.
 
     Args:
         sample_rate: of the waveforms, in Hz.
         n_fft: length of the Fourier transform, in samples.
-        hop_length: distance of two frames, in samples.
+        hop_length: distance between frames, in samples.
         n_mels: number of mel bands.
         f_max: upper edge of the highest band, in Hz.
         size: height and width of the picture, in pixels.
@@ -90,7 +90,7 @@ class DocumentSpectrogram(nn.Module):
     ) -> None:
         super().__init__()
         if size < 8:
-            raise ValueError(f"spectrogram.size={size} is too small for three poolings; 8 pixels at least")
+            raise ValueError(f"spectrogram.size={size} is too small for three poolings; it must be at least 8 pixels")
         self.sample_rate = sample_rate
         self.size = size
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels, f_max)
@@ -100,8 +100,8 @@ class DocumentSpectrogram(nn.Module):
 
         Args:
             waveform: (batch, samples) in [-1, 1].
-            lengths: (batch,) each clip's own samples; here padding counts as silence.
-            seconds: what the clips nominally span.
+            lengths: (batch,) samples of each clip without padding; here padding counts as silence.
+            seconds: nominal length of the clips.
 
         Returns:
             (batch, n_mels, frames) in [0, 1].
@@ -109,24 +109,24 @@ class DocumentSpectrogram(nn.Module):
         return self.rescaled(self.log_mel(waveform))
 
     def columns(self, seconds: float) -> int:
-        """How many columns the log-mel of a clip of so many seconds has."""
+        """Number of columns of a clip's log-mel."""
         return 1 + round(seconds * self.sample_rate) // self.log_mel.hop_length
 
     def rescaled(self, level: Tensor) -> Tensor:
-        """(batch, n_mels, frames) dB below the maximum -> [0, 1]."""
+        """dB below the maximum (batch, n_mels, frames) -> log-mel in [0, 1]."""
         return 1 - level / FLOOR_DB
 
     def picture(self, log_mel: Tensor) -> Tensor:
-        """(batch, n_mels, frames) in [0, 1] -> (batch, 1, size, size), row 0 the lowest band."""
+        """Log-mel (batch, n_mels, frames) -> picture (batch, 1, size, size), row 0 the lowest band."""
         size = (self.size, self.size)
         return F.interpolate(log_mel[:, None], size, mode="bilinear", antialias=True, align_corners=False)
 
 
 class ArchiveSpectrogram(DocumentSpectrogram):
-    """The spectrogram of the log-mel archive: fewer columns, each clip scaled from its own minimum, 256 levels.
+    """The spectrogram of the log-mel archive: fewer columns, relative to the clip's own minimum, 256 levels.
 
     Args:
-        columns_per_second: how many columns are picked from the frames of a clip of nominal length.
+        columns_per_second: number of frames per second that become columns.
     """
 
     length_tolerance = (
@@ -148,7 +148,7 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         self.columns_per_second = columns_per_second
 
     def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
-        """Log-mels of clips, each read over its own length: (batch, samples) -> (batch, n_mels, columns) in [0, 1]."""
+        """Log-mels with columns spread over each clip's own length: (batch, samples) -> (batch, n_mels, columns)."""
         level = self.log_mel(waveform)
         frames = 1 + lengths.to(level.device) // self.log_mel.hop_length
         beyond = torch.arange(level.shape[-1], device=level.device) >= frames[:, None, None]
@@ -160,31 +160,31 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         return self.quantized(picked, lowest)
 
     def columns(self, seconds: float) -> int:
-        """How many columns are picked for a clip of so many seconds."""
+        """Number of columns of a clip's log-mel."""
         return round(self.columns_per_second * seconds)
 
     def rescaled(self, level: Tensor) -> Tensor:
-        """(batch, n_mels, columns) dB below the maximum -> [0, 1] from each clip's own minimum, in 256 levels."""
+        """dB below the maximum (batch, n_mels, columns) -> log-mel from each clip's own minimum, in 256 levels."""
         return self.quantized(level, level.amin(dim=(-2, -1), keepdim=True))
 
     def quantized(self, level: Tensor, lowest: Tensor) -> Tensor:
-        """dB -> the archive's levels, 0 to 255, as [0, 1]; a clip without any range is all zeros."""
+        """dB -> the archive's levels 0 to 255, as [0, 1]; a constant clip is all zeros."""
         scaled = (level - lowest) / (0 - lowest).clamp_min(1e-6)
         return ((scaled * 256).floor().clamp_max(255) / 255).where(lowest < level.amax((-2, -1), keepdim=True), 0)
 
 
 def from_cached(log_mel: Tensor) -> Tensor:
-    """A kept log-mel (batch, columns, bands), uint8 or float16 -> (batch, bands, columns) in [0, 1]."""
+    """Cached log-mel (batch, columns, n_mels), uint8 or float16 -> (batch, n_mels, columns) in [0, 1]."""
     unit = log_mel.float() / 255 if log_mel.dtype == torch.uint8 else log_mel.float()
     return unit.transpose(-2, -1)
 
 
 def to_cached(log_mel: Tensor, dtype: torch.dtype) -> Tensor:
-    """(batch, bands, columns) in [0, 1] -> as it is kept, (batch, columns, bands)."""
-    turned = log_mel.transpose(-2, -1)
-    return (turned * 255).round().to(dtype) if dtype == torch.uint8 else turned.to(dtype)
+    """Log-mel (batch, n_mels, columns) in [0, 1] -> (batch, columns, n_mels) of a cache's dtype."""
+    transposed = log_mel.transpose(-2, -1)
+    return (transposed * 255).round().to(dtype) if dtype == torch.uint8 else transposed.to(dtype)
 
 
 def to_power(log_mel: Tensor) -> Tensor:
-    """(batch, bands, columns) in [0, 1] -> mel power below the clip's maximum of 1; what lies at the floor has none."""
+    """Log-mel (batch, n_mels, columns) in [0, 1] -> mel power relative to the clip's maximum; 0 at the floor."""
     return (10 ** ((log_mel - 1) * -FLOOR_DB / 10)).where(log_mel > 0, 0)

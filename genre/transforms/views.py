@@ -1,4 +1,4 @@
-"""Which parts of a track a model sees: the whole, or short crops of it."""
+"""Select the crops of a track: the whole track, or short segments."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -24,23 +24,23 @@ class View(ABC):
     @property
     @abstractmethod
     def random(self) -> bool:
-        """Whether training sees other spans in each epoch."""
+        """True if training crops are drawn anew in each epoch."""
 
     @abstractmethod
     def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """One span a track in training, drawn on the CPU."""
+        """One training crop per track, drawn on the CPU."""
 
     @abstractmethod
     def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
-        """The spans of evaluation."""
+        """The evaluation crops."""
 
 
 @dataclass(frozen=True)
 class Whole(View):
-    """One picture a track, as in the source document: longer tracks give their middle, shorter are padded with silence.
+    """One crop per track, as in the paper: the middle of a longer track; a shorter one is padded with silence.
 
     Args:
-        seconds: how much of the track the picture spans.
+        seconds: length of the crop.
     """
 
     seconds: float = 30.0
@@ -50,11 +50,11 @@ class Whole(View):
         return False
 
     def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """The same as at evaluation."""
+        """The same as the evaluation crops."""
         return self.spans(lengths, span, tolerance)
 
     def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
-        """The middle, or all where the length is about right."""
+        """The middle, or the whole track if its length is within the tolerance."""
         exact = (lengths - span).abs() <= tolerance
         begin = torch.where(exact, 0, (lengths - span).clamp_min(0) // 2)
         return begin[:, None], torch.where(exact, lengths, span)[:, None]
@@ -62,11 +62,11 @@ class Whole(View):
 
 @dataclass(frozen=True)
 class Segments(View):
-    """Short crops: one at random in training, several evenly spread at evaluation, whose probabilities are averaged.
+    """Short crops: one random crop in training, several evenly spaced ones at evaluation, averaged in probability.
 
     Args:
         seconds: length of a crop.
-        crops: how many at evaluation.
+        crops: number of crops at evaluation.
     """
 
     seconds: float = 5.0
@@ -82,14 +82,14 @@ class Segments(View):
             raise ValueError(f"view.crops={self.crops} must be at least 1")
 
     def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """One crop, anywhere."""
-        room = (lengths - span).clamp_min(0)
-        begin = (torch.rand(len(lengths), generator=generator) * (room + 1)).long().clamp_max(room)
+        """One crop at a random position."""
+        last = (lengths - span).clamp_min(0)
+        begin = (torch.rand(len(lengths), generator=generator) * (last + 1)).long().clamp_max(last)
         return begin[:, None], torch.full_like(begin, span)[:, None]
 
     def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
-        """Crops from the beginning to the end."""
-        room = (lengths - span).clamp_min(0)
-        places = torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])
-        begin = (room[:, None] * places).round().long()
+        """Evenly spaced crops from the beginning to the end."""
+        last = (lengths - span).clamp_min(0)
+        fractions = torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])
+        begin = (last[:, None] * fractions).round().long()
         return begin, torch.full_like(begin, span)

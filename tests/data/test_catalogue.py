@@ -83,7 +83,7 @@ def test_bad_rows_are_listed_by_line_and_do_not_stop_the_rest(tmp_path):
     [
         ("path,artist\na.mp3,me\n", "no column 'genres'"),
         ("path,genres\n", "has no rows"),
-        ("path,genres\na.mp3,rock\na.mp3,pop\n", "two tracks are called a.mp3"),
+        ("path,genres\na.mp3,rock\na.mp3,pop\n", "two tracks have the name a.mp3"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_a_mistake(tmp_path, text, message):
