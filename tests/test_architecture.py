@@ -36,10 +36,7 @@ LEVELS = [
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 CROSSING: dict[str, str] = {}
-REPEATED = set(
-    "BANDS DOCUMENT GENRES History KNOWN Row SAMPLE_RATE SCORES SHORT "
-    "SUBSETS Samples WIDE check_arguments convolution_block grad_cam subset_figures write_report".split()
-)
+REPEATED = set("BANDS GENRES KNOWN SAMPLE_RATE SCORES SUBSETS Samples check_arguments convolution_block".split())
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
 
 

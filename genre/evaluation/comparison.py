@@ -1,6 +1,6 @@
-"""One table of many finished runs: what differs beyond noise, on tracks that are the same.
+"""One table of many finished runs, with the differences that exceed the noise of the test tracks.
 
-Only what lies in the run folders is read. Runs are laid side by side where they share split, split seed, task and test
+Only files in the run folders are read. Runs are ranked among those with the same split, split seed, task and test
 tracks; several seeds of one configuration are one row.
 """
 
@@ -25,34 +25,39 @@ from yaml import YAMLError
 from genre.config import flatten_keys
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
-from genre.evaluation.metrics import LEVEL, RESAMPLES
+from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
 
 log = logging.getLogger(__name__)
 
-NO_MATTER = ("seed", "folder", "resume", "debug", "data.cache", "trainer.enable_progress_bar")  # of what a model is
+IGNORED_KEYS = ("seed", "folder", "resume", "debug", "data.cache", "trainer.enable_progress_bar")
 MEASURED = {
     "train accuracy": "train/accuracy", "val accuracy": "val/accuracy", "test accuracy": "test/accuracy",
     "macro precision": "test/macro_precision", "macro recall": "test/macro_recall", "macro F1": "test/macro_f1",
     "seconds": "seconds",
 }  # fmt: skip
-SHOWN = ("model", "task", "split", *list(MEASURED)[:3], "95 % interval", *list(MEASURED)[3:], "")
-SHORT = ("model", "train", "val", "test", "95 % interval", "precision", "recall", "F1", "seconds", "")
-UNKNOWN = "its own"
-WIDE = 120  # characters, where no terminal says otherwise
-REASONS = 3  # that a mistake names
+TABLE_COLUMNS = ("model", "task", "split", *list(MEASURED)[:3], "95 % interval", *list(MEASURED)[3:], "")
+TEXT_COLUMNS = ("model", "task", "split", "")
+TERMINAL_COLUMNS = {
+    "model": "model", "train accuracy": "train", "val accuracy": "val", "test accuracy": "test",
+    "95 % interval": "95 % interval", "macro precision": "precision", "macro recall": "recall", "macro F1": "F1",
+    "seconds": "seconds", "": "",
+}  # fmt: skip
+PAPER_SPLIT = "its own"
+TABLE_WIDTH = 120  # characters, if the output is not a terminal
+NAMED_REASONS = 3  # at most, in an error message
 
 
 class Section(NamedTuple):
-    """What runs must share to be ranked.
+    """The properties that runs must share to be ranked.
 
     Args:
         split: its kind.
         seed: of the split.
-        held_out: what was held out; empty for nothing.
+        held_out: the tracks that were held out; empty for none.
         task: multiclass or multilabel.
-        tested: what the test tracks and their genres are, as a digest; empty without any.
+        tested: digest of the test tracks and their genres; empty without any.
     """
 
     split: str
@@ -64,16 +69,16 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as its folder tells it.
+    """A finished run, read from its folder.
 
     Args:
         folder: of its files.
         name: of the run's configuration.
         seed: of the run.
-        settings: all else that makes the model, under dotted keys.
-        section: whom it may be ranked with.
+        settings: all other settings that define the model, by dotted key.
+        section: the runs that it may be ranked with.
         metrics: as in metrics.json.
-        right: test track -> whether all that is predicted is right.
+        correct: test track -> whether its predicted genres are exactly the true ones.
     """
 
     folder: Path
@@ -86,17 +91,17 @@ class Run:
 
 
 @dataclass
-class Row:
+class TableRow:
     """A configuration in a table: one run, or several seeds.
 
     Args:
-        model: what it is called.
+        model: its name.
         task: multiclass or multilabel.
         split: kind and seed.
-        values: heading -> one number a run.
-        interval: of the test accuracy; None where nothing was tested.
-        mark: 'best', 'tied' or nothing.
-        folders: of its runs; none for the source document.
+        values: column -> one number per run.
+        interval: of the test accuracy; None without test tracks.
+        mark: 'best', 'tied' or empty.
+        folders: of its runs; none for the paper.
     """
 
     model: str
@@ -107,15 +112,15 @@ class Row:
     mark: str = ""
     folders: tuple[str, ...] = ()
 
-    def cells(self) -> list[str]:
-        """The row as people read it, under ``SHOWN``."""
+    def cells(self) -> dict[str, str]:
+        """Return the row as text: column -> cell."""
         numbers = {name: format_mean(values, name == "seconds") for name, values in self.values.items()}
-        span = "–" if self.interval is None else f"{100 * self.interval[0]:.1f} to {100 * self.interval[1]:.1f}"
-        words = [self.model, self.task, self.split, *(numbers[name] for name in list(MEASURED)[:3])]
-        return [*words, span, *(numbers[name] for name in list(MEASURED)[3:]), self.mark]
+        interval = "–" if self.interval is None else f"{100 * self.interval[0]:.1f} to {100 * self.interval[1]:.1f}"
+        texts = {"model": self.model, "task": self.task, "split": self.split, "": self.mark}
+        return texts | numbers | {"95 % interval": interval}
 
     def record(self) -> dict[str, Any]:
-        """The row as programs read it: shares from 0 to 1, means and deviations of its own."""
+        """Return the row as numbers from 0 to 1, with columns for means and standard deviations."""
         record: dict[str, Any] = {
             "model": self.model,
             "task": self.task,
@@ -129,59 +134,69 @@ class Row:
         return record | {"ci95_low": low, "ci95_high": high, "mark": self.mark, "folders": " ".join(self.folders)}
 
 
-DOCUMENT = [
-    ("document: base model", "multiclass", (0.8954, 0.68, 0.585)),
-    ("document: tuned model", "multiclass", (0.974, 0.70, 0.62)),
-    ("document: VGG16", "multiclass", (0.7096, 0.62, 0.665)),
-    ("document: several genres, VGG16", "multilabel", (None, None, 0.40)),  # on 50 songs of its own
+class PaperResult(NamedTuple):
+    """Accuracies that the paper reports, from 0 to 1; None where it reports none."""
+
+    model: str
+    task: str
+    train: float | None
+    val: float | None
+    test: float
+
+
+PAPER_RESULTS = [
+    PaperResult("paper: base model", "multiclass", 0.8954, 0.68, 0.585),
+    PaperResult("paper: tuned model", "multiclass", 0.974, 0.70, 0.62),
+    PaperResult("paper: VGG16", "multiclass", 0.7096, 0.62, 0.665),
+    PaperResult("paper: several genres, VGG16", "multilabel", None, None, 0.40),  # on its own 50 songs
 ]
 
 
 def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
-    """Write results.md and results.csv of all finished runs that a pattern finds, and print the table.
+    """Write results.md and results.csv of all finished runs that match a pattern, and print the tables.
 
     Raises:
         UserError: if there is none.
     """
-    runs, left_out = find_runs(pattern)
+    runs, skipped = find_runs(pattern)
     if not runs:
-        reasons = f" ({'; '.join(left_out[:REASONS])})" if left_out else ""
+        reasons = f" ({'; '.join(skipped[:NAMED_REASONS])})" if skipped else ""
         raise UserError(
-            f"runs={pattern} finds no finished run{reasons}; name folders that train.py printed, * for any name"
+            f"runs={pattern} matches no finished run{reasons}; name folders that train.py printed, * for any name"
         )
-    sections = [(heading(some), table_rows(some)) for some in group_by(runs, lambda run: run.section).values()]
-    write_text(folder / "results.md", markdown(sections, left_out))
-    records = [{"section": heading, **row.record()} for heading, rows in sections for row in rows]
+    sections = {heading(group): table_rows(group) for group in group_by(runs, lambda run: run.section).values()}
+    write_text(folder / "results.md", markdown(sections, skipped))
+    records = [{"section": title, **row.record()} for title, rows in sections.items() for row in rows]
     write_csv(folder / "results.csv", list(records[0]), (list(record.values()) for record in records))
-    for heading, rows in sections:
-        print_table(heading, rows)
-    for reason in left_out:
-        log.warning("left out: %s", reason)
+    for title, rows in sections.items():
+        print_table(title, rows)
+    for reason in skipped:
+        log.warning("skipped: %s", reason)
     return records
 
 
 def find_runs(pattern: str) -> tuple[list[Run], list[str]]:
-    """The finished runs of a pattern, and why other folders are left out; of repeated runs the last counts."""
-    literally = Path(pattern).expanduser()
-    places = [literally] if literally.is_dir() else map(Path, sorted(glob.glob(str(literally))))
+    """Return the finished runs that match, and why other folders are skipped; of repeated runs the last is used."""
+    literal = Path(pattern).expanduser()
+    folders = [literal] if literal.is_dir() else map(Path, sorted(glob.glob(str(literal))))
     runs: dict[str, Run] = {}
-    left_out = []
-    for place in places:
-        if not (place / RECORD).is_file() and not (place / "metrics.json").is_file():
-            continue  # something else beside the runs
-        run = read_run(place)
+    skipped = []
+    for folder in folders:
+        if not (folder / RECORD).is_file() and not (folder / "metrics.json").is_file():
+            continue  # not a run
+        run = read_run(folder)
         if isinstance(run, str):
-            left_out.append(f"{place} ({run})")
+            skipped.append(f"{folder} ({run})")
             continue
         same = json.dumps([run.settings, run.seed, run.section], sort_keys=True)
         if same in runs:
-            left_out.append(f"{runs[same].folder} (repeated with the same seed by {place})")
+            skipped.append(f"{runs[same].folder} (repeated with the same seed by {folder})")
         runs[same] = run
-    return list(runs.values()), left_out
+    return list(runs.values()), skipped
 
 
 def read_run(folder: Path) -> Run | str:
-    """A run from its folder, or why it is none that can be compared."""
+    """Return a run from its folder, or why it cannot be compared."""
     for name, why in ((RECORD, "no run"), ("metrics.json", "unfinished")):
         if not (folder / name).is_file():
             return f"{why}: it has no {name}"
@@ -190,15 +205,15 @@ def read_run(folder: Path) -> Run | str:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         tested = read_predictions(folder / "predictions.csv")
         section = section_of(values, tested)
-        settings = {key: value for key, value in flatten_keys(values) if key not in NO_MATTER}
-        right = {track: true == said for track, (true, said) in tested.items()}
-        return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, right)
+        settings = {key: value for key, value in flatten_keys(values) if key not in IGNORED_KEYS}
+        correct = {track: true == predicted for track, (true, predicted) in tested.items()}
+        return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, correct)
     except (KeyError, TypeError, ValueError, YAMLError) as error:
         return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
 
 
 def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]]) -> Section:
-    """Whom a run may be ranked with."""
+    """Return the section of a run."""
     split, task = values["split"], str(values["task"]["_target_"]).rsplit(".", 1)[-1].lower()
     truth = json.dumps(sorted((track, true) for track, (true, _) in tested.items()))
     digest = hashlib.sha256(truth.encode()).hexdigest()[:8] if tested else ""
@@ -206,7 +221,7 @@ def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]])
 
 
 def read_predictions(path: Path) -> dict[str, tuple[str, str]]:
-    """What is true and what was said of each test track; nothing without a test subset."""
+    """Return test track -> (true genres, predicted genres); empty without a test subset."""
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
@@ -214,7 +229,7 @@ def read_predictions(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def group_by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
-    """Runs that share something, in the order of their first."""
+    """Return runs by the value of ``key``, in the order of first occurrence."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         groups.setdefault(key(run), []).append(run)
@@ -222,90 +237,74 @@ def group_by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
 
 
 def heading(runs: Sequence[Run]) -> str:
-    """What a section's runs have in common."""
-    kind, seed, held, task, tested = runs[0].section
-    tracks = f"{len(runs[0].correct)} test tracks ({tested})" if tested else "no test tracks"
-    return f"{task}, split {kind} (seed {seed}){f', held out: {held}' if held else ''}, {tracks}"
+    """Return the title of a section."""
+    section = runs[0].section
+    tracks = f"{len(runs[0].correct)} test tracks ({section.tested})" if section.tested else "no test tracks"
+    held_out = f", held out: {section.held_out}" if section.held_out else ""
+    return f"{section.task}, split {section.split} (seed {section.seed}){held_out}, {tracks}"
 
 
-def table_rows(runs: Sequence[Run]) -> list[Row]:
-    """The rows of one section, the best first, those within noise of it marked; the source document's follow."""
+def table_rows(runs: Sequence[Run]) -> list[TableRow]:
+    """Return the rows of one section, best first, tied rows marked; the paper's rows follow."""
     groups = list(group_by(runs, lambda run: json.dumps(run.settings, sort_keys=True)).values())
     names = row_names([group[0] for group in groups])
     tracks = sorted(runs[0].correct)
-    rights = [np.array([[run.correct[track] for track in tracks] for run in group], float).mean(0) for group in groups]
-    rows = [table_row(*parts) for parts in zip(names, groups, rights, strict=True)]
+    correct = [np.array([[run.correct[track] for track in tracks] for run in group], float).mean(0) for group in groups]
+    rows = [table_row(*parts) for parts in zip(names, groups, correct, strict=True)]
     if tracks and len(rows) > 1:
-        order = sorted(range(len(rows)), key=lambda place: -rights[place].mean())
-        rows[order[0]].mark = "best"
-        for place in order[1:]:
-            rows[place].mark = "tied" if is_tied(rights[order[0]], rights[place]) else ""
-        rows = [rows[place] for place in order]
-    return rows + document_rows(rows[0].task)
+        best, *others = sorted(range(len(rows)), key=lambda index: -correct[index].mean())
+        rows[best].mark = "best"
+        for index in others:
+            rows[index].mark = "tied" if is_tied(correct[best], correct[index]) else ""
+        rows = [rows[index] for index in (best, *others)]
+    return rows + paper_rows(rows[0].task)
 
 
-def table_row(name: str, group: Sequence[Run], right: Floats) -> Row:
-    """A configuration's row; ``right`` (tracks,) is how often its seeds are right about each track."""
-    kind, seed, held, task, _ = group[0].section
-    values = {heading: [run.metrics[key] for run in group if key in run.metrics] for heading, key in MEASURED.items()}
-    split = f"{kind} ({seed}){', held out' if held else ''}"
-    return Row(name, task, split, values, bootstrap_interval(right), folders=tuple(str(run.folder) for run in group))
+def table_row(name: str, group: Sequence[Run], correct: Floats) -> TableRow:
+    """Return a configuration's row; ``correct`` (tracks,) is the share of its seeds that are right about each track."""
+    section = group[0].section
+    values = {column: [run.metrics[key] for run in group if key in run.metrics] for column, key in MEASURED.items()}
+    split = f"{section.split} ({section.seed}){', held out' if section.held_out else ''}"
+    folders = tuple(str(run.folder) for run in group)
+    return TableRow(name, section.task, split, values, accuracy_interval(correct), folders=folders)
 
 
-def document_rows(task: str) -> list[Row]:
-    """What the source document reports; on a split of its own, so never ranked."""
+def paper_rows(task: str) -> list[TableRow]:
+    """Return the paper's results; its split is unknown, so they are never ranked."""
     rows = []
-    for name, its, accuracies in DOCUMENT:
-        if its == task:
-            known = zip(list(MEASURED)[:3], accuracies, strict=True)
-            values = {heading: [] if value is None else [value] for heading, value in known}
-            rows.append(Row(name, task, UNKNOWN, {name: values.get(name, []) for name in MEASURED}))
+    for result in (result for result in PAPER_RESULTS if result.task == task):
+        accuracies = {"train accuracy": result.train, "val accuracy": result.val, "test accuracy": result.test}
+        values = {column: [] if (value := accuracies.get(column)) is None else [value] for column in MEASURED}
+        rows.append(TableRow(result.model, task, PAPER_SPLIT, values))
     return rows
 
 
 def row_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each configuration: the run's, and in brackets what tells it from others of that name."""
+    """Return the name of each configuration, in brackets the settings that differ among those of one name."""
     names = []
     for run in runs:
         namesakes = [other.settings for other in runs if other.name == run.name]
         keys = sorted({key for other in namesakes for key in other})
         differing = [key for key in keys if any(other.get(key) != run.settings.get(key) for other in namesakes)]
-        told = ", ".join(f"{key}={run.settings.get(key)}" for key in differing)
-        names.append(f"{run.name} ({told})" if told else run.name)
+        settings = ", ".join(f"{key}={run.settings.get(key)}" for key in differing)
+        names.append(f"{run.name} ({settings})" if settings else run.name)
     return names
 
 
-def bootstrap_means(values: Floats, seed: int = 0) -> Floats:
-    """The means of values over resampled tracks: (tracks,) -> (resamples,)."""
-    tracks = len(values)
-    weights = np.random.default_rng(seed).multinomial(tracks, np.full(tracks, 1 / tracks), RESAMPLES)
-    means: Floats = weights @ values / tracks
-    return means
-
-
-def bootstrap_interval(right: Floats) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval of an accuracy over tracks; None without any."""
-    if not len(right):
-        return None
-    low, high = np.quantile(bootstrap_means(right), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
 def is_tied(best: Floats, other: Floats) -> bool:
-    """Whether the difference of two accuracies on the same tracks may be none: its 95 % interval holds 0."""
-    span = bootstrap_interval(best - other)
-    return span is not None and span[0] <= 0
+    """Return whether 0 lies in the 95 % interval of the difference of two accuracies on the same tracks, (tracks,)."""
+    return bootstrap_interval(best - other)[0] <= 0
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """The mean of some runs, and for two or more their deviation (of a sample)."""
+    """Return the mean of some runs, and the standard deviation (of a sample) for two or more."""
     if not values:
         return None, None
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def format_mean(values: Sequence[float], seconds: bool) -> str:
-    """Per cent, or seconds: '62.5', '61.1 ± 1.4 (3)' of three seeds, '–' where it is missing."""
+    """Return per cent or seconds as text: '62.5', '61.1 ± 1.4 (3)' for three seeds, '–' without values."""
     mean, deviation = mean_and_deviation(values)
     if mean is None:
         return "–"
@@ -315,40 +314,44 @@ def format_mean(values: Sequence[float], seconds: bool) -> str:
 
 
 NOTE = (
-    "Accuracies, precision, recall, F1, intervals in per cent; mean ± deviation (runs) over seeds. Best: the highest "
-    "test accuracy of a table; tied: its distance to the best is within the noise of these tracks (paired bootstrap, "
-    f"{RESAMPLES} resamples, {LEVEL:.0%}), the noise of other seeds left aside. Each table has its own split and test "
-    "tracks; between tables, and with the source document's unknown split, nothing is ranked."
+    "Accuracies, precision, recall, F1, intervals in per cent; mean ± standard deviation (runs) over seeds. Best: the "
+    "highest test accuracy of a table; tied: its distance to the best is within the noise of these tracks (paired "
+    f"bootstrap, {RESAMPLES} resamples, {LEVEL:.0%}), which does not include the noise of other seeds. Each table has "
+    "its own split and test tracks; between tables, and with the paper by Mijares and Manua, whose split is unknown, "
+    "nothing is ranked."
 )
 
 
-def markdown(sections: Sequence[tuple[str, Sequence[Row]]], left_out: Sequence[str]) -> str:
-    """All tables as Markdown."""
+def markdown(sections: Mapping[str, Sequence[TableRow]], skipped: Sequence[str]) -> str:
+    """Return all tables as Markdown."""
     lines = ["# Results", "", NOTE, ""]
-    for heading, rows in sections:
-        numbers = ["---:"] * (len(SHOWN) - 4)
-        lines += [f"## {heading}", "", markdown_row(SHOWN), markdown_row(["---", "---", "---", *numbers, "---"])]
-        lines += [*(markdown_row(row.cells()) for row in rows), ""]
-    if left_out:
-        lines += ["Left out:", "", *(f"- {reason}" for reason in left_out), ""]
+    for title, rows in sections.items():
+        rules = ["---" if column in TEXT_COLUMNS else "---:" for column in TABLE_COLUMNS]
+        lines += [f"## {title}", "", markdown_row(TABLE_COLUMNS), markdown_row(rules)]
+        for row in rows:
+            cells = row.cells()
+            lines.append(markdown_row(cells[column] for column in TABLE_COLUMNS))
+        lines.append("")
+    if skipped:
+        lines += ["Skipped:", "", *(f"- {reason}" for reason in skipped), ""]
     return "\n".join(lines)
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """A row of a Markdown table."""
+    """Return a row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def print_table(heading: str, rows: Sequence[Row]) -> None:
-    """Show a section in the terminal, as far as its heading does not say it: narrow, the number of runs by the name."""
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
-    table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in SHORT:
-        text = name in ("model", "")
-        table.add_column(name, justify="left" if text else "right", no_wrap=name != "model")
+def print_table(title: str, rows: Sequence[TableRow]) -> None:
+    """Print a section without the columns that its title repeats; the number of runs follows the name."""
+    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column, short in TERMINAL_COLUMNS.items():
+        justify: Any = "left" if column in TEXT_COLUMNS else "right"
+        table.add_column(short, justify=justify, no_wrap=column != "model")
     for row in rows:
-        model, _, _, *numbers = row.cells()
-        runs = len(row.folders)
-        narrow = (cell.replace(f" ({runs})", "").replace(" ± ", "±") for cell in numbers)
-        table.add_row(f"{model} ({runs} runs)" if runs > 1 else model, *narrow)
+        cells, runs = row.cells(), len(row.folders)
+        narrow = {name: cell.replace(f" ({runs})", "").replace(" ± ", "±") for name, cell in cells.items()}
+        narrow["model"] = f"{row.model} ({runs} runs)" if runs > 1 else row.model
+        table.add_row(*(narrow[column] for column in TERMINAL_COLUMNS))
     console.print(table)

@@ -1,4 +1,4 @@
-"""What a trained model is worth: the metrics of a run's best checkpoint on a subset, or on other music."""
+"""Evaluate the best checkpoint of a run on a subset or on other music, or compare many runs."""
 
 import csv
 import logging
@@ -34,7 +34,7 @@ WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilab
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Where an evaluation's files lie, and its metrics; for many runs the rows of their table."""
+    """The folder of an evaluation and its metrics; for many runs the rows of their table."""
 
     folder: Path
     metrics: dict[str, Any]
@@ -74,10 +74,10 @@ def named_metrics(
 
 
 def evaluate(cfg: DictConfig) -> Evaluation:
-    """Evaluate one run's best checkpoint on a subset, or on another catalogue; or lay many runs side by side.
+    """Evaluate one run's best checkpoint on a subset or on another catalogue, or compare many runs.
 
     Raises:
-        UserError: if the run is none, the subset is empty, or the catalogue has nothing for this run.
+        UserError: if there is no such run, the subset is empty, or no track of the catalogue can be used.
     """
     values = config.plain(cfg)
     if values["runs"]:
@@ -99,11 +99,14 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
     final = apply_thresholds(predictions, data.task, saved.postprocessing)
-    write_evaluation(folder, saved, classifier, data, final, subset)
+    tracks = len(predictions.names)
+    other = values["data"]
+    title = catalogue_title(other, tracks) if other else figure_title(saved.config, subset, tracks)
+    write_evaluation(folder, saved, classifier, data, final, title)
     metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
         "run": str(saved.folder), "subset": subset, "split": saved.config["split"]["kind"],
         "split_seed": saved.config["split"]["seed"], "seed": saved.config["seed"],
-        "tracks": {subset: len(predictions.names)},
+        "tracks": {subset: tracks},
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     low, high = metrics[f"{subset}/accuracy_ci95"]
@@ -113,14 +116,14 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 
 
 def compare_runs(values: Mapping[str, Any]) -> Evaluation:
-    """The table of many runs.
+    """Compare many runs in one table.
 
     Raises:
-        UserError: if one run is asked for at the same time, or no run is found.
+        UserError: if keys of a single run are given too, or no run is found.
     """
-    alone = [key for key in ("run", "data", "subset") if values[key]]
-    if alone:
-        raise UserError(f"runs= makes a table of finished runs and measures none; leave out {', '.join(alone)}=")
+    single = [key for key in ("run", "data", "subset") if values[key]]
+    if single:
+        raise UserError(f"runs= makes a table of finished runs and evaluates none; leave out {', '.join(single)}=")
     folder = Path(values["folder"])
     return Evaluation(folder, {"rows": comparison.compare(values["runs"], folder)})
 
@@ -131,63 +134,70 @@ def write_evaluation(
     classifier: Classifier,
     data: MusicData,
     predictions: Predictions,
-    subset: str,
+    title: str,
 ) -> None:
     """Write predictions, report and figures of a subset."""
-    title = figure_title(saved.config, subset, len(predictions.names))
     history = reporting.read_history(saved.folder / "history.csv")
     monitor = str(saved.config["trainer"]["monitor"])
-    reporting.write_report(folder, predictions, saved.postprocessing, title, history, monitor)
+    gap = reporting.generalization_gap_note(history, monitor, data.subset_sizes()["val"])
+    reporting.write_subset_report(folder, predictions, saved.postprocessing, title, gap)
     pages = reporting.subset_figures(predictions, title, saved.postprocessing)
-    if (page := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
-        pages["gradcam"] = page
+    if (figure := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
+        pages["gradcam"] = figure
     if history:
-        pages["curves"] = figures.curves(history, int(reporting.best_epoch_row(history, monitor)["epoch"]))
+        epoch = int(reporting.best_epoch_row(history, monitor)["epoch"])
+        pages["curves"] = figures.curves(history, epoch, f"{saved.config['name']}: learning curves")
     for name, figure in pages.items():
         figures.save_figure(figure, folder / "figures" / f"{name}.png")
 
 
 def evaluation_data(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str) -> MusicData:
-    """The run's own data, or another catalogue less the tracks that the run has seen; nothing is decoded yet."""
+    """Return the run's own data, or another catalogue without the tracks of its training; nothing is decoded yet."""
     cfg = saved.config
     device = config.device_of(values)
     if not values["data"]:
         data = config.data_of(without_download(cfg), device, saved.genres)
     else:
-        found = with_known_genres(config.catalogue_of(values["data"]), saved.genres, config.task_of(cfg).multilabel)
+        catalogue = with_known_genres(config.catalogue_of(values["data"]), saved.genres, config.task_of(cfg).multilabel)
         if values["exclude_seen"]:
-            found = without_seen_tracks(found, saved.folder)
-        data = config.data_on(found, None, {**cfg, "data": values["data"]}, device, saved.genres)
+            catalogue = without_seen_tracks(catalogue, saved.folder)
+        data = config.data_on(catalogue, None, {**cfg, "data": values["data"]}, device, saved.genres)
     return data
 
 
 def without_download(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint's configuration that fetches nothing from the addresses in it."""
+    """Return a checkpoint's configuration without the permission to download from the addresses in it."""
     data = {key: False if key == "download" else value for key, value in cfg["data"].items()}
     return {**cfg, "data": data}
 
 
-def with_known_genres(found: Catalogue, genres: tuple[str, ...], several: bool) -> Catalogue:
-    """The tracks whose genres the run knows.
+def catalogue_title(data: Mapping[str, Any], tracks: int) -> str:
+    """Return 'catalogue my_music, 96 tracks': the title of figures and report of another catalogue."""
+    source = data.get("path") or data.get("root")
+    return f"catalogue {Path(source).name if source else data['kind']}, {tracks} tracks"
+
+
+def with_known_genres(catalogue: Catalogue, genres: tuple[str, ...], multilabel: bool) -> Catalogue:
+    """Return the tracks whose genres the run knows; only the first genre matters if a track has one genre.
 
     Raises:
         UserError: if there are none.
     """
-    strange = {}
-    for track in found.tracks:
-        counting = track.genres if several else track.genres[:1]
-        if unknown := [genre for genre in counting if genre not in genres]:
-            strange[track.name] = SkipReason(SkipKind.UNKNOWN_GENRE, f"the run does not know the genre {unknown[0]}")
-    if len(strange) == len(found.tracks):
-        raise UserError(f"the run knows {', '.join(genres)}; the catalogue has {', '.join(found.genres)}")
-    return found.without(strange)
+    unknown = {}
+    for track in catalogue.tracks:
+        relevant = track.genres if multilabel else track.genres[:1]
+        if other := [genre for genre in relevant if genre not in genres]:
+            unknown[track.name] = SkipReason(SkipKind.UNKNOWN_GENRE, f"the run does not know the genre {other[0]}")
+    if len(unknown) == len(catalogue.tracks):
+        raise UserError(f"the run knows {', '.join(genres)}; the catalogue has {', '.join(catalogue.genres)}")
+    return catalogue.without(unknown)
 
 
-def without_seen_tracks(found: Catalogue, run: Path) -> Catalogue:
-    """The tracks that a run neither trained nor validated on; says how many those were.
+def without_seen_tracks(catalogue: Catalogue, run: Path) -> Catalogue:
+    """Return the tracks that a run used neither for training nor for validation; log how many are skipped.
 
     Raises:
-        UserError: if none is left.
+        UserError: if none remains.
     """
     with (run / "splits.csv").open(encoding="utf-8", newline="") as file:
         subsets = {row["track"]: row["subset"] for row in csv.DictReader(file)}
@@ -196,14 +206,14 @@ def without_seen_tracks(found: Catalogue, run: Path) -> Catalogue:
         for name, subset in subsets.items()
         if subset != "test"
     }
-    fresh = found.without(seen)
-    dropped = len(found.tracks) - len(fresh.tracks)
-    log.info("%d of %d tracks were seen in training or validation and are left out", dropped, len(found.tracks))
-    if not fresh.tracks:
+    unseen = catalogue.without(seen)
+    skipped = len(catalogue.tracks) - len(unseen.tracks)
+    log.info("skipped %d of %d tracks that the run trained or validated on", skipped, len(catalogue.tracks))
+    if not unseen.tracks:
         raise UserError("the run has seen every track of this catalogue; exclude_seen=false evaluates on them anyway")
-    return fresh
+    return unseen
 
 
 def load_classifier(saved: checkpoint.Checkpoint, data: MusicData) -> Classifier:
-    """The module of a checkpoint, ready to predict."""
+    """Return the module of a checkpoint, ready to predict."""
     return Classifier(config.trained_network(saved), data.task, torch.optim.SGD, None, "", 0, {})

@@ -1,5 +1,7 @@
-"""Pictures of results, one style: readable in print, safe for the colour-blind, drawn without any global state."""
+"""Figures of results in one style: readable in print and by the colour-blind, without global matplotlib state."""
 
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +13,24 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
 from genre.evaluation.arrays import Floats
 
+log = logging.getLogger(__name__)
+
 BLUE, VERMILION, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"  # Okabe and Ito's
 TRAIN, VAL = BLUE, VERMILION
+FONTS = (
+    "DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Noto Sans JP", "Noto Sans SC",
+    "IPAexGothic", "TakaoGothic", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Hiragino Sans", "PingFang SC",
+    "Arial Unicode MS", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic",
+)  # fmt: skip  # each glyph is drawn in the first of these that has it, for Japanese, Chinese and Korean names
+INSTALLED_FONTS = {font.name for font in fontManager.ttflist}
 STYLE: dict[Any, Any] = {
+    "font.family": [name for name in FONTS if name in INSTALLED_FONTS],
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -27,55 +39,85 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 DOTS_PER_INCH = 150
+FEW_CASES = 10  # a bin of the reliability diagram with fewer is hatched
+PAPER_THRESHOLD = 0.2
+TICK_FREQUENCIES = (512, 1024, 2048, 4096, 8192)  # Hz
 Pixels = npt.NDArray[np.uint8]
-MERITS = (("precision", "precision", BLUE), ("recall", "recall", VERMILION), ("f1", "F1", GREEN))
+
+
+GENRE_SCORES = (("precision", "precision", BLUE), ("recall", "recall", VERMILION), ("f1", "F1", GREEN))
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A track's picture and what in it speaks for some genres.
+    """A track's picture and its Grad-CAM maps.
 
     Args:
-        title: what the track is.
-        picture: (height, width) in [0, 1].
-        maps: what is explained -> (height, width) in [0, 1].
+        title: of the picture.
+        picture: (height, width) in [0, 1], row 0 the lowest band.
+        maps: title -> (height, width) in [0, 1].
+        begin: of the picture in the track, in seconds.
+        seconds: length of the picture.
+        band_edges: (bands + 2,) edges of the overlapping mel bands, in Hz.
     """
 
     title: str
     picture: npt.NDArray[np.float32]
     maps: dict[str, npt.NDArray[np.float32]]
+    begin: float
+    seconds: float
+    band_edges: Floats
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that belongs to no window."""
+    """Return an empty figure, in inches, that belongs to no window."""
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def rasterize(figure: Figure) -> Pixels:
-    """A figure as it looks, (height, width, 3): drawn once for a file and for TensorBoard."""
+    """Draw a figure once, for a file and for TensorBoard: (height, width, 3).
+
+    Characters that no installed font has are drawn as boxes, with one warning per figure.
+    """
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        canvas.draw()
+    missing = [warning for warning in caught if "missing from font" in str(warning.message)]
+    if missing:
+        log.warning("no font has all characters of a figure; install Noto Sans CJK (package fonts-noto-cjk)")
+    for warning in caught:
+        if warning not in missing:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
+def shorten(name: str, longest: int) -> str:
+    """Return a name of at most ``longest`` characters; the middle is replaced by an ellipsis."""
+    if len(name) <= longest:
+        return name
+    end = (longest - 1) * 2 // 3
+    return f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
 def save_figure(figure: Figure | Pixels, path: Path) -> None:
-    """Write a figure as PNG, and its folder where needed."""
+    """Write a figure as PNG; its folder is made if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     imsave(path, rasterize(figure) if isinstance(figure, Figure) else figure, dpi=DOTS_PER_INCH)
 
 
 def confusion(
-    counts: npt.NDArray[np.int64], support: npt.NDArray[np.int64], genres: Sequence[str], title: str, several: bool
+    counts: npt.NDArray[np.int64], support: npt.NDArray[np.int64], genres: Sequence[str], title: str, multilabel: bool
 ) -> Figure:
-    """Counts and shares of the row in their cells, coloured by the share.
+    """Return a confusion matrix with counts; cell colour is the share of the true genre's tracks.
 
     Args:
-        counts: (genres, genres), true by predicted; with several genres a track, how often one is predicted where
-            the other is true.
-        support: (genres,) how many tracks have each genre, which is what the shares are of.
+        counts: (genres, genres), true by predicted; with several genres per track, how often one is predicted for
+            tracks that have the other.
+        support: (genres,) number of tracks per genre.
     """
     share = counts / np.maximum(support, 1)[:, None]
     side = 2.4 + 0.5 * len(genres)
@@ -89,57 +131,63 @@ def confusion(
                 text = f"{count}\n{share[row, column]:.0%}"
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7.5, linespacing=1.1)
         label_genre_axes(axes, genres)
-        axes.set(xlabel="predicted", ylabel="one of the true genres" if several else "true", title=title)
-        figure.colorbar(image, ax=axes, shrink=0.8, label="share of the row's tracks")
+        axes.set(xlabel="predicted", ylabel="one of the true genres" if multilabel else "true", title=title)
+        figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true genre's tracks")
     return figure
 
 
 def label_genre_axes(axes: Axes, genres: Sequence[str]) -> None:
-    """Genres along both sides of a matrix."""
+    """Label both axes of a matrix with genres."""
     axes.set_xticks(range(len(genres)), genres, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(genres)), genres)
     axes.spines[:].set_visible(False)
 
 
 def genre_bars(report: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Precision, recall and F1 of each genre side by side, the means over the genres as lines across."""
+    """Return bars of precision, recall and F1 per genre; dashed lines are the means over the genres."""
     genres = [name for name in report if name != "macro average"]
     with rc_context(STYLE):
-        figure = new_figure(2.6 + 0.62 * len(genres), 3.6)
+        figure = new_figure(2.8 + 0.62 * len(genres), 3.6)
         axes = figure.add_subplot()
-        for place, (name, label, colour) in enumerate(MERITS):
+        for index, (name, label, colour) in enumerate(GENRE_SCORES):
             heights = [report[genre][name] for genre in genres]
-            across = report["macro average"][name]
-            axes.bar(np.arange(len(genres)) + 0.27 * (place - 1), heights, 0.25, color=colour, label=label)
-            axes.axhline(across, color=colour, linewidth=0.8, linestyle=(0, (4, 2 + place)), zorder=0)
+            mean = report["macro average"][name]
+            axes.bar(np.arange(len(genres)) + 0.27 * (index - 1), heights, 0.25, color=colour, label=label)
+            axes.axhline(mean, color=colour, linewidth=0.8, linestyle=(0, (4, 2 + index)), zorder=0)
         names = [f"{genre}\n({report[genre]['support']:.0f})" for genre in genres]
         axes.set_xticks(range(len(genres)), names, fontsize=9)
-        axes.set(ylim=(0, 1), title=title, xlabel="genre (tracks); dashed: mean over the genres")
+        axes.set(ylim=(0, 1), title=title, ylabel="score", xlabel="genre (tracks); dashed: mean over the genres")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
 def reliability_diagram(
-    claimed: Floats, true: Floats, count: npt.NDArray[np.int64], error: float, title: str
+    probability: Floats, accuracy: Floats, count: npt.NDArray[np.int64], error: float, title: str
 ) -> Figure:
-    """How often what was claimed was true, over how many cases each bin rests on (Guo et al. 2017).
+    """Return accuracy by probability, and the number of cases per bin (Guo et al. 2017); few cases are hatched.
 
     Args:
-        claimed: (bins,) mean probability, nan for none.
-        true: (bins,) share that was right.
-        count: (bins,) of cases.
+        probability: (bins,) mean probability, nan for an empty bin.
+        accuracy: (bins,) share of cases that are right, nan for an empty bin.
+        count: (bins,) number of cases.
         error: the expected calibration error.
     """
     width = 1 / len(count)
     middle = (np.arange(len(count)) + 0.5) * width
+    few = count < FEW_CASES
     with rc_context(STYLE):
-        figure = new_figure(4.6, 5.0)
+        figure = new_figure(4.6, 5.4)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        above.bar(middle, np.nan_to_num(true), 0.92 * width, color=BLUE, label="right")
-        above.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as claimed")
-        above.plot(claimed, true, "o", color=VERMILION, markersize=4, label="mean of a bin", clip_on=False, zorder=3)
-        above.set(ylabel="share that is right", ylim=(0, 1), xlim=(0, 1))
-        above.set_title(f"{title}\ncalibration error {error:.3f}")
+        solid: dict[str, Any] = {"color": BLUE, "label": "accuracy"}
+        hatched = {"color": "white", "edgecolor": BLUE, "hatch": "////", "linewidth": 0.8}
+        hatched["label"] = f"accuracy, fewer than {FEW_CASES} cases"
+        for chosen, look in ((~few, solid), (few & (count > 0), hatched)):
+            if chosen.any():
+                above.bar(middle[chosen], accuracy[chosen], 0.92 * width, **look)
+        above.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect calibration")
+        above.plot(probability, accuracy, "o", color=VERMILION, markersize=4, label="mean of a bin", clip_on=False)
+        above.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1))
+        above.set_title(f"{title}\nexpected calibration error {error:.3f}")
         above.legend(loc="upper left", fontsize=8)
         below.bar(middle, count, 0.92 * width, color=GREY)
         below.set(xlabel="probability", ylabel="cases")
@@ -150,13 +198,13 @@ def reliability_diagram(
 def cooccurrence(
     true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], genres: Sequence[str], title: str
 ) -> Figure:
-    """How often two genres go together, in truth and as predicted: (genres, genres) each, alone on the diagonal."""
+    """Return how often two genres occur together, true and predicted, (genres, genres) each."""
     side = 2.2 + 0.4 * len(genres)
     with rc_context(STYLE):
         figure = new_figure(2 * side + 0.6, side)
         highest = max(1, true.max(), predicted.max())
         for axes, counts, label in zip(figure.subplots(1, 2), (true, predicted), ("true", "predicted"), strict=True):
-            above = np.triu(np.ones(counts.shape, bool), 1)  # the same once more
+            above = np.triu(np.ones(counts.shape, bool), 1)  # symmetric
             image = axes.imshow(np.where(above, np.nan, counts), cmap="Blues", vmin=0, vmax=highest)
             for (row, column), count in np.ndenumerate(counts):
                 if count and not above[row, column]:
@@ -172,13 +220,13 @@ def cooccurrence(
 def over_time(
     begin: Floats, end: Floats, probabilities: Floats, mean: Floats, genres: Sequence[str], title: str
 ) -> Figure:
-    """The probability of each genre along a track, and over the whole of it.
+    """Return the probability of each genre over time, and that of the whole track.
 
     Args:
         begin: (windows,) in seconds.
         end: (windows,) in seconds.
         probabilities: (windows, genres).
-        mean: (genres,) what is said of the track as a whole.
+        mean: (genres,) probabilities of the whole track.
     """
     middle = (begin + end) / 2
     between = (middle[1:] + middle[:-1]) / 2
@@ -190,70 +238,88 @@ def over_time(
         image = along.pcolormesh(edges, rows, probabilities.T, cmap="Blues", vmin=0, vmax=1)
         along.plot(middle, probabilities.argmax(1), "o", color=VERMILION, markersize=3, label="most probable")
         along.set_yticks(range(len(genres)), genres)
-        along.set(xlabel="seconds (dot: the most probable genre)", title=title, ylim=(len(genres) - 0.5, -0.5))
+        along.set(xlabel="time (s); dot: the most probable genre", title=title, ylim=(len(genres) - 0.5, -0.5))
         whole.barh(range(len(genres)), mean, color=BLUE)
         whole.set(xlim=(0, 1), xlabel="whole track")
         figure.colorbar(image, ax=whole, label="probability", shrink=0.9)
     return figure
 
 
-def grad_cam(rows: Sequence[Explanation], title: str) -> Figure:
-    """Where in the picture a network finds a genre: the picture of each track, then what speaks for two genres."""
+def grad_cam_panels(rows: Sequence[Explanation], title: str) -> Figure:
+    """Return a row per track: its picture, then the Grad-CAM map of each of two genres over it."""
     with rc_context(STYLE):
-        figure = new_figure(8.4, 0.7 + 2.9 * len(rows))
+        figure = new_figure(9.2, 0.8 + 3.0 * len(rows))
         grid = figure.subplots(len(rows), 3, squeeze=False)
-        for axes, row in zip(grid, rows, strict=True):
-            axes[0].imshow(row.picture, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="auto")
-            axes[0].set_title(row.title, fontsize=9)
-            for place, (label, weight) in zip(axes[1:], row.maps.items(), strict=True):
-                place.imshow(row.picture, origin="lower", cmap="gray", vmin=0, vmax=1, aspect="auto")
-                image = place.imshow(weight, origin="lower", cmap="viridis", vmin=0, vmax=1, alpha=0.55, aspect="auto")
-                place.set_title(label, fontsize=9)
-            for place in axes:
-                place.set(xticks=[], yticks=[], xlabel="time")
-                place.spines[:].set_visible(False)
-            axes[0].set_ylabel("mel band")
-        figure.colorbar(image, ax=grid[:, 1:], shrink=0.6, label="speaks for it (strongest place: 1)")
+        for panels, row in zip(grid, rows, strict=True):
+            draw_spectrogram(panels[0], row, "magma")
+            panels[0].set_title(row.title, fontsize=9, parse_math=False)
+            for axes, (label, weight) in zip(panels[1:], row.maps.items(), strict=True):
+                extent = draw_spectrogram(axes, row, "gray")
+                image = axes.imshow(
+                    weight, origin="lower", cmap="viridis", vmin=0, vmax=1, alpha=0.55, aspect="auto", extent=extent
+                )
+                axes.set_title(label, fontsize=9, parse_math=False)
+            panels[0].set_ylabel("frequency (Hz, mel scale)")
+        figure.colorbar(image, ax=grid[:, 1:], shrink=0.6, label="evidence for the genre (1: strongest)")
         figure.suptitle(f"Grad-CAM, {title}", fontsize=11)
     return figure
 
 
-def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> Figure:
-    """Accuracy and loss by epoch, training beside validation, the best epoch marked (figures 5 and 6 of the document).
+def draw_spectrogram(axes: Axes, row: Explanation, colours: str) -> tuple[float, float, float, float]:
+    """Draw a track's picture with axes in seconds and Hz; return its extent."""
+    height = len(row.picture)
+    extent = (row.begin, row.begin + row.seconds, 0.0, float(height))
+    axes.imshow(row.picture, origin="lower", cmap=colours, vmin=0, vmax=1, aspect="auto", extent=extent)
+    highest = row.band_edges[-1]
+    ticks = [hertz for hertz in TICK_FREQUENCIES if hertz <= highest]
+    bands = len(row.band_edges) - 2
+    heights = np.interp(ticks, row.band_edges, np.arange(bands + 2) - 0.5) * height / bands
+    axes.set_yticks(heights, [f"{hertz:,}" for hertz in ticks], fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set(xlabel="time (s)", ylim=(0, height))
+    axes.spines[:].set_visible(False)
+    return extent
+
+
+def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None, title: str) -> Figure:
+    """Return accuracy and loss by epoch, training and validation; the best epoch is marked (paper, figures 5 and 6).
 
     Args:
-        history: an epoch each, with ``epoch`` and ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy``.
+        history: a row per epoch, with ``epoch`` and ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy``.
         best_epoch: the epoch of best.ckpt.
     """
     with rc_context(STYLE):
-        figure = new_figure(9, 3.6)
-        for place, (name, label) in enumerate((("accuracy", "accuracy"), ("loss", "loss")), start=1):
-            axes = figure.add_subplot(1, 2, place)
-            for subset, colour in (("train", TRAIN), ("val", VAL)):
+        figure = new_figure(9, 3.8)
+        for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+            for subset, colour, label in (
+                ("train", TRAIN, "training (running mean, augmented)"),
+                ("val", VAL, "validation"),
+            ):
                 points = [(row["epoch"], row[f"{subset}_{name}"]) for row in history if f"{subset}_{name}" in row]
                 if points:
-                    called = "training (running, augmented)" if subset == "train" else "validation"
-                    axes.plot(*zip(*points, strict=True), color=colour, label=called, marker=".", markersize=4)
+                    axes.plot(*zip(*points, strict=True), color=colour, label=label, marker=".", markersize=4)
             if best_epoch is not None:
                 axes.axvline(best_epoch, color="grey", linewidth=0.8, linestyle="--", label=f"best: epoch {best_epoch}")
-            axes.set(xlabel="epoch", ylabel=label)
+            axes.set(xlabel="epoch", ylabel=name)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if name == "accuracy":
-                axes.set_ylim(0, 1)
-                axes.legend(loc="lower right", fontsize=8, frameon=True, edgecolor="none", framealpha=0.9)
+                axes.set_ylim(0, 1.03)
+        lines, labels = axes.get_legend_handles_labels()
+        figure.legend(lines, labels, loc="outside lower center", ncols=3, fontsize=8)
+        figure.suptitle(title, fontsize=11)
     return figure
 
 
 def examples(pictures: npt.NDArray[np.float32], titles: Sequence[str]) -> Figure:
-    """Pictures as the network gets them, low bands at the bottom: (examples, height, width) in [0, 1]."""
+    """Return input pictures of the network, low bands at the bottom: (examples, height, width) in [0, 1]."""
     columns = min(5, len(pictures))
     rows = -(-len(pictures) // columns)
     with rc_context(STYLE):
         figure = new_figure(2.0 * columns, 2.2 * rows)
-        for place, (picture, title) in enumerate(zip(pictures, titles, strict=True), start=1):
-            axes = figure.add_subplot(rows, columns, place)
+        for number, (picture, title) in enumerate(zip(pictures, titles, strict=True), start=1):
+            axes = figure.add_subplot(rows, columns, number)
             axes.imshow(picture, origin="lower", cmap="magma", vmin=0, vmax=1)
-            axes.set_title(title, fontsize=9)
+            axes.set_title(title, fontsize=9, parse_math=False)
             axes.set_axis_off()
     return figure
 
@@ -264,12 +330,12 @@ def threshold_curves(
     tuned: npt.NDArray[np.float64] | None,
     title: str,
 ) -> Figure:
-    """What a shared threshold gives: exact matches, F1, tracks with just one genre, and genres a track.
+    """Return exact matches, F1, the share of tracks with one genre, and genres per track, by shared threshold.
 
     Args:
         thresholds: (thresholds,).
         values: name -> (thresholds,).
-        tuned: (genres,) tuned thresholds, marked.
+        tuned: (genres,) thresholds, marked; None if none were tuned.
     """
     with rc_context(STYLE):
         figure = new_figure(9, 3.6)
@@ -277,12 +343,15 @@ def threshold_curves(
         named = (("exact", "exact match", BLUE, "-"), ("micro_f1", "micro F1", VERMILION, "-"))
         for name, label, colour, line in (*named, ("exactly_one", "exactly one genre", GREY, "--")):
             shares.plot(thresholds, values[name], line, color=colour, label=label)
-        shares.set(xlabel="threshold", ylabel="share of tracks, F1", ylim=(0, 1), title=title)
-        number.plot(thresholds, values["genres"], color=GREEN, label="genres predicted a track")
-        number.set(xlabel="threshold", ylabel="genres predicted a track", ylim=(0, None))
+        shares.set(xlabel="threshold", ylabel="share of tracks, F1", ylim=(0, 1.03))
+        number.plot(thresholds, values["genres"], color=GREEN, label="genres predicted per track")
+        number.set(xlabel="threshold", ylabel="genres predicted per track", ylim=(0, None))
         for axes in (shares, number):
-            axes.axvline(0.2, color="grey", linewidth=0.8, linestyle=":", label="0.2 (source document)")
-            for place, threshold in enumerate(np.unique([] if tuned is None else tuned)):
-                axes.axvline(threshold, color=PINK, linewidth=0.8, label="tuned" if place == 0 else None)
+            axes.axvline(
+                PAPER_THRESHOLD, color="grey", linewidth=0.8, linestyle=":", label=f"{PAPER_THRESHOLD} (paper)"
+            )
+            for index, threshold in enumerate(np.unique([] if tuned is None else tuned)):
+                axes.axvline(threshold, color=PINK, linewidth=0.8, label="tuned" if index == 0 else None)
         shares.legend(fontsize=8)
+        figure.suptitle(title, fontsize=11)
     return figure

@@ -1,4 +1,4 @@
-"""Where in a spectrogram a convolutional network finds a genre (Grad-CAM, Selvaraju et al. 2017)."""
+"""Grad-CAM: the parts of a picture that a convolutional network finds a genre in (Selvaraju et al. 2017)."""
 
 import textwrap
 
@@ -13,77 +13,98 @@ from genre.evaluation import figures
 from genre.evaluation.predictions import Predictions
 from genre.models.classifier import Classifier
 
-CHARACTERS = 36  # of a heading's line
+LINE_LENGTH = 34  # characters, of a heading
 
 
 def last_convolution(network: nn.Module) -> nn.Conv2d | None:
-    """The last convolution that is wider than one pixel (a shortcut's sees nothing around it); None without any."""
+    """Return the last convolution wider than one pixel, which a shortcut's is not; None without any."""
     wide = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
     return wide[-1] if wide else None
 
 
 def grad_cam(network: nn.Module, layer: nn.Conv2d, pictures: Tensor, genres: Tensor) -> Tensor:
-    """What speaks for a genre, in evaluation mode.
+    """Return the Grad-CAM map of one genre per picture, in evaluation mode.
 
-    Each channel of the layer counts by the mean gradient of the genre's logit; what speaks against it is left out.
+    The layer's channels are weighted by the mean gradient of the genre's logit, summed, and clipped at 0.
 
     Args:
         pictures: (batch, 1, height, width).
-        genres: (batch,) the place of each.
+        genres: (batch,) index of the genre.
 
     Returns:
-        (batch, height, width) in [0, 1], 1 where most speaks for it; all 0 where nothing does.
+        (batch, height, width) in [0, 1], 1 at the maximum; all 0 without positive evidence.
     """
-    kept: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda _, __, output: kept.append(output))
+    outputs: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda _, __, output: outputs.append(output))
     try:
-        # cuDNN's recurrence would want training
+        # cuDNN's recurrent layers have gradients in training mode only
         with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             logits = network(pictures.detach().clone().requires_grad_())
             wanted = logits.gather(1, genres[:, None].clone().to(logits.device)).sum()
-            (gradient,) = torch.autograd.grad(wanted, kept[0])
+            (gradient,) = torch.autograd.grad(wanted, outputs[0])
     finally:
         hook.remove()
-    weighed = F.relu((gradient.mean((-2, -1), keepdim=True) * kept[0].detach()).sum(1, keepdim=True))
-    wide = F.interpolate(weighed, pictures.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    weighted = F.relu((gradient.mean((-2, -1), keepdim=True) * outputs[0].detach()).sum(1, keepdim=True))
+    wide = F.interpolate(weighted, pictures.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
     return wide / wide.amax((-2, -1), keepdim=True).clamp_min(1e-12)
 
 
 def grad_cam_figure(classifier: Classifier, data: MusicData, predictions: Predictions, title: str) -> Figure | None:
-    """The most confident track that is right above the most confident that is wrong; None without convolutions."""
+    """Return maps of the most confident right and wrong track; None if the network has no convolution."""
     layer = last_convolution(classifier.network)
     if layer is None:
         return None
     classifier.eval()
-    return figures.grad_cam(
-        [explain(classifier, layer, data, predictions, place) for place in select_examples(predictions)], title
-    )
+    rows = [explain(classifier, layer, data, predictions, index) for index in select_examples(predictions)]
+    return figures.grad_cam_panels(rows, title)
 
 
 def select_examples(predictions: Predictions) -> list[int]:
-    """The most confident of those that are right, and of those that are wrong, where there are such tracks."""
-    best = predictions.probabilities.max(1)
+    """Return the indices of the most confident right track and the most confident wrong track, where they exist."""
+    highest = predictions.probabilities.max(1)
     groups = (np.flatnonzero(predictions.correct), np.flatnonzero(~predictions.correct))
-    return [int(group[best[group].argmax()]) for group in groups if len(group)]
+    return [int(group[highest[group].argmax()]) for group in groups if len(group)]
 
 
 def explain(
-    classifier: Classifier, layer: nn.Conv2d, data: MusicData, predictions: Predictions, place: int
+    classifier: Classifier, layer: nn.Conv2d, data: MusicData, predictions: Predictions, index: int
 ) -> figures.Explanation:
-    """One track: what speaks for its most probable genre, and for the true one that was missed or else the next."""
-    ranking = np.argsort(-predictions.probabilities[place], kind="stable")
-    missed = [g for g in ranking if predictions.targets[place, g] and g != ranking[0]]
-    chosen = torch.tensor([int(ranking[0]), int((missed or [ranking[1]])[0])])
-    row = torch.tensor([data.row_of[predictions.names[place]]])
-    crops = data.pipeline.pictures(data.first, row)[0]
-    crop = crops[int(predictions.logits[place, :, chosen[0]].argmax())][None]
-    maps = grad_cam(classifier.network, layer, crop.repeat(2, 1, 1, 1), chosen).cpu().numpy()
-    labels = [f"for {predictions.genres[g]} ({predictions.probabilities[place, g]:.0%})" for g in chosen.tolist()]
-    said = (
-        "right"
-        if predictions.correct[place]
-        else f"said to be {predictions.genre_names(predictions.predicted[place]) or 'nothing'}"
+    """Return the maps of one track for its most probable genre, and for a true one that was missed or the second."""
+    probabilities = predictions.probabilities[index]
+    ranking = np.argsort(-probabilities, kind="stable")
+    missed = [genre for genre in ranking if predictions.targets[index, genre] and genre != ranking[0]]
+    genres = torch.tensor([int(ranking[0]), int((missed or [ranking[1]])[0])])
+    row = torch.tensor([data.row_of[predictions.names[index]]])
+    crop = int(predictions.logits[index, :, genres[0]].argmax())
+    picture = data.pipeline.pictures(data.first, row)[0, crop][None]
+    maps = grad_cam(classifier.network, layer, picture.repeat(2, 1, 1, 1), genres).cpu().numpy()
+    labels = [f"for {predictions.genres[genre]} ({probabilities[genre]:.0%})" for genre in genres.tolist()]
+    return figures.Explanation(
+        title=explanation_title(predictions, index),
+        picture=picture[0, 0].cpu().numpy(),
+        maps=dict(zip(labels, maps, strict=True)),
+        begin=crop_begin(data, row, crop),
+        seconds=data.pipeline.view.seconds,
+        band_edges=data.pipeline.spectrogram.log_mel.band_edges(),
     )
-    sentence = f"{predictions.genre_names(predictions.targets[place])}, {said}".replace(";", " & ")
-    heading = "\n".join([predictions.names[place][-CHARACTERS:], *textwrap.wrap(sentence, CHARACTERS)])
-    return figures.Explanation(heading, crop[0, 0].cpu().numpy(), dict(zip(labels, maps, strict=True)))
+
+
+def explanation_title(predictions: Predictions, index: int) -> str:
+    """Return the name of a track, its true genres and the predicted ones, in lines that fit above a picture."""
+    true = predictions.genre_names(predictions.targets[index])
+    predicted = predictions.genre_names(predictions.predicted[index]) or "none"
+    sentence = f"{true}, predicted correctly" if predictions.correct[index] else f"{true}, predicted as {predicted}"
+    return "\n".join(
+        [
+            figures.shorten(predictions.names[index], LINE_LENGTH),
+            *textwrap.wrap(sentence.replace(";", " & "), LINE_LENGTH),
+        ]
+    )
+
+
+def crop_begin(data: MusicData, row: Tensor, crop: int) -> float:
+    """Return where a crop begins in its track, in seconds."""
+    rate = data.first.rate
+    tolerance = round(data.pipeline.spectrogram.length_tolerance * rate)
+    begin, _ = data.pipeline.view.spans(data.first.lengths(row), round(data.pipeline.view.seconds * rate), tolerance)
+    return float(begin[0, crop]) / rate

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.evaluation.arrays import Bools, Floats
+from genre.evaluation.intervals import RESAMPLES, TAILS, proportion_interval
 from genre.evaluation.predictions import Predictions
 
-RESAMPLES = 1000
-LEVEL = 0.95
-CHUNK = 2_000_000  # weights in memory at once
+WEIGHTS_AT_ONCE = 2_000_000  # in memory
+PROPORTIONS = ("accuracy", "exact")  # metrics that are a share of the tracks
 
 
 def compute_metrics(predictions: Predictions, weights: Floats | None = None) -> dict[str, Floats]:
@@ -52,18 +52,24 @@ def multilabel_metrics(predictions: Predictions, weights: Floats, per_genre: dic
 
 
 def metric_intervals(predictions: Predictions, seed: int = 0) -> dict[str, list[float]]:
-    """Return 95 % bootstrap intervals over tracks, 1,000 resamples: metric -> [low, high]."""
+    """Return 95 % intervals over tracks, from 1,000 resamples: metric -> [low, high].
+
+    Accuracy and exact matches have Wilson's interval where ``proportion_interval`` says that the bootstrap fails.
+    """
     generator, tracks = np.random.default_rng(seed), len(predictions.targets)
-    step = max(1, CHUNK // tracks)
+    step = max(1, WEIGHTS_AT_ONCE // tracks)
     parts = []
     for first in range(0, RESAMPLES, step):
         size = min(step, RESAMPLES - first)
         weights = generator.multinomial(tracks, np.full(tracks, 1 / tracks), size).astype(float)
         parts.append(compute_metrics(predictions, weights))
-    edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     resampled = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     defined = {name: values[~np.isnan(values)] for name, values in resampled.items()}
-    return {name: np.quantile(values, edges).tolist() for name, values in defined.items() if len(values)}
+    intervals = {name: np.quantile(values, TAILS).tolist() for name, values in defined.items() if len(values)}
+    share = float(predictions.correct.mean())
+    for name in intervals.keys() & set(PROPORTIONS):
+        intervals[name] = list(proportion_interval(share, tracks, tuple(intervals[name])))
+    return intervals
 
 
 def weighted_mean(values: npt.NDArray[Any], weights: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What is written of a subset: predictions, the report with its sentences, and its figures."""
+"""Files written for a subset: predictions, the report with its sentences, and figures."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -13,37 +13,40 @@ from rich.table import Table
 from genre.data.catalogue import Catalogue
 from genre.data.splits import SUBSETS
 from genre.evaluation import calibration, figures, thresholds
+from genre.evaluation.intervals import wilson_interval
 from genre.evaluation.metrics import compute_metrics, per_genre_scores
 from genre.evaluation.predictions import Predictions, uncertain_tracks
 from genre.files import write_csv, write_json, write_text
 from genre.models.postprocessing import PostProcessing
 
 Report = Mapping[str, Mapping[str, float]]
-History = Sequence[Mapping[str, float]]
+EpochRows = Sequence[Mapping[str, float]]
 
-COMMONEST = 3  # confusions that are told
+LISTED_CONFUSIONS = 3
+LISTED_GENRES = 3  # of equal value, in one sentence
+MIN_SUPPORT = 5  # tracks, of a genre that a sentence names as best or worst
+MIN_VALIDATION = 10  # tracks, for a sentence that compares training with validation
 
 
-def write_report(
-    folder: Path, predictions: Predictions, postprocessing: PostProcessing, title: str, history: History, monitor: str
+def write_subset_report(
+    folder: Path,
+    predictions: Predictions,
+    postprocessing: PostProcessing,
+    title: str,
+    further_sentences: Sequence[str] = (),
 ) -> None:
-    """Write predictions.csv, report.json and report.txt of a subset.
-
-    Args:
-        history: the epochs of the run, as in history.csv.
-        monitor: what its best epoch was chosen by.
-    """
+    """Write predictions.csv, report.json and report.txt of a subset."""
     write_predictions(folder / "predictions.csv", predictions, postprocessing)
     report = genre_report(predictions)
     write_json(folder / "report.json", report)
-    told = [
+    sentences = [
         *best_and_worst_note(report),
         *confusions_note(predictions),
         *temperature_note(postprocessing),
         *uncertainty_note(predictions, postprocessing),
-        *generalization_gap_note(history, monitor),
+        *further_sentences,
     ]
-    write_text(folder / "report.txt", "\n".join([title, "", format_report(report), *told]) + "\n")
+    write_text(folder / "report.txt", "\n".join([title, "", format_report(report), *sentences]) + "\n")
 
 
 def write_predictions(path: Path, predictions: Predictions, postprocessing: PostProcessing) -> None:
@@ -63,19 +66,19 @@ def write_predictions(path: Path, predictions: Predictions, postprocessing: Post
 
 
 def genre_report(predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support of each genre, and their means over the genres."""
+    """Return precision, recall, F1 and support of each genre, and their means over the genres."""
     values = per_genre_scores(predictions.targets, predictions.predicted, np.ones((1, len(predictions.names))))
     report = {
-        genre: {name: float(values[name][0, place]) for name in ("precision", "recall", "f1", "support")}
-        for place, genre in enumerate(predictions.genres)
+        genre: {name: float(values[name][0, index]) for name in ("precision", "recall", "f1", "support")}
+        for index, genre in enumerate(predictions.genres)
     }
-    scores = compute_metrics(predictions)
-    macro = {name: float(scores[f"macro_{name}"][0]) for name in ("precision", "recall", "f1")}
+    metrics = compute_metrics(predictions)
+    macro = {name: float(metrics[f"macro_{name}"][0]) for name in ("precision", "recall", "f1")}
     return report | {"macro average": macro | {"support": float(len(predictions.names))}}
 
 
 def format_report(report: Report) -> str:
-    """A report as aligned text."""
+    """Return a report as aligned text."""
     width = max(len(name) for name in report)
     lines = [f"{'':{width}}  precision  recall      f1  support"]
     for name, row in report.items():
@@ -86,76 +89,100 @@ def format_report(report: Report) -> str:
 
 
 def best_and_worst_note(report: Report) -> list[str]:
-    """The best and the worst genre by precision and by recall, of those that occur here."""
-    genres = {name: row for name, row in report.items() if name != "macro average" and row["support"]}
-    told = []
-    for merit in ("precision", "recall"):
-        ranked = sorted(genres, key=lambda name: genres[name][merit], reverse=True)
-        if len(ranked) > 1:
-            best, worst = ranked[0], ranked[-1]
-            told.append(
-                f"{merit.capitalize()} is highest for {best} ({genres[best][merit]:.2f}) and lowest for {worst} "
-                f"({genres[worst][merit]:.2f})."
+    """Return which genres have the highest and lowest precision and recall, among those with at least five tracks.
+
+    There is no sentence about genres that are all equal at two decimals.
+    """
+    genres = {name: row for name, row in report.items() if name != "macro average" and row["support"] >= MIN_SUPPORT}
+    sentences = []
+    for score in ("precision", "recall"):
+        values = {name: f"{row[score]:.2f}" for name, row in genres.items()}
+        if len(set(values.values())) > 1:
+            highest, lowest = max(values.values()), min(values.values())
+            best, worst = (listed([n for n, v in values.items() if v == edge]) for edge in (highest, lowest))
+            sentences.append(
+                f"{score.capitalize()} is highest for {best} ({highest}) and lowest for {worst} ({lowest})."
             )
-    return told
+    return sentences
+
+
+def listed(genres: Sequence[str]) -> str:
+    """Return 'blues', 'blues and jazz' or, beyond three, '4 genres'."""
+    if len(genres) > LISTED_GENRES:
+        return f"{len(genres)} genres"
+    return " and ".join(filter(None, [", ".join(genres[:-1]), genres[-1]]))
 
 
 def confusions_note(predictions: Predictions) -> list[str]:
-    """The commonest confusions: one genre predicted though the track has another and not this one."""
-    wrongly = predictions.targets.astype(int).T @ (predictions.predicted & ~predictions.targets).astype(int)
-    ranked = np.argsort(-wrongly, axis=None, kind="stable")[:COMMONEST]
-    pairs = [(row, column) for row, column in zip(*np.unravel_index(ranked, wrongly.shape), strict=True)]
-    told = [
-        f"{predictions.genres[row]} taken for {predictions.genres[column]} ({wrongly[row, column]} of {support} tracks)"
-        for row, column in pairs
-        if wrongly[row, column] and (support := int(predictions.targets[:, row].sum()))
+    """Return the most frequent confusions: a genre is predicted that the track does not have."""
+    wrong = predictions.targets.astype(int).T @ (predictions.predicted & ~predictions.targets).astype(int)
+    support = predictions.targets.sum(0)
+    ranked = np.argsort(-wrong, axis=None, kind="stable")[:LISTED_CONFUSIONS]
+    pairs = zip(*np.unravel_index(ranked, wrong.shape), strict=True)
+    confusions = [
+        f"{predictions.genres[true]} predicted as {predictions.genres[predicted]} "
+        f"({wrong[true, predicted]} of {counted(int(support[true]), 'track')})"
+        for true, predicted in pairs
+        if wrong[true, predicted]
     ]
-    return [f"The commonest confusions: {', '.join(told)}."] if told else ["No genre was taken for another."]
+    return [f"Most frequent confusions: {', '.join(confusions)}."] if confusions else ["No genre was confused."]
 
 
 def temperature_note(postprocessing: PostProcessing) -> list[str]:
-    """At which temperature the probabilities stand, if at one."""
+    """Return the temperature of the probabilities, if one was fitted."""
     if postprocessing.temperature is None:
         return []
-    return [f"Probabilities are those at temperature {postprocessing.temperature:.2f}, fitted on validation."]
+    return [f"Probabilities are at temperature {postprocessing.temperature:.2f}, fitted on validation tracks."]
 
 
 def uncertainty_note(predictions: Predictions, postprocessing: PostProcessing) -> list[str]:
-    """How many tracks are uncertain, and what the others are worth."""
+    """Return how many tracks are uncertain, and how often the others are right."""
     uncertain = uncertain_tracks(predictions, postprocessing)
-    if uncertain is None:
+    threshold = postprocessing.uncertain_below
+    if uncertain is None or not threshold:  # a threshold of 0 makes no track uncertain
         return []
-    sentence = (
-        f"{uncertain.sum()} of {len(uncertain)} tracks are uncertain (best probability below "
-        f"{postprocessing.uncertain_below:.2f})"
-    )
-    if uncertain.all():
-        return [f"{sentence}."]
-    share = predictions.top_genre_correct[~uncertain].mean()
-    return [f"{sentence}; of the others {share:.0%} have the genre that is most probable."]
-
-
-def generalization_gap_note(history: History, monitor: str) -> list[str]:
-    """How far training and validation lie apart at the best epoch."""
-    if not history or "val_accuracy" not in history[0]:
-        return []
-    row = best_epoch_row(history, monitor)
-    train, val = row["train_accuracy"], row["val_accuracy"]
+    number, total = int(uncertain.sum()), len(uncertain)
+    if number == total:
+        return [f"All {counted(total, 'track')} are uncertain: no probability reaches {threshold:.3g}."]
+    right = int(predictions.top_genre_correct[~uncertain].sum())
     return [
-        f"At the best epoch ({row['epoch']:.0f}) the accuracy is {train:.1%} in training (running, augmented) and "
-        f"{val:.1%} in validation: a gap of {100 * (train - val):.1f} points."
+        f"{number} of {counted(total, 'track')} {'is' if number == 1 else 'are'} uncertain (highest probability below "
+        f"{threshold:.3g}); the most probable genre is right for {right} of the other {total - number}."
     ]
 
 
-def best_epoch_row(history: History, monitor: str) -> Mapping[str, float]:
-    """The epoch of best.ckpt; chosen by training's value where nothing validates."""
+def generalization_gap_note(history: EpochRows, monitor: str, validation_tracks: int) -> list[str]:
+    """Return the accuracies of training and validation at the best epoch, and whether their gap exceeds noise.
+
+    There is no sentence about fewer than ten validation tracks.
+    """
+    if not history or "val_accuracy" not in history[0] or validation_tracks < MIN_VALIDATION:
+        return []
+    row = best_epoch_row(history, monitor)
+    train, val = row["train_accuracy"], row["val_accuracy"]
+    low, high = wilson_interval(val, validation_tracks)
+    gap = f"{100 * abs(train - val):.1f} points {'lower' if val < train else 'higher'}"
+    comparison = "no more than chance apart" if low <= train <= high else gap
+    return [
+        f"At the best epoch ({row['epoch']:.0f}), accuracy is {train:.1%} on training tracks (running mean, augmented) "
+        f"and {val:.1%} on {validation_tracks} validation tracks, {comparison}."
+    ]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return '1 track' or '2 tracks'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def best_epoch_row(history: EpochRows, monitor: str) -> Mapping[str, float]:
+    """Return the epoch of best.ckpt, chosen by the training value if there is no validation subset."""
     name = monitor.replace("/", "_")
     name = name if name in history[0] else name.replace("val_", "train_")
     return (min if name.endswith("loss") else max)(history, key=lambda row: row[name])
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The epochs of a history.csv; none where there is no file."""
+    """Return the epochs of a history.csv; none if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -163,52 +190,54 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def confusion_figure(predictions: Predictions, title: str) -> Figure:
-    """The confusion matrix of a subset."""
-    return figures.confusion(
-        predictions.confusion_counts, predictions.targets.sum(0), predictions.genres, title, predictions.multilabel
-    )
+    """Return the confusion matrix of a subset."""
+    support = predictions.targets.sum(0)
+    return figures.confusion(predictions.confusion_counts, support, predictions.genres, title, predictions.multilabel)
 
 
 def subset_figures(predictions: Predictions, title: str, postprocessing: PostProcessing) -> dict[str, Figure]:
-    """The figures of a subset, under the names of their files."""
-    found = calibration.reliability_bins(predictions)
+    """Return the figures of a subset: file name without ending -> figure."""
+    bins = calibration.reliability_bins(predictions)
     pages = {
         "confusion": confusion_figure(predictions, title),
         "genres": figures.genre_bars(genre_report(predictions), title),
-        "reliability": figures.reliability_diagram(found.probability, found.accuracy, found.count, found.error, title),
+        "reliability": figures.reliability_diagram(bins.probability, bins.accuracy, bins.count, bins.error, title),
     }
-    if predictions.multilabel:
-        together = [which.astype(int).T @ which.astype(int) for which in (predictions.targets, predictions.predicted)]
-        pages["cooccurrence"] = figures.cooccurrence(together[0], together[1], predictions.genres, title)
-        curve = thresholds.threshold_curve(predictions)
-        tuned = None if postprocessing.thresholds is None else postprocessing.thresholds.numpy()
-        pages["thresholds"] = figures.threshold_curves(thresholds.CANDIDATES, curve, tuned, title)
-    return pages
+    return pages | (multilabel_figures(predictions, title, postprocessing) if predictions.multilabel else {})
+
+
+def multilabel_figures(predictions: Predictions, title: str, postprocessing: PostProcessing) -> dict[str, Figure]:
+    """Return the further figures for several genres per track."""
+    true, predicted = (has.astype(int).T @ has.astype(int) for has in (predictions.targets, predictions.predicted))
+    curve = thresholds.threshold_curve(predictions)
+    tuned = None if postprocessing.thresholds is None else postprocessing.thresholds.numpy()
+    return {
+        "cooccurrence": figures.cooccurrence(true, predicted, predictions.genres, title),
+        "thresholds": figures.threshold_curves(thresholds.CANDIDATES, curve, tuned, title),
+    }
 
 
 def print_summary(metrics: Mapping[str, Any], name: str) -> None:
-    """Print the summary table of a run."""
-    format_report = Table(
-        title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left"
-    )
+    """Print the metrics of a run, one row per subset."""
+    table = Table(title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left")
     for heading in ("subset", "tracks", "loss", "accuracy", "95 % interval", "macro F1"):
-        format_report.add_column(heading, justify="left" if heading == "subset" else "right")
+        table.add_column(heading, justify="left" if heading == "subset" else "right")
     for subset in (subset for subset in SUBSETS if f"{subset}/loss" in metrics):
         low, high = metrics.get(f"{subset}/accuracy_ci95", (None, None))
-        format_report.add_row(
+        table.add_row(
             subset, str(metrics["tracks"][subset]), f"{metrics[f'{subset}/loss']:.3f}",
             f"{metrics[f'{subset}/accuracy']:.1%}", "" if low is None else f"{low:.1%} to {high:.1%}",
             f"{metrics[f'{subset}/macro_f1']:.3f}",
         )  # fmt: skip
-    Console().print(format_report)
+    Console().print(table)
 
 
 def figure_title(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:
-    """What a figure or report is about: 'test, split random (seed 0), 200 tracks'."""
+    """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split."""
     held = ", held out" if subset == "test" and cfg["split"]["hold_out"] else ""
     return f"{subset}{held}, split {cfg['split']['kind']} (seed {cfg['split']['seed']}), {tracks} tracks"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:
-    """List every file or row that was not used."""
+    """Write every file or row that was skipped, with the reason."""
     write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in catalogue.skipped))

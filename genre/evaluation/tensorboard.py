@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, while it trains and in the end."""
+"""TensorBoard: figures, text, audio and hyperparameters of a run, during training and after it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from genre.config import flatten_keys
+from genre.data.catalogue import display_name
 from genre.data.datamodule import Batch, MusicData
 from genre.evaluation import figures, gradcam
 from genre.evaluation import report as reporting
@@ -23,23 +25,26 @@ from genre.files import write_text
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
 
-CONFUSIONS = 10  # matrices of validation a run: as many as TensorBoard keeps of one picture
-UNLIMITED = 1000  # epochs that a run without a limit is taken to last
-MISTAKES = 5  # that can be listened to, a subset
-LISTENING = 5.0  # seconds of each
+CONFUSION_MATRICES = 10  # of validation per run: TensorBoard shows as many images per tag
+UNLIMITED_EPOCHS = 1000  # assumed for a run without a limit
+MISTAKES = 5  # per subset
+EXAMPLE_TITLE = 20  # characters
+EXCERPT_SECONDS = 5.0
 FINAL = [f"{subset}/{name}" for subset in ("test", "val", "train") for name in ("accuracy", "macro_f1", "loss", "ece")]
+HYPERPARAMETER_GROUPS = ("model", "task", "optimizer", "scheduler", "view", "augment", "spectrogram", "split")
+HYPERPARAMETERS = ("seed", "batch_size", "trainer.max_epochs", "trainer.precision")
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that a run ends with.
+    """The results of a finished run.
 
     Args:
         values: its configuration.
         folder: of its files.
-        predictions: subset -> what is said of its tracks in the end.
-        postprocessing: after the weights.
-        history: the epochs.
+        predictions: subset -> final predictions.
+        postprocessing: fitted after training.
+        history: a row per epoch.
         metrics: as in metrics.json.
     """
 
@@ -47,12 +52,12 @@ class Results:
     folder: Path
     predictions: Mapping[str, Predictions]
     postprocessing: PostProcessing
-    history: reporting.History
+    history: reporting.EpochRows
     metrics: Mapping[str, Any]
 
 
 class TensorBoardCallback(Callback):
-    """While a run trains: its configuration, and the confusion matrix of validation ten times.
+    """Log the configuration, and ten confusion matrices of validation during training.
 
     Args:
         values: the configuration.
@@ -60,14 +65,15 @@ class TensorBoardCallback(Callback):
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = values
-        epochs = values["trainer"].get("max_epochs") or UNLIMITED
-        self.every = -(-(epochs if epochs > 0 else UNLIMITED) // CONFUSIONS)
+        epochs = values["trainer"].get("max_epochs") or UNLIMITED_EPOCHS
+        self.every = -(-(epochs if epochs > 0 else UNLIMITED_EPOCHS) // CONFUSION_MATRICES)
         self.counts: Tensor | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.ckpt_path is None and trainer.is_global_zero:
+        writer = summary_writer(trainer)
+        if writer is not None and trainer.ckpt_path is None and trainer.is_global_zero:
             text = yaml.safe_dump(dict(self.values), sort_keys=False, allow_unicode=True)
-            summary_writer(trainer).add_text("configuration", f"```yaml\n{text}```")
+            writer.add_text("configuration", f"```yaml\n{text}```")
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.counts = None
@@ -87,77 +93,75 @@ class TensorBoardCallback(Callback):
             return
         counts = trainer.strategy.reduce(self.counts, reduce_op="sum")
         assert isinstance(pl_module, Classifier) and isinstance(counts, Tensor)
-        if trainer.is_global_zero:
+        if (writer := summary_writer(trainer)) is not None and trainer.is_global_zero:
             title = f"validation, epoch {trainer.current_epoch}"
             table = counts.long().cpu().numpy()
-            page = figures.confusion(
+            figure = figures.confusion(
                 table[:, :-1], table[:, -1], pl_module.card["genres"], title, pl_module.task.multilabel
             )
-            log_figure(
-                summary_writer(trainer), "confusion/val", page, trainer.global_step - 1
-            )  # where Lightning logs its values
+            log_figure(writer, "confusion/val", figure, trainer.global_step - 1)  # the step of Lightning's own values
 
 
-def summary_writer(trainer: Trainer) -> SummaryWriter:
-    """The run's TensorBoard."""
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    writer: SummaryWriter = trainer.logger.experiment
-    return writer
+def summary_writer(trainer: Trainer) -> SummaryWriter | None:
+    """Return the writer of the run's TensorBoard logger; None if it has no such logger."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            writer: SummaryWriter = logger.experiment
+            return writer
+    return None
 
 
-def log_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int, path: Path | None = None) -> None:
-    """Show a figure, and write it as PNG too where a path is given."""
-    drawn = figures.rasterize(figure)
-    writer.add_image(tag, drawn, step, dataformats="HWC")
+def log_figure(writer: SummaryWriter | None, tag: str, figure: Figure, step: int, path: Path | None = None) -> None:
+    """Draw a figure once, for TensorBoard if there is a writer and as PNG if there is a path."""
+    pixels = figures.rasterize(figure)
+    if writer is not None:
+        writer.add_image(tag, pixels, step, dataformats="HWC")
     if path is not None:
-        figures.save_figure(drawn, path)
+        figures.save_figure(pixels, path)
 
 
 def log_examples(trainer: Trainer, data: MusicData) -> None:
-    """Show some pictures as the network gets them in training."""
-    if not trainer.is_global_zero:
+    """Log some input pictures of training."""
+    writer = summary_writer(trainer)
+    if writer is None or not trainer.is_global_zero:
         return
     batch = data.fetch(next(iter(data.train_dataloader())))
-    if batch.inputs.ndim < 5:  # features of a frozen backbone: nothing to look at
+    if batch.inputs.ndim < 5:  # features of a frozen backbone, not pictures
         return
-    chosen = range(min(10, len(batch.rows)))
-    titles = [data.names[int(batch.rows[place])] for place in chosen]
-    figure = figures.examples(batch.inputs[: len(chosen), 0, 0].cpu().numpy(), titles)
-    log_figure(summary_writer(trainer), "examples/training", figure, 0)
+    indices = range(min(10, len(batch.rows)))
+    titles = [figures.shorten(data.names[int(batch.rows[index])], EXAMPLE_TITLE) for index in indices]
+    figure = figures.examples(batch.inputs[: len(indices), 0, 0].cpu().numpy(), titles)
+    log_figure(writer, "examples/training", figure, 0)
 
 
 def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results) -> None:
-    """Draw every figure once, for the folder and for TensorBoard, and fill TensorBoard's other pages.
+    """Write every figure into the run folder, and log figures, curves, mistakes and hyperparameters.
 
-    All of it stands behind the last step, so that a resumed run forgets it.
+    Everything is logged one step after the last training step, so that a resumed run replaces it.
     """
     if not trainer.is_global_zero:
         return
-    writer, step = summary_writer(trainer), trainer.global_step
+    writer, step, folder = summary_writer(trainer), trainer.global_step, results.folder / "figures"
     epoch = int(reporting.best_epoch_row(results.history, classifier.monitor)["epoch"])
-    log_figure(
-        writer, "curves", figures.curves(results.history, epoch), step, results.folder / "figures" / "curves.png"
-    )
+    curves = figures.curves(results.history, epoch, f"{results.values['name']}: learning curves")
+    log_figure(writer, "curves", curves, step, folder / "curves.png")
     for subset in ("val", "test"):
         if subset not in results.predictions:
             continue
         predictions = results.predictions[subset]
         title = reporting.figure_title(results.values, subset, len(predictions.names))
-        for name, page in subset_figures(subset, classifier, data, predictions, title, results.postprocessing):
-            path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
-            log_figure(writer, f"{name}/{subset}", page, step, path)
-        for place, genre in enumerate(predictions.genres):
-            truth, said = predictions.targets[:, place], predictions.probabilities[:, place]
-            writer.add_pr_curve(f"{subset}/{genre}", truth, said, step)
-        log_mistakes(writer, data, predictions, subset, step)
-    write_projector(results.folder, {name: found for name, found in results.predictions.items() if name != "train"})
-    final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    trainer.logger.log_hyperparams(dict(results.values), final)
-    writer.flush()
+        for name, figure in final_figures(subset, classifier, data, predictions, title, results.postprocessing):
+            log_figure(writer, f"{name}/{subset}", figure, step, folder / f"{name}.png" if subset == "test" else None)
+        if writer is not None:
+            log_precision_recall(writer, predictions, subset, step)
+            log_mistakes(writer, data, predictions, subset, step)
+    log_hyperparameters(trainer, results)
+    if writer is not None:
+        write_projector(results.folder, {name: each for name, each in results.predictions.items() if name != "train"})
+        writer.flush()
 
 
-def subset_figures(
+def final_figures(
     subset: str,
     classifier: Classifier,
     data: MusicData,
@@ -165,61 +169,97 @@ def subset_figures(
     title: str,
     postprocessing: PostProcessing,
 ) -> Iterator[tuple[str, Figure]]:
-    """The figures of a subset, each under its name; of validation the confusion matrix alone."""
+    """Yield the figures of a subset with their names; for validation the confusion matrix alone."""
     if subset == "val":
         yield "confusion", reporting.confusion_figure(predictions, title)
         return
     yield from reporting.subset_figures(predictions, title, postprocessing).items()
-    if (page := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
-        yield "gradcam", page
+    if (figure := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
+        yield "gradcam", figure
+
+
+def log_hyperparameters(trainer: Trainer, results: Results) -> None:
+    """Log hyperparameters with the final metrics, to every logger of the run."""
+    parameters = hyperparameters(results.values)
+    final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(parameters, final)
+        else:
+            logger.log_hyperparams(parameters)
+            logger.log_metrics(final, trainer.global_step)
+
+
+def hyperparameters(values: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """Return the settings that differ between models, by dotted key: no paths, names or lists.
+
+    A group's class is under the group's own key: {'model': 'CNN', 'model.dropout': 0.3, 'seed': 0, …}.
+    """
+    chosen = {}
+    for key, value in flatten_keys(values):
+        group = key.split(".")[0]
+        if key in HYPERPARAMETERS or (group in HYPERPARAMETER_GROUPS and not key.endswith("weights")):
+            name = group if key == f"{group}._target_" else key
+            if isinstance(value, bool | int | float | str):
+                chosen[name] = value.rsplit(".", 1)[-1] if name != key and isinstance(value, str) else value
+    return {key: value for key, value in chosen.items() if not key.endswith("_") and "/" not in str(value)}
+
+
+def log_precision_recall(writer: SummaryWriter, predictions: Predictions, subset: str, step: int) -> None:
+    """Log a precision-recall curve per genre."""
+    for index, genre in enumerate(predictions.genres):
+        targets, probabilities = predictions.targets[:, index], predictions.probabilities[:, index]
+        writer.add_pr_curve(f"{subset}/{genre}", targets, probabilities, step)
 
 
 def log_mistakes(writer: SummaryWriter, data: MusicData, predictions: Predictions, subset: str, step: int) -> None:
-    """List the most confident mistakes of a subset, with some seconds of each to listen to where there is audio."""
-    ranked = most_confident_mistakes(predictions)
-    if not ranked:
+    """Log a table of the most confident mistakes with their files, and an excerpt of each if there is audio."""
+    mistakes = most_confident_mistakes(predictions)
+    if not mistakes:
         return
-    lines = ["| | track | true | predicted | probability |", "|---|---|---|---|---|"]
-    for number, (place, wrong) in enumerate(ranked, start=1):
-        name, true = predictions.names[place], predictions.genre_names(predictions.targets[place])
-        said = predictions.genre_names(predictions.predicted[place]) or "nothing"
-        lines.append(f"| {number} | {name} | {true} | {said} | {predictions.probabilities[place, wrong]:.0%} |")
+    files = {track.name: display_name(track) for track in data.catalogue.tracks}
+    lines = ["| | track | true | predicted | probability | file |", "|---|---|---|---|---|---|"]
+    for number, (index, wrong) in enumerate(mistakes, start=1):
+        name, true = predictions.names[index], predictions.genre_names(predictions.targets[index])
+        predicted = predictions.genre_names(predictions.predicted[index]) or "none"
+        probability = f"{predictions.probabilities[index, wrong]:.0%}"
+        lines.append(f"| {number} | {name} | {true} | {predicted} | {probability} | {files[name]} |")
         if data.first.stage == "waveform":
-            tag = f"mistakes_{subset}/{number}_{true.replace(';', '_')}_taken_for_{predictions.genres[wrong]}"
+            tag = f"mistakes_{subset}/{number}_{true.replace(';', '_')}_predicted_as_{predictions.genres[wrong]}"
             writer.add_audio(tag, excerpt(data, name), step, round(data.first.rate))
     writer.add_text(f"mistakes/{subset}", "\n".join(lines), step)
 
 
 def most_confident_mistakes(predictions: Predictions) -> list[tuple[int, int]]:
-    """The tracks whose most probable genre is furthest from the truth, and that genre: the most confident first."""
-    wrongly = np.where(predictions.targets, 0, predictions.probabilities)
-    wrong = wrongly.argmax(1)
-    ranked = np.argsort(-wrongly.max(1), kind="stable")
-    return [(int(place), int(wrong[place])) for place in ranked if not predictions.correct[place]][:MISTAKES]
+    """Return the indices of the wrong tracks with the most probable wrong genre, and of that genre, highest first."""
+    wrong = np.where(predictions.targets, 0, predictions.probabilities)
+    genre = wrong.argmax(1)
+    ranked = np.argsort(-wrong.max(1), kind="stable")
+    return [(int(index), int(genre[index])) for index in ranked if not predictions.correct[index]][:MISTAKES]
 
 
 def excerpt(data: MusicData, name: str) -> npt.NDArray[np.float32]:
-    """Some seconds from the middle of a track: (1, samples) in [-1, 1]."""
+    """Return seconds from the middle of a track: (1, samples) in [-1, 1]."""
     row = torch.tensor([data.row_of[name]])
     length = data.first.lengths(row)
-    span = length.clamp_max(round(LISTENING * data.first.rate))
+    span = length.clamp_max(round(EXCERPT_SECONDS * data.first.rate))
     samples = data.first.gather(row, (length - span) // 2, span)
     return (samples.float() / 32768).cpu().numpy()
 
 
 def write_projector(folder: Path, predictions: Mapping[str, Predictions]) -> None:
-    """Let TensorBoard's projector show what the last layer works on, a point a track.
+    """Write the inputs of the last layer for TensorBoard's projector, one point per track.
 
-    Its files are written here: SummaryWriter's would be listed once more by each resumed run.
+    The files are written here because SummaryWriter would list them again in each resumed run.
     """
     if not predictions:
         return
-    vectors = np.concatenate([found.features for found in predictions.values()])
+    vectors = np.concatenate([each.features for each in predictions.values()])
     lines = ["true\tpredicted\tsubset\ttrack"]
-    for subset, found in predictions.items():
-        for name, true, said in zip(found.names, found.targets, found.predicted, strict=True):
-            words = (found.genre_names(true), found.genre_names(said) or "nothing", subset, name)
-            lines.append("\t".join(" ".join(word.split()) for word in words))
+    for subset, each in predictions.items():
+        for name, true, predicted in zip(each.names, each.targets, each.predicted, strict=True):
+            cells = (each.genre_names(true), each.genre_names(predicted) or "none", subset, name)
+            lines.append("\t".join(" ".join(cell.split()) for cell in cells))
     write_text(folder / "projector" / "labels.tsv", "\n".join(lines) + "\n")
     rows = ("\t".join(f"{value:.4g}" for value in vector) for vector in vectors)
     write_text(folder / "projector" / "vectors.tsv", "\n".join(rows) + "\n")

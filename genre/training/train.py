@@ -29,7 +29,13 @@ from genre.errors import UserError
 from genre.evaluation.evaluate import subset_metrics
 from genre.evaluation.fitting import fit_postprocessing
 from genre.evaluation.predictions import apply_temperature, apply_thresholds, predict_subset
-from genre.evaluation.report import figure_title, print_summary, write_report, write_skipped
+from genre.evaluation.report import (
+    figure_title,
+    generalization_gap_note,
+    print_summary,
+    write_skipped,
+    write_subset_report,
+)
 from genre.evaluation.tensorboard import Results, log_examples, log_results
 from genre.files import read_csv_rows, write_csv, write_json
 from genre.models import checkpoint
@@ -269,7 +275,8 @@ def evaluate_and_report(
     final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
     if "test" in final:
         title = figure_title(values, "test", counts["test"])
-        write_report(folder, final["test"], postprocessing, title, history.rows, classifier.monitor)
+        gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
+        write_subset_report(folder, final["test"], postprocessing, title, gap)
     log_results(trainer, classifier, data, Results(values, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
     print_summary(metrics, values["name"])

@@ -3,6 +3,8 @@
 A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB below it.
 """
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,7 +37,7 @@ class LogMel(nn.Module):
         super().__init__()
         if f_max > sample_rate / 2:
             raise ValueError(f"f_max={f_max:g} Hz is above half the sample rate ({sample_rate / 2:g} Hz)")
-        self.n_fft, self.hop_length = n_fft, hop_length
+        self.n_fft, self.hop_length, self.n_mels, self.f_max = n_fft, hop_length, n_mels, f_max
         self.window: Tensor
         self.bank: Tensor
         bank = MelScale(n_mels, sample_rate, 0.0, f_max, n_fft // 2 + 1, norm="slaney", mel_scale="slaney").fb
@@ -47,6 +49,13 @@ class LogMel(nn.Module):
         """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB; silence is -80 throughout."""
         with torch.autocast(waveform.device.type, enabled=False):  # half precision overflows in the power spectrum
             return decibels(self.power(waveform.float()))
+
+    def band_edges(self) -> npt.NDArray[np.float64]:
+        """Return the edges of the overlapping mel bands on Slaney's scale, (n_mels + 2,) in Hz."""
+        step = np.log(6.4) / 27  # of the logarithmic part, from 1 kHz, which is mel 15
+        highest = 15 + np.log(self.f_max / 1000) / step if self.f_max > 1000 else self.f_max * 3 / 200
+        mel = np.linspace(0, highest, self.n_mels + 2)
+        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * step))
 
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> mel power, (batch, n_mels, frames)."""

@@ -1,4 +1,4 @@
-"""Many runs in one table: seeds collapse, noise is no difference, and what differs in its tracks is never ranked."""
+"""One table of many runs: seeds share a row, noise is no difference, and runs on other tracks are never ranked."""
 
 import json
 
@@ -9,7 +9,8 @@ import yaml
 
 import genre
 from genre.errors import UserError
-from genre.evaluation.comparison import bootstrap_interval, bootstrap_means, is_tied, mean_and_deviation
+from genre.evaluation.comparison import is_tied, mean_and_deviation
+from genre.evaluation.intervals import bootstrap_interval
 from helpers import csv_rows
 
 TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(100)]
@@ -17,7 +18,7 @@ TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(
 
 @pytest.fixture
 def made(tmp_path):
-    """Write the folder of a run that is right about some tracks."""
+    """Write the folder of a run that is right about given tracks."""
 
     def write(name, right, *, seed=0, split="random", split_seed=0, task="Multiclass", lr=1e-3, tracks=TRACKS):
         folder = tmp_path / "runs" / f"{len(list((tmp_path / 'runs').glob('*'))):02d}-{name}"
@@ -31,8 +32,8 @@ def made(tmp_path):
         accuracy = float(np.mean(right))
         metrics = {"train/accuracy": 0.9, "val/accuracy": 0.7, "test/accuracy": accuracy, "seconds": 12.0}
         (folder / "metrics.json").write_text(json.dumps(metrics))
-        said = [track[:4] if hit else "blues" for track, hit in zip(tracks, right, strict=True)]
-        lines = [f"{track},{track[:4]},{genre},0,0,0" for track, genre in zip(tracks, said, strict=True)]
+        predicted = [track[:4] if hit else "blues" for track, hit in zip(tracks, right, strict=True)]
+        lines = [f"{track},{track[:4]},{genre},0,0,0" for track, genre in zip(tracks, predicted, strict=True)]
         (folder / "predictions.csv").write_text("\n".join(["track,true,predicted,blues,jazz,rock", *lines]) + "\n")
         return folder
 
@@ -41,7 +42,7 @@ def made(tmp_path):
 
 @pytest.fixture
 def table(tmp_path):
-    """The rows of all runs, and what results.md says."""
+    """Return the rows of results.csv and the text of results.md."""
 
     def make(*overrides, runs=tmp_path / "runs" / "*"):
         folder = tmp_path / "table"
@@ -61,30 +62,9 @@ def ours(rows):
     return [row for row in rows if row["folders"]]
 
 
-def test_the_interval_is_scipys_bootstrap():
-    right = np.random.default_rng(0).random(150) < 0.6
-    expected = scipy.stats.bootstrap(
-        (right.astype(float),), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert bootstrap_interval(right.astype(float)) == pytest.approx(list(expected), abs=0.015)
-
-
-def test_two_models_are_paired_as_scipy_pairs_them():
-    random = np.random.default_rng(0)
-    one = random.random(200) < 0.6
-    other = np.where(random.random(200) < 0.9, one, ~one)
-    expected = scipy.stats.bootstrap(
-        (one.astype(float), other.astype(float)),
-        lambda a, b: np.mean(a) - np.mean(b),
-        paired=True, vectorized=False, n_resamples=4000, method="percentile", rng=np.random.default_rng(1),
-    ).confidence_interval  # fmt: skip
-    found = np.quantile(bootstrap_means(one.astype(float) - other), [0.025, 0.975])
-    assert found == pytest.approx(list(expected), abs=0.01)
-
-
 @pytest.mark.parametrize(("lost", "gained", "expected"), [(12, 10, True), (20, 2, False), (3, 0, True), (8, 0, False)])
-def test_planted_differences_are_told_from_noise_as_mcnemars_test_tells_them(lost, gained, expected):
-    """``lost`` tracks only the better model knows, ``gained`` only the other."""
+def test_differences_exceed_noise_where_mcnemars_test_says_so(lost, gained, expected):
+    """Only the better model is right about ``lost`` tracks, only the other about ``gained``."""
     best, other = np.ones(200), np.ones(200)
     other[:lost] = 0
     best[lost : lost + gained] = 0
@@ -92,14 +72,14 @@ def test_planted_differences_are_told_from_noise_as_mcnemars_test_tells_them(los
     assert (scipy.stats.binomtest(lost, lost + gained).pvalue > 0.05) == expected or lost + gained < 6
 
 
-def test_pairing_sees_a_small_difference_that_two_intervals_would_hide():
+def test_a_paired_difference_can_exceed_noise_while_both_intervals_overlap():
     best, other = np.zeros(200), np.zeros(200)
     best[:110], other[:100] = 1, 1
     assert bootstrap_interval(other)[1] > bootstrap_interval(best)[0]
     assert not is_tied(best, other)
 
 
-def test_the_best_comes_first_and_what_is_within_noise_of_it_is_tied(made, table):
+def test_the_best_comes_first_and_those_within_noise_of_it_are_tied(made, table):
     made("worse", hits(90))
     made("best", hits(130))
     made("close", hits(128, first=2))
@@ -125,7 +105,7 @@ def test_one_run_has_no_deviation():
     assert mean_and_deviation([0.5]) == (0.5, None)
 
 
-def test_configurations_of_one_name_are_told_apart(made, table):
+def test_configurations_of_one_name_are_distinguished_by_their_settings(made, table):
     made("cnn", hits(100), lr=1e-3)
     made("cnn", hits(90), lr=1e-4)
     assert [row["model"] for row in ours(table()[0])] == ["cnn (optimizer.lr=0.001)", "cnn (optimizer.lr=0.0001)"]
@@ -152,7 +132,7 @@ def test_other_splits_seeds_tasks_and_tracks_have_tables_of_their_own(made, tabl
     assert [row["mark"] for row in ours(rows)] == ["", ""]
 
 
-def test_the_source_document_stands_beside_ours_and_is_not_ranked(made, table):
+def test_the_paper_is_in_the_table_and_not_ranked(made, table):
     made("one", hits(100))
     made("several", hits(80), task="Multilabel")
     rows, text = table()
@@ -161,10 +141,10 @@ def test_the_source_document_stands_beside_ours_and_is_not_ranked(made, table):
         ["0.8954", "0.68", "0.585"], ["0.974", "0.7", "0.62"], ["0.7096", "0.62", "0.665"], ["", "", "0.4"],
     ]  # fmt: skip
     assert not any(row["mark"] for row in rows if not row["folders"])
-    assert "| document: base model | multiclass | its own | 89.5 | 68.0 | 58.5 | – |" in text
+    assert "| paper: base model | multiclass | its own | 89.5 | 68.0 | 58.5 | – |" in text
 
 
-def test_unfinished_runs_are_left_out_and_named(made, table):
+def test_unfinished_runs_are_skipped_and_named(made, table):
     made("one", hits(100))
     half = made("half", hits(100))
     (half / "metrics.json").unlink()
@@ -184,7 +164,7 @@ def test_a_run_without_test_tracks_has_a_table_without_ranks(made, table):
 
 
 @pytest.mark.parametrize(("file", "content"), [("metrics.json", "{"), ("hparams.yaml", "{}"), ("hparams.yaml", "a: [")])
-def test_damaged_runs_are_left_out_and_named(made, table, file, content):
+def test_damaged_runs_are_skipped_and_named(made, table, file, content):
     made("one", hits(100))
     damaged = made("damaged", hits(100))
     (damaged / file).write_text(content)
@@ -194,23 +174,23 @@ def test_damaged_runs_are_left_out_and_named(made, table, file, content):
 
 
 @pytest.mark.parametrize(("override", "key"), [("run=x", "run"), ("subset=val", "subset")])
-def test_one_run_and_many_are_not_asked_for_at_once(made, table, override, key):
+def test_keys_of_one_run_are_refused_for_many(made, table, override, key):
     made("one", hits(100))
     with pytest.raises(UserError, match=f"leave out {key}="):
         table(override)
 
 
-def test_a_pattern_without_runs_is_a_mistake(table):
-    with pytest.raises(UserError, match="finds no finished run; name folders"):
+def test_a_pattern_without_runs_is_a_user_error(table):
+    with pytest.raises(UserError, match="matches no finished run; name folders"):
         table()
 
 
-def test_where_no_run_is_finished_the_mistake_says_why(made, table):
+def test_the_error_says_why_no_run_is_finished(made, table):
     (made("half", hits(100)) / "metrics.json").unlink()
-    with pytest.raises(UserError, match=r"finds no finished run \(.*unfinished: it has no metrics.json\)"):
+    with pytest.raises(UserError, match=r"matches no finished run \(.*unfinished: it has no metrics.json\)"):
         table()
 
 
-def test_a_folder_may_be_called_as_a_pattern(made, table, tmp_path):
+def test_a_folder_name_may_look_like_a_pattern(made, table, tmp_path):
     made("one", hits(100)).rename(tmp_path / "runs" / "one [x]")
     assert len(ours(table(runs=tmp_path / "runs" / "one [x]")[0])) == 1

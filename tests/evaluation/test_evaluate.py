@@ -61,9 +61,10 @@ def test_other_music_is_less_what_the_run_has_seen_and_does_not_know(run, tmp_pa
     tested = {name for name, row in csv_rows_by_key(run.folder / "splits.csv").items() if row["subset"] == "test"}
     expected = {name for name in tested if name.startswith("blues/")} | {"rock/new.wav"}
     assert set(csv_rows_by_key(folder / "predictions.csv")) == expected
-    assert "8 of 11 tracks were seen in training or validation" in caplog.text
+    assert "skipped 8 of 11 tracks that the run trained or validated on" in caplog.text
     assert "polka" in (folder / "skipped.csv").read_text()
     assert json.loads((folder / "metrics.json").read_text())["tracks"] == {"all": 3}
+    assert (folder / "report.txt").read_text().startswith("catalogue other, 3 tracks\n")
 
 
 def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):

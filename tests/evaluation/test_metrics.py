@@ -139,6 +139,19 @@ def test_the_interval_of_the_accuracy_is_scipys_bootstrap(multiclass):
     assert metric_intervals(predictions)["accuracy"] == pytest.approx(list(expected), abs=0.02)
 
 
+def test_the_accuracy_of_few_tracks_has_wilsons_interval(multiclass):
+    predictions = multiclass(0, tracks=12)
+    expected = scipy.stats.binomtest(int(predictions.correct.sum()), 12).proportion_ci(0.95, method="wilson")
+    assert metric_intervals(predictions)["accuracy"] == pytest.approx([expected.low, expected.high])
+
+
+def test_exact_matches_that_are_all_wrong_have_an_interval_with_a_width(make_predictions):
+    targets = np.eye(2, dtype=bool)[[0] * 50]
+    predictions = make_predictions(targets, np.where(targets, 0.1, 0.9), multilabel=True)
+    low, high = metric_intervals(predictions)["exact"]
+    assert low == 0 and high == pytest.approx(0.0713, abs=1e-4)
+
+
 def test_the_interval_of_a_ranking_metric_is_that_of_resampled_tracks(multilabel):
     predictions = multilabel(0, tracks=80)
     random = np.random.default_rng(2)
@@ -153,6 +166,6 @@ def test_the_interval_of_a_ranking_metric_is_that_of_resampled_tracks(multilabel
 def test_resampling_in_parts_gives_the_same_intervals(multilabel, monkeypatch):
     predictions = multilabel(1)
     whole = metric_intervals(predictions, seed=3)
-    monkeypatch.setattr("genre.evaluation.metrics.CHUNK", 60 * 7)
+    monkeypatch.setattr("genre.evaluation.metrics.WEIGHTS_AT_ONCE", 60 * 7)
     parts = metric_intervals(predictions, seed=3)
     assert {name: pytest.approx(edges) for name, edges in parts.items()} == whole

@@ -1,4 +1,4 @@
-"""A report says in sentences what its table and the curves show."""
+"""A report's sentences agree with its table and with the learning curves."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ GENRES = ("blues", "jazz", "rock", "pop")
 
 @pytest.fixture
 def with_genres(make_predictions):
-    """Return predictions for tracks given by the indices of their genres."""
+    """Return predictions for tracks, given the indices of their genres."""
 
     def make(true, predicted, highest=0.9, multilabel=False):
         targets, named = (np.zeros((len(true), len(GENRES)), bool) for _ in range(2))
@@ -25,45 +25,77 @@ def with_genres(make_predictions):
 
 @pytest.fixture
 def predictions(with_genres):
-    """Blues always found, jazz half of it taken for rock, rock once for blues; no pop."""
+    """Blues is always right, half of jazz is predicted as rock, one rock as blues; there is no pop."""
     return with_genres([0, 0, 1, 1, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2, 2, 0])
 
 
-def test_the_best_and_worst_genre_by_precision_and_by_recall(predictions):
-    assert reporting.best_and_worst_note(reporting.genre_report(predictions)) == [
+@pytest.fixture
+def many_predictions(with_genres):
+    """The same three times."""
+    return with_genres([0, 0, 1, 1, 1, 1, 2, 2] * 3, [0, 0, 1, 1, 2, 2, 2, 0] * 3)
+
+
+def test_the_best_and_worst_genre_by_precision_and_by_recall(many_predictions):
+    assert reporting.best_and_worst_note(reporting.genre_report(many_predictions)) == [
         "Precision is highest for jazz (1.00) and lowest for rock (0.33).",
-        "Recall is highest for blues (1.00) and lowest for rock (0.50).",
+        "Recall is highest for blues (1.00) and lowest for jazz and rock (0.50).",
     ]
 
 
-def test_the_commonest_confusions(predictions):
+def test_genres_with_few_tracks_are_neither_best_nor_worst(predictions):
+    assert reporting.best_and_worst_note(reporting.genre_report(predictions)) == []
+
+
+def test_equal_genres_are_neither_best_nor_worst(with_genres):
+    perfect = with_genres([0] * 6 + [1] * 6, [0] * 6 + [1] * 6)
+    assert reporting.best_and_worst_note(reporting.genre_report(perfect)) == []
+
+
+@pytest.mark.parametrize(
+    ("genres", "text"),
+    [
+        (["blues"], "blues"),
+        (["blues", "jazz"], "blues and jazz"),
+        (["blues", "jazz", "rock"], "blues, jazz and rock"),
+        (["blues", "jazz", "rock", "pop"], "4 genres"),
+    ],
+)
+def test_genres_of_equal_value_are_listed_or_counted(genres, text):
+    assert reporting.listed(genres) == text
+
+
+def test_the_most_frequent_confusions(predictions):
     assert reporting.confusions_note(predictions) == [
-        "The commonest confusions: jazz taken for rock (2 of 4 tracks), rock taken for blues (1 of 2 tracks)."
+        "Most frequent confusions: jazz predicted as rock (2 of 4 tracks), rock predicted as blues (1 of 2 tracks)."
     ]
 
 
 def test_a_genre_that_is_true_too_is_no_confusion(with_genres):
-    both_found = with_genres([[0, 1]], [[0, 1]], multilabel=True)
+    both_right = with_genres([[0, 1]], [[0, 1]], multilabel=True)
     one_wrong = with_genres([[0]], [[0, 2]], multilabel=True)
-    assert reporting.confusions_note(both_found) == ["No genre was taken for another."]
-    assert "blues taken for rock (1 of 1 tracks)" in reporting.confusions_note(one_wrong)[0]
+    assert reporting.confusions_note(both_right) == ["No genre was confused."]
+    assert "blues predicted as rock (1 of 1 track)" in reporting.confusions_note(one_wrong)[0]
 
 
 def test_how_many_tracks_are_uncertain(predictions):
     assert reporting.uncertainty_note(predictions, PostProcessing()) == []
     assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=0.5)) == [
-        "0 of 8 tracks are uncertain (best probability below 0.50); of the others 62% have the genre that is most "
-        "probable."
+        "0 of 8 tracks are uncertain (highest probability below 0.5); the most probable genre is right for 5 of the "
+        "other 8."
     ]
     assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=1.0)) == [
-        "8 of 8 tracks are uncertain (best probability below 1.00)."
+        "All 8 tracks are uncertain: no probability reaches 1."
     ]
 
 
-def test_a_temperature_is_told():
+def test_a_certainty_threshold_of_0_is_not_mentioned(predictions):
+    assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=0.0)) == []
+
+
+def test_a_fitted_temperature_is_reported():
     assert reporting.temperature_note(PostProcessing()) == []
     assert reporting.temperature_note(PostProcessing(temperature=1.5)) == [
-        "Probabilities are those at temperature 1.50, fitted on validation."
+        "Probabilities are at temperature 1.50, fitted on validation tracks."
     ]
 
 
@@ -74,24 +106,31 @@ HISTORY = [
 
 
 @pytest.mark.parametrize(
-    ("monitor", "epoch", "points"), [("val/loss", 0, "-10.0"), ("val/accuracy", 1, "20.0"), ("train/loss", 1, "20.0")]
-)
-def test_the_gap_at_the_best_epoch_as_the_run_chose_it(monitor, epoch, points):
-    (sentence,) = reporting.generalization_gap_note(HISTORY, monitor)
-    assert f"the best epoch ({epoch})" in sentence and f"a gap of {points} points" in sentence
+    ("monitor", "epoch", "gap"),
+    [("val/loss", 0, "10.0 points higher"), ("val/accuracy", 1, "20.0 points lower"),
+     ("train/loss", 1, "20.0 points lower")],
+)  # fmt: skip
+def test_the_gap_at_the_best_epoch_by_the_monitored_value(monitor, epoch, gap):
+    (sentence,) = reporting.generalization_gap_note(HISTORY, monitor, validation_tracks=500)
+    assert f"At the best epoch ({epoch})" in sentence and sentence.endswith(f"500 validation tracks, {gap}.")
 
 
-def test_nothing_is_said_of_a_gap_without_validation():
-    unvalidated = [{key: value for key, value in row.items() if "val" not in key} for row in HISTORY]
-    assert (
-        reporting.generalization_gap_note(unvalidated, "val/loss")
-        == []
-        == reporting.generalization_gap_note([], "val/loss")
+def test_a_gap_within_the_interval_of_the_validation_accuracy_is_called_chance():
+    (sentence,) = reporting.generalization_gap_note(HISTORY, "val/loss", validation_tracks=20)
+    assert sentence == (
+        "At the best epoch (0), accuracy is 40.0% on training tracks (running mean, augmented) and 50.0% on 20 "
+        "validation tracks, no more than chance apart."
     )
+
+
+def test_there_is_no_gap_without_validation_or_with_few_validation_tracks():
+    unvalidated = [{key: value for key, value in row.items() if "val" not in key} for row in HISTORY]
+    for history, tracks in ((unvalidated, 0), ([], 50), (HISTORY, 3)):
+        assert reporting.generalization_gap_note(history, "val/loss", tracks) == []
     assert reporting.best_epoch_row(unvalidated, "val/loss")["epoch"] == 1
 
 
-def test_predictions_end_with_what_is_uncertain(predictions, tmp_path):
+def test_the_last_column_of_predictions_is_whether_the_track_is_uncertain(predictions, tmp_path):
     reporting.write_predictions(tmp_path / "plain.csv", predictions, PostProcessing())
     reporting.write_predictions(tmp_path / "more.csv", predictions, PostProcessing(uncertain_below=0.95))
     plain, more = ((tmp_path / name).read_text().splitlines() for name in ("plain.csv", "more.csv"))

@@ -1,4 +1,4 @@
-"""TensorBoard is a place to work: what a run shows there is read back from its event files."""
+"""Everything that a run logs to TensorBoard, read back from its event files."""
 
 import io
 
@@ -32,8 +32,10 @@ def trained(folder, music, cache, *overrides):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, music, cache):
-    """One finished run that has learnt nothing, so that it is often wrong; no test changes it."""
-    return trained(tmp_path_factory.mktemp("board") / "run", music, cache, "trainer.max_epochs=2", "optimizer.lr=0")
+    """One finished, untrained run, which is often wrong; no test changes it."""
+    return trained(
+        tmp_path_factory.mktemp("tensorboard") / "run", music, cache, "trainer.max_epochs=2", "optimizer.lr=0"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +92,10 @@ def test_the_worst_mistakes_can_be_listened_to(events, predictions, music):
     (heard,) = events.Audio(tags[0])
     samples, rate = soundfile.read(io.BytesIO(heard.encoded_audio_string))
     expected, _ = soundfile.read(music / worst)
-    assert tags[0] == f"mistakes_test/1_{predictions[worst]['true']}_taken_for_{predictions[worst]['predicted']}"
+    assert tags[0] == f"mistakes_test/1_{predictions[worst]['true']}_predicted_as_{predictions[worst]['predicted']}"
     assert rate == 22_050 and samples.ndim == 1
     np.testing.assert_allclose(samples, expected, atol=2 / 32768)
-    assert worst in text_of(events, "mistakes/test")
+    assert str(music / worst) in text_of(events, "mistakes/test")
 
 
 def text_of(events, tag):
@@ -105,10 +107,13 @@ def test_the_configuration_is_there_as_text(events):
     assert text.startswith("```yaml\n") and "dense_units: 8" in text
 
 
-def test_hyper_parameters_stand_beside_final_metrics(run, events):
+def test_hyperparameters_are_logged_with_final_metrics_and_without_paths(run, events):
     content = events.PluginTagToContent("hparams")
     started = HParamsPluginData.FromString(content["_hparams_/session_start_info"]).session_start_info
-    assert started.hparams["optimizer/lr"].number_value == 0
+    columns = {name: value.WhichOneof("kind") for name, value in started.hparams.items()}
+    assert {"seed", "batch_size", "model", "task", "optimizer", "optimizer.lr", "model.dense_units"} <= columns.keys()
+    assert not {"name", "folder", "data.root", "data.cache", "model.weights", "model.filters"} & columns.keys()
+    assert started.hparams["optimizer.lr"].number_value == 0 and started.hparams["model"].string_value == "CNN"
     experiment = HParamsPluginData.FromString(content["_hparams_/experiment"]).experiment
     metrics = {info.name.tag for info in experiment.metric_infos}
     assert {"final/test/accuracy", "final/val/loss", "final/test/macro_f1"} <= metrics

@@ -41,6 +41,12 @@ def test_equals_librosa_clip_by_clip_in_a_batch_of_mixed_loudness(loud_and_quiet
         np.testing.assert_allclose(ours.numpy(), librosa_log_mel(clip.numpy()), atol=0.01)
 
 
+@pytest.mark.parametrize("f_max", [900.0, 8000.0, 11_025.0])
+def test_the_edges_of_the_mel_bands_equal_librosas(f_max):
+    edges = LogMel(**DOCUMENT | {"f_max": f_max, "n_mels": 40}).band_edges()
+    np.testing.assert_allclose(edges, librosa.mel_frequencies(42, fmax=f_max), rtol=1e-9)
+
+
 def test_equals_librosa_on_20_real_tracks_in_one_batch_with_a_silent_one_among_them(shared):
     paths = sorted((shared / "gtzan_mini").rglob("*.wav"))[::5]
     gains = torch.logspace(0, -3, len(paths))
