@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.data.gtzan import genre_folder
-from genre.data.synthetic import make
+from genre.data.synthetic import write_songs
 
 
 def wav_files(count: int) -> list[Path]:
@@ -16,7 +16,7 @@ def wav_files(count: int) -> list[Path]:
         folder = genre_folder(Path(root)) if root else None
         if folder is not None and len(files := sorted(folder.rglob("*.wav"))) >= count:
             return files[:: len(files) // count][:count]
-    return sorted(make(Path("outputs/benchmarks/music"), 10, 0, 30.0, 0).rglob("*.wav"))[:count]
+    return sorted(write_songs(Path("outputs/benchmarks/music"), 10, 0, 30.0, 0).rglob("*.wav"))[:count]
 
 
 def archive_or_synthetic() -> list[str]:

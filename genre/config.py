@@ -38,7 +38,7 @@ SETTINGS_OF_DATA = ("kind", "cache", "keep")  # the rest of the group data belon
 def read_synthetic(folder: str, tracks: int, two_genre_tracks: int, seconds: float, seed: int) -> Catalogue:
     """The procedural set, made where it is not there yet."""
     name = f"synthetic-{tracks}-{two_genre_tracks}-{seconds:g}s-{seed}"
-    made = synthetic.make(Path(folder).expanduser() / name, tracks, two_genre_tracks, seconds, seed)
+    made = synthetic.write_songs(Path(folder).expanduser() / name, tracks, two_genre_tracks, seconds, seed)
     return catalogue.read_csv(made / "catalogue.csv")
 
 

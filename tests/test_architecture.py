@@ -36,7 +36,7 @@ LEVELS = [
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 CROSSING: dict[str, str] = {}
-REPEATED = set("BANDS GENRES KNOWN SAMPLE_RATE SCORES SUBSETS Samples check_arguments convolution_block".split())
+REPEATED = {"KNOWN", "SCORES", "SUBSETS"}
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
 
 

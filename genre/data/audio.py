@@ -13,6 +13,7 @@ from genre.errors import BadAudio, SkipKind
 
 SHORTEST = 1.0  # seconds
 SILENT_PEAK = 1e-4
+PAPER_SAMPLE_RATE = 22_050  # Hz; also the default of librosa.load
 SAMPLE_RATES = (1_000, 768_000)  # Hz; a header outside this range is wrong
 INT16_MAX = 32767.0
 INT16_RANGE = 32768.0

@@ -1,4 +1,4 @@
-"""Cut 30-s segments from one's own music, with a catalogue beside them: python cut.py --help"""
+"""Cut 30-s segments from one's own music and write their catalogue: python cut.py --help"""
 
 import hashlib
 import io
@@ -18,36 +18,36 @@ import soundfile
 from rich.progress import track as progress
 
 from genre.data import audio
+from genre.data.audio import PAPER_SAMPLE_RATE
 from genre.data.catalogue import Catalogue, Skipped, existing_folder, parse_genres, parse_seconds, read_csv, read_table
 from genre.errors import BadAudio, BadRow, SkipKind, SkipReason, UserError
 from genre.files import write_bytes, write_csv
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE = 22_050  # Hz (source document)
-SECONDS = 30.0  # source document
-ROUNDING = 3  # samples by which resampling from 8 kHz may miss a length
-STEM_BYTES = 180  # of a file name's 255, for what is added to it
+SECONDS = 30.0  # as in the paper
+ROUNDING = 3  # samples by which a length may differ after resampling from 8 kHz
+STEM_BYTES = 180  # of a file name's 255, leaving room for the suffix
 OUR_COLUMNS = frozenset("track path genres start duration".split())
 
 KEYS = ("table", "root", "out")
 USAGE = "use: python cut.py table=TABLE.csv [root=FOLDER] out=FOLDER"
 HELP = f"""{USAGE}
 
-Cuts {SECONDS:g}-s segments from music of any format to 16-bit mono WAV at {SAMPLE_RATE:,} Hz.
+Cuts {SECONDS:g}-s segments from music of any format to 16-bit mono WAV at {PAPER_SAMPLE_RATE:,} Hz.
 
   table   a CSV in UTF-8 with the columns
             file      relative to root
             genres    one, or several between ';'
             start     of the segment, in seconds (optional; empty: 0)
             duration  of the segment, in seconds (optional; empty: {SECONDS:g})
-          and any further ones (artist, title, ...), which the catalogue gets too
+          and any further ones (artist, title, ...), which are copied to the catalogue
   root    the folder of the music (default: the table's)
-  out     gets NAME-START.wav, catalogue.csv, and skipped.csv with every row that was left out, and why
+  out     receives NAME-START.wav, catalogue.csv, and skipped.csv with the skipped rows and the reasons
 
-What is there already is not cut again, so the command can be repeated. Give each table an out of its own.
+Existing segments are not cut again, so the command can be repeated. Use a separate out for each table.
 
-Example: songs.csv in ~/music holds
+Example: songs.csv in ~/music contains
 
   file,genres,start,artist,title
   Queen/Bohemian Rhapsody.mp3,rock;pop,180,Queen,Bohemian Rhapsody
@@ -60,16 +60,16 @@ Example: songs.csv in ~/music holds
 
 @dataclass(frozen=True)
 class Segment:
-    """One row of a table: what to cut, and what is known of it.
+    """One row of a table: a segment to cut.
 
     Args:
-        file: the source as the table names it.
-        source: where it lies.
-        genres: one or several.
+        file: the source file as given in the table.
+        source: its path.
+        genres: one or more.
         start: in seconds.
         duration: in seconds.
-        carried: the row's further columns, for the catalogue.
-        origin: what tells the segment from any other, in words; each WAV keeps it as its comment.
+        extra: the row's further columns, for the catalogue.
+        origin: identifies the segment; written to the WAV as its comment.
     """
 
     file: str
@@ -77,7 +77,7 @@ class Segment:
     genres: tuple[str, ...]
     start: float
     duration: float
-    carried: Mapping[str, str]
+    extra: Mapping[str, str]
     origin: str
 
 
@@ -86,11 +86,11 @@ def cut(table: Path, out: Path, root: Path | None = None) -> Catalogue:
 
     Args:
         table: a CSV with ``file`` and ``genres``, optionally ``start`` and ``duration`` (seconds), and further columns.
-        out: gets one 16-bit mono WAV at 22,050 Hz a segment, each whole or not there.
-        root: what the files are relative to; None for the table's folder.
+        out: receives one 16-bit mono WAV at 22,050 Hz per segment, each written atomically.
+        root: folder that the files are relative to; None: the table's folder.
 
     Returns:
-        What was written, as ``read_csv`` reads it, with the rows that were left out.
+        The catalogue, as ``read_csv`` reads it, with the skipped rows.
 
     Raises:
         UserError: if the table or a folder cannot be read or written, or no row can be used.
@@ -98,30 +98,28 @@ def cut(table: Path, out: Path, root: Path | None = None) -> Catalogue:
     base = existing_folder(root, "root") if root else table.parent
     rows = read_table(table, ("file", "genres"))
     refuse_overwriting(table, out)
-    segments, unusable = segments_of(rows, base, table.name)
+    segments, invalid = segments_of(rows, base, table.name)
     try:
-        kept, bad = cut_all(segments, out)
-        skipped = unusable + bad
-        write_tables(out, kept, skipped)
+        segments_cut, uncut = cut_all(segments, out)
+        skipped = invalid + uncut
+        write_tables(out, segments_cut, skipped)
     except OSError as error:
         raise UserError(f"cannot write to out={out} ({error.strerror}); choose a folder with room") from error
-    if not kept:
+    if not segments_cut:
         raise UserError(
-            f"none of the {len(rows)} rows of {table} can be cut: {reasons(skipped)}; see {out}/skipped.csv"
+            f"none of the {len(rows)} rows of {table} can be cut: {skip_counts(skipped)}; see {out}/skipped.csv"
         )
     return replace(read_csv(out / "catalogue.csv"), skipped=tuple(skipped))
 
 
 def refuse_overwriting(table: Path, out: Path) -> None:
-    """Raise a UserError where the table lies in the place of what is going to be written."""
+    """Raise a UserError if writing to ``out`` would overwrite the table."""
     if table.resolve() in ((out / name).resolve() for name in ("catalogue.csv", "skipped.csv")):
-        raise UserError(
-            f"the table {table} would be overwritten by what is written to out={out}; choose another folder"
-        )
+        raise UserError(f"out={out} would overwrite the table {table}; choose another folder")
 
 
 def segments_of(rows: Iterable[Mapping[str, str]], base: Path, table: str) -> tuple[list[Segment], list[Skipped]]:
-    """The rows that can be cut as far as one can tell without decoding, and the others."""
+    """Return the rows that are valid before decoding, and the skipped ones."""
     segments: dict[str, Segment] = {}
     skipped = []
     for number, row in enumerate(rows, start=2):
@@ -131,12 +129,12 @@ def segments_of(rows: Iterable[Mapping[str, str]], base: Path, table: str) -> tu
                 raise BadRow(SkipKind.DUPLICATE_ROW, "the same segment as in an earlier row")
             segments[segment.origin] = segment
         except BadRow as bad:
-            skipped.append(left_out(row["file"] or f"{table}:{number}", bad.reason))
+            skipped.append(skip_row(row["file"] or f"{table}:{number}", bad.reason))
     return list(segments.values()), skipped
 
 
 def segment_of(row: Mapping[str, str], base: Path) -> Segment:
-    """One row of a table.
+    """Return one row of a table as a segment.
 
     Raises:
         BadRow: if the row cannot be used.
@@ -153,49 +151,49 @@ def segment_of(row: Mapping[str, str], base: Path) -> Segment:
     if not os.path.isfile(source):  # unlike Path.is_file, no error for a name too long
         raise BadRow(SkipKind.NO_SUCH_FILE, f"no such file ({source})")
     origin = f"{file} ({source.stat().st_size} bytes) from {start} s for {duration} s"
-    return Segment(file, source, genres, start, duration, carried(row), origin)
+    return Segment(file, source, genres, start, duration, further_columns(row), origin)
 
 
-def carried(row: Mapping[str, str]) -> dict[str, str]:
-    """A row's further columns; those that would mean something else in the catalogue are called file_start, …"""
+def further_columns(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row's further columns; names that the catalogue uses itself get a prefix: file_start, …"""
     row = {key: value.replace("\r", " ") for key, value in row.items() if key != "genres"}
     return {f"file_{key}" if key in OUR_COLUMNS else key: value for key, value in row.items()}
 
 
-def left_out(path: str, reason: SkipReason) -> Skipped:
+def skip_row(path: str, reason: SkipReason) -> Skipped:
     """A row that is not used, told at once."""
     log.warning("skipped %s: %s", path, reason.text)
     return Skipped(path, *reason)
 
 
-def named(segments: Iterable[Segment], out: Path) -> dict[str, Segment]:
-    """A name for each segment: the one it has in ``out``, else STEM-START, with a mark where that is another's.
+def name_segments(segments: Iterable[Segment], out: Path) -> dict[str, Segment]:
+    """Return a name for each segment: STEM-START, with a hash if another segment or file has that name.
 
-    A file in ``out`` that was not cut from this very segment is thus neither used nor overwritten.
+    A file in ``out`` that was not cut from this segment is neither used nor overwritten.
     """
     names: dict[str, Segment] = {}
     taken = set()
     for segment in segments:
-        plain = f"{safe(segment.source.stem)}-{segment.start:.10g}"
-        free = folded(plain) not in taken and origin_of(out / f"{plain}.wav") in (None, segment.origin)
+        plain = f"{safe_stem(segment.source.stem)}-{segment.start:.10g}"
+        free = folded_name(plain) not in taken and origin_of(out / f"{plain}.wav") in (None, segment.origin)
         name = plain if free else f"{plain}-{hashlib.sha256(segment.origin.encode()).hexdigest()[:8]}"
-        taken.add(folded(name))
+        taken.add(folded_name(name))
         names[name] = segment
     return names
 
 
-def safe(stem: str) -> str:
-    """A file name without separators, control characters and a leading ~, short enough to be added to."""
+def safe_stem(stem: str) -> str:
+    """Return a stem without separators, control characters and leading ~, short enough for a suffix."""
     return re.sub(r"^~|[/\\\x00-\x1f\x7f]", "_", stem).encode()[:STEM_BYTES].decode(errors="ignore")
 
 
-def folded(name: str) -> str:
-    """What two names share that some file systems take for one."""
+def folded_name(name: str) -> str:
+    """Return a key that is equal for names which some file systems do not distinguish."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def origin_of(path: Path) -> str | None:
-    """The segment that a WAV was cut from; None where there is no file, empty if it is none of ours."""
+    """Return the origin of a WAV; None if there is no file, empty if it was not cut by this command."""
     if not path.exists():
         return None
     try:
@@ -206,23 +204,23 @@ def origin_of(path: Path) -> str | None:
 
 
 def cut_all(segments: Iterable[Segment], out: Path) -> tuple[dict[str, Segment], list[Skipped]]:
-    """Cut in parallel, with a progress bar: those that are there afterwards by their names, and the others."""
-    from genre.data.store_builder import parallel_map  # loads PyTorch, which --help and a mistake should not wait for
+    """Cut segments in parallel; return the existing segments by name, and the skipped ones."""
+    from genre.data.store_builder import parallel_map  # imports PyTorch, which --help does not need
 
     out.mkdir(parents=True, exist_ok=True)
-    names = named(segments, out)
-    problems = parallel_map(lambda name: problem(names[name], out / f"{name}.wav"), names)
-    kept, skipped = {}, []
-    for name, reason in progress(zip(names, problems, strict=True), "cutting", total=len(names)):
+    names = name_segments(segments, out)
+    failures = parallel_map(lambda name: cut_segment(names[name], out / f"{name}.wav"), names)
+    segments_cut, skipped = {}, []
+    for name, reason in progress(zip(names, failures, strict=True), "cutting", total=len(names)):
         if reason:
-            skipped.append(left_out(names[name].file, reason))
+            skipped.append(skip_row(names[name].file, reason))
         else:
-            kept[name] = names[name]
-    return kept, skipped
+            segments_cut[name] = names[name]
+    return segments_cut, skipped
 
 
-def problem(segment: Segment, path: Path) -> SkipReason | None:
-    """Cut one segment unless it is there; return why it cannot be cut, or None."""
+def cut_segment(segment: Segment, path: Path) -> SkipReason | None:
+    """Cut one segment unless it exists; return the reason if it cannot be cut."""
     try:
         if not path.exists():
             write_wav(path, samples_of(segment), segment.origin)
@@ -232,15 +230,15 @@ def problem(segment: Segment, path: Path) -> SkipReason | None:
 
 
 def samples_of(segment: Segment) -> npt.NDArray[np.int16]:
-    """Exactly as many samples as the segment asks for: (samples,) int16, mono.
+    """Return exactly ``duration`` seconds: (samples,) int16, mono.
 
     Raises:
         BadAudio: if the file cannot be read, is silent there, or ends too early.
     """
-    samples = audio.read_audio(segment.source, SAMPLE_RATE, segment.start, segment.duration)
-    wanted = round(segment.duration * SAMPLE_RATE)
+    samples = audio.read_audio(segment.source, PAPER_SAMPLE_RATE, segment.start, segment.duration)
+    wanted = round(segment.duration * PAPER_SAMPLE_RATE)
     if len(samples) < wanted - ROUNDING:
-        length = len(samples) / SAMPLE_RATE
+        length = len(samples) / PAPER_SAMPLE_RATE
         raise BadAudio(
             SkipKind.TOO_SHORT,
             f"shorter than asked (from {segment.start:g} s on {length:.2f} s of {segment.duration:g} s)",
@@ -250,24 +248,24 @@ def samples_of(segment: Segment) -> npt.NDArray[np.int16]:
 
 def write_wav(path: Path, samples: npt.NDArray[np.int16], comment: str) -> None:
     """Write a mono WAV atomically: (samples,) int16."""
-    memory = io.BytesIO()  # what does not fit on the disk is then an OSError like any other
-    with soundfile.SoundFile(memory, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
+    memory = io.BytesIO()  # so that a full disk raises OSError in write_bytes
+    with soundfile.SoundFile(memory, "w", PAPER_SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
         file.comment = comment
         file.write(samples)
     write_bytes(path, memory.getbuffer())
 
 
-def write_tables(out: Path, kept: Mapping[str, Segment], skipped: Iterable[Skipped]) -> None:
-    """Write skipped.csv, and where anything was cut catalogue.csv: track, path, genres and the further columns."""
+def write_tables(out: Path, segments_cut: Mapping[str, Segment], skipped: Iterable[Skipped]) -> None:
+    """Write skipped.csv, and unless nothing was cut catalogue.csv: track, path, genres and the further columns."""
     write_csv(out / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in skipped))
-    if kept:
-        further = list(next(iter(kept.values())).carried)
-        own = {name: (name, f"{name}.wav", ";".join(segment.genres)) for name, segment in kept.items()}
-        rows = ([*own[name], *(segment.carried[key] for key in further)] for name, segment in kept.items())
+    if segments_cut:
+        further = list(next(iter(segments_cut.values())).extra)
+        own = {name: (name, f"{name}.wav", ";".join(segment.genres)) for name, segment in segments_cut.items()}
+        rows = ([*own[name], *(segment.extra[key] for key in further)] for name, segment in segments_cut.items())
         write_csv(out / "catalogue.csv", ("track", "path", "genres", *further), rows)
 
 
-def reasons(skipped: Iterable[Skipped]) -> str:
+def skip_counts(skipped: Iterable[Skipped]) -> str:
     """'12 no such file, 3 silent': the number of rows per kind."""
     from genre.data.store import count_kinds
 
@@ -275,37 +273,37 @@ def reasons(skipped: Iterable[Skipped]) -> str:
 
 
 def songs_per_genre(catalogue: Catalogue) -> dict[str, int]:
-    """How many songs each genre has, commonest first; two segments of one file are one song."""
+    """Return the number of songs per genre, most frequent first; segments of one file count as one song."""
     pairs = {(genre, track.extra["file"]) for track in catalogue.tracks for genre in track.genres}
     counts = Counter(genre for genre, _ in sorted(pairs))
     return dict(counts.most_common())
 
 
-def summary(songs: Mapping[str, int]) -> str:
-    """An aligned table of the songs each genre has."""
+def song_table(songs: Mapping[str, int]) -> str:
+    """Return an aligned table of the number of songs per genre."""
     width = max(len("genre"), *map(len, songs))
     return "\n".join(f"{genre:<{width}}  {count:>5}" for genre, count in [("genre", "songs"), *songs.items()])
 
 
-def imbalance(songs: Mapping[str, int]) -> str:
-    """A warning where the genres are not equally represented, as the source document wants them; else nothing."""
+def imbalance_warning(songs: Mapping[str, int]) -> str:
+    """Return a warning if the genres differ in their number of songs (the paper's are equal); else an empty text."""
     most, least = max(songs, key=songs.__getitem__), min(songs, key=songs.__getitem__)
     if songs[most] == songs[least]:
         return ""
-    return f"the genres are not equally represented: {songs[most]} songs of {most}, {songs[least]} of {least}"
+    return f"the numbers of songs per genre differ: {songs[most]} of {most}, {songs[least]} of {least}"
 
 
-def paths_of(arguments: Iterable[str]) -> dict[str, Path]:
-    """'key=value' as it was typed, value by value -> paths, with ``~`` for the home folder.
+def parse_arguments(arguments: Iterable[str]) -> dict[str, Path]:
+    """Parse arguments 'key=path', taken literally except for ``~``.
 
     Raises:
-        UserError: if a key is unknown, doubled or missing, or has no value.
+        UserError: if a key is unknown, repeated or missing, or has no value.
     """
     paths: dict[str, Path] = {}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in KEYS or not value or key in paths:
-            fault = "is there twice" if key in paths else "has no value" if key in KEYS else "is not known"
+            fault = "is repeated" if key in paths else "has no value" if key in KEYS else "is not known"
             raise UserError(f"the argument '{argument}' {fault}; {USAGE}")
         paths[key] = Path(os.path.expanduser(value))
     if missing := [f"{key}=…" for key in ("table", "out") if key not in paths]:
@@ -314,14 +312,14 @@ def paths_of(arguments: Iterable[str]) -> dict[str, Path]:
 
 
 def main() -> None:
-    """Cut what the command line asks for, and tell what there is now."""
+    """Run the command: cut the segments and print the number of songs per genre."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(HELP, end="")
         return
-    paths = paths_of(sys.argv[1:])
+    paths = parse_arguments(sys.argv[1:])
     catalogue = cut(**paths)
     songs = songs_per_genre(catalogue)
-    print(summary(songs))
-    if warning := imbalance(songs):
+    print(song_table(songs))
+    if warning := imbalance_warning(songs):
         log.warning("warning: %s", warning)
-    print(f"{len(catalogue.tracks)} segments, {len(catalogue.skipped)} rows left out: {paths['out'] / 'catalogue.csv'}")
+    print(f"{len(catalogue.tracks)} segments, {len(catalogue.skipped)} rows skipped: {paths['out'] / 'catalogue.csv'}")

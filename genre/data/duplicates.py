@@ -28,7 +28,7 @@ from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import DocumentSpectrogram, from_cached
 from genre.transforms.views import Whole
 
-BANDS = 32  # of a fingerprint; with 16, copies are separated less well from other music
+FINGERPRINT_BANDS = 32  # of a fingerprint; with 16, copies are separated less well from other music
 COLUMNS = 12.0  # of a fingerprint per second, approximately
 BLOCK = 8_000_000  # numbers in memory while a block of tracks is correlated with all others
 READ_AT_ONCE = 64  # tracks
@@ -90,8 +90,8 @@ def comparison_log_mels(first: Store, cache: Path, seconds: float) -> tuple[Stor
     if first.stage != "waveform":
         return first, dict.fromkeys(first.names, 0.0)
     view, rate = Whole(seconds), int(first.rate)
-    settings = {"seconds": seconds, "mel": [rate, N_FFT, HOP, BANDS, F_MAX]}
-    spectrogram = DocumentSpectrogram(rate, N_FFT, HOP, BANDS, min(F_MAX, rate / 2))
+    settings = {"seconds": seconds, "mel": [rate, N_FFT, HOP, FINGERPRINT_BANDS, F_MAX]}
+    spectrogram = DocumentSpectrogram(rate, N_FFT, HOP, FINGERPRINT_BANDS, min(F_MAX, rate / 2))
     store = Pipeline(view, spectrogram, Augment(), settings).log_mel_store(first, cache)
     lengths = first.lengths(torch.arange(len(first.names)))
     begins, _ = view.spans(lengths, round(seconds * rate), 0)
@@ -138,7 +138,7 @@ def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
     parts = []
     for batch in rows.split(READ_AT_ONCE):
         log_mel = from_cached(store.gather(batch, torch.zeros_like(batch), torch.full_like(batch, longest)))
-        bands = F.adaptive_avg_pool2d(log_mel, (BANDS, longest))
+        bands = F.adaptive_avg_pool2d(log_mel, (FINGERPRINT_BANDS, longest))
         parts.append(F.avg_pool1d(bands, pool))
     level = torch.cat(parts)
     silent = F.pad((level.amax(1) == 0).float(), (EDGE, EDGE), value=1)

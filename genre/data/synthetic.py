@@ -1,8 +1,9 @@
-"""Ten procedural genres under GTZAN's names, for people without the data and for tests.
+"""Synthetic music in ten genres with GTZAN's names, for tests and for users without the data.
 
-A genre is a `Style`: a tempo range, a scale, a progression and layers, each an instrument with a pattern. What tells
-the genres apart is in time (who plays when, and for how long): every recording is equalised to one curve, then off it
-at random, so that its average spectrum says little. No figure on these songs says anything of music.
+A genre is a `Style`: a tempo range, a scale, a chord progression and layers, each an instrument with a pattern. The
+genres differ in their course over time (which instrument plays when, and how long): every song is equalised to a common
+spectrum with random deviations, so that its average spectrum tells little about the genre. Results on these songs tell
+nothing about real music.
 """
 
 import csv
@@ -23,15 +24,16 @@ import soundfile
 from rich.progress import track as progress
 from scipy import fft
 
+from genre.data.audio import PAPER_SAMPLE_RATE
+
 Wave = npt.NDArray[np.float32]
 Samples = npt.NDArray[np.float64]
 
-SAMPLE_RATE = 22_050
 TABLE = 2048  # samples of one period in a wavetable, and of one spectrum
-BANDS = 96  # of the equaliser, from 0 Hz to half the sample rate
-CURVE_DB = -20.0  # what every recording's average spectrum falls by over the bands
-NOISE_DB = (-60.0, -52.0)  # lowest and highest level of the background, the peak being 0 dB
-SPREAD_DB = 3.0  # standard deviation of the departure from that curve, coarse and fine
+EQUALIZER_BANDS = 96  # of the equaliser, from 0 Hz to half the sample rate
+CURVE_DB = -20.0  # fall of every song's average spectrum over the bands
+NOISE_DB = (-60.0, -52.0)  # range of the background noise relative to the peak
+SPREAD_DB = 3.0  # standard deviation of the random deviations from that curve, coarse and fine
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 MINOR = (0, 2, 3, 5, 7, 8, 10)
 PHRYGIAN = (0, 1, 3, 5, 7, 8, 10)
@@ -40,14 +42,14 @@ MIXOLYDIAN = (0, 2, 4, 5, 7, 9, 10)
 
 
 class Instrument(Protocol):
-    """Anything that can sound one note, chord or stroke."""
+    """Renders a note, chord or drum stroke."""
 
     def render(self, pitches: tuple[int, ...], seconds: float, rate: int, rng: np.random.Generator) -> Wave:
-        """MIDI pitches held for so long -> samples, peak about 1, release included."""
+        """MIDI pitches held for ``seconds`` -> (samples,) with a peak of about 1, release included."""
         ...
 
     def vary(self, brightness: float, length: float) -> "Instrument":
-        """Another specimen: duller or brighter (-1 to 1), its decay so many times as long."""
+        """Return a variant: duller to brighter (-1 to 1), with its decay multiplied by ``length``."""
         ...
 
 
@@ -74,14 +76,14 @@ class Tone:
     odd: bool = False
 
     def render(self, pitches: tuple[int, ...], seconds: float, rate: int, rng: np.random.Generator) -> Wave:
-        """A chord, each of its notes at a random phase."""
+        """Render a chord; each note starts at a random phase."""
         t = np.arange(int((seconds + 4 * self.release) * rate), dtype=np.float32) / np.float32(rate)
         fade = np.exp(-t / self.decay)
         wave = np.zeros_like(t)
         for hertz in (440 * 2 ** ((pitch - 69) / 12) for pitch in pitches):
             at = (self._phase(t, hertz, rate) + rng.integers(TABLE)).astype(np.int32) & (TABLE - 1)
-            dark = self._table(self.rolloff + 1, hertz, rate)[at]
-            wave += dark + fade * (self._table(self.rolloff, hertz, rate)[at] - dark)
+            base = self._table(self.rolloff + 1, hertz, rate)[at]
+            wave += base + fade * (self._table(self.rolloff, hertz, rate)[at] - base)
         if self.drive:
             wave = np.tanh(self.drive * wave)
         held = np.exp(-np.maximum(t - seconds, 0) / self.release)
@@ -89,7 +91,7 @@ class Tone:
         return np.asarray(wave * envelope / len(pitches) ** 0.5, dtype=np.float32)
 
     def vary(self, brightness: float, length: float) -> "Tone":
-        """Steeper or flatter partials."""
+        """Return a variant with steeper or flatter partials."""
         return replace(self, rolloff=self.rolloff + 0.25 - 0.65 * brightness, decay=self.decay * length)
 
     def _phase(self, t: Wave, hertz: float, rate: int) -> npt.NDArray[np.floating]:
@@ -108,7 +110,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Drum:
-    """A stroke: filtered noise and a falling sine, both dying away. Pitch and length of the note are ignored.
+    """A drum stroke: filtered noise and a falling sine, both decaying. Pitch and length of the note are ignored.
 
     Args:
         band: lower and upper edge of the noise in Hz.
@@ -123,7 +125,7 @@ class Drum:
     noise: float = 1.0
 
     def render(self, pitches: tuple[int, ...], seconds: float, rate: int, rng: np.random.Generator) -> Wave:
-        """The same stroke every time, but for the noise."""
+        """Render a stroke; only its noise is random."""
         t = np.arange(int(5 * self.decay * rate), dtype=np.float32) / np.float32(rate)
         spectrum = fft.rfft(rng.standard_normal(len(t), dtype=np.float32))
         hertz = fft.rfftfreq(len(t), 1 / rate)
@@ -136,7 +138,7 @@ class Drum:
         return np.asarray(wave * np.exp(-t / self.decay), dtype=np.float32)
 
     def vary(self, brightness: float, length: float) -> "Drum":
-        """Noise up to half an octave lower or higher."""
+        """Return a variant whose noise is up to half an octave lower or higher."""
         low, high = (edge * 2 ** (brightness / 2) for edge in self.band)
         return replace(self, band=(low, high), decay=self.decay * length)
 
@@ -149,7 +151,7 @@ class Sweep:
     end: float
 
     def render(self, pitches: tuple[int, ...], seconds: float, rate: int, rng: np.random.Generator) -> Wave:
-        """A chirp whose phase is roughened by noise, growing towards its end."""
+        """Render a chirp with noise in its phase and a rising level."""
         x = np.linspace(0, 1, int(seconds * rate), dtype=np.float32)
         ratio = np.log(self.end / self.start)
         phase = 2 * np.pi * self.start * seconds * (np.exp(ratio * x) - 1) / ratio
@@ -157,7 +159,7 @@ class Sweep:
         return np.asarray(np.sin(phase + 2 * rough) * (0.2 + 0.8 * x) * np.minimum(20 * (1 - x), 1), dtype=np.float32)
 
     def vary(self, brightness: float, length: float) -> "Sweep":
-        """Up to half an octave lower or higher."""
+        """Return a variant that is up to half an octave lower or higher."""
         return Sweep(*(edge * 2 ** (brightness / 2) for edge in (self.start, self.end)))
 
 
@@ -199,18 +201,18 @@ VOICE = Tone(1.0, attack=0.05, decay=5, release=0.06, vibrato=0.3, bend=0.7)
 
 @dataclass(frozen=True)
 class Layer:
-    """One instrument and what it plays.
+    """One instrument with its pattern.
 
     Args:
-        instrument: what sounds.
-        pattern: bars, separated by blanks and repeated, each of any number of equal steps. ``.`` is a rest and ``-``
-            holds; ``x`` strikes the chord, a digit that degree of the scale above the chord's root, ``?`` a step of
-            a random melody.
+        instrument: renders the notes.
+        pattern: bars, separated by blanks and repeated, each of any number of equal steps. ``.`` is a rest, ``-`` holds
+            the note; ``x`` plays the chord, a digit that degree of the scale above the chord's root, ``?`` a step of a
+            random melody.
         octave: of the tonic, as in MIDI (5 holds middle C).
         decibels: level in the mix.
         form: the bars in which it plays (``x``) or is silent (``.``), repeated.
-        chord: degrees that ``x`` strikes.
-        echoes: how often each note comes back, three sixteenths later and 4 dB softer each time.
+        chord: degrees that ``x`` plays.
+        echoes: number of echoes of each note, each three sixteenths later and 4 dB softer.
     """
 
     instrument: Instrument
@@ -227,11 +229,11 @@ class Style:
     """A genre.
 
     Args:
-        tempo: lowest and highest, in quarter notes a minute, four to the bar.
+        tempo: lowest and highest, in quarter notes per minute, four per bar.
         scale: semitones above the tonic, seven of them.
         progression: degree of the chord of each bar, repeated.
-        layers: who plays what.
-        swell: how much softer the ends of each four bars are than their middle, in dB.
+        layers: the instruments with their patterns.
+        swell: level of the middle of each four bars above their ends, in dB.
     """
 
     tempo: tuple[float, float]
@@ -327,13 +329,20 @@ STYLES = {
         Layer(CRUNCH, "x---x---x-......", octave=4, chord=POWER, decibels=3),
     )),
 }  # fmt: skip
-GENRES: tuple[str, ...] = tuple(sorted(STYLES))
+STYLE_NAMES: tuple[str, ...] = tuple(sorted(STYLES))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What all parts of a song have in common: key in semitones, length of a bar in seconds, number of the first bar
-    within the form, length of the song in samples and their rate in Hz."""
+    """Properties of a song that all its layers share.
+
+    Args:
+        key: in semitones relative to C.
+        bar: length of a bar in seconds.
+        first: index of the first bar within the form.
+        count: number of samples.
+        rate: sample rate in Hz.
+    """
 
     key: int
     bar: float
@@ -343,31 +352,31 @@ class Frame:
 
 
 def synthesize(
-    genres: tuple[str, ...], index: int, seed: int, seconds: float = 30.0, sample_rate: int = SAMPLE_RATE
+    genres: tuple[str, ...], index: int, seed: int, seconds: float = 30.0, sample_rate: int = PAPER_SAMPLE_RATE
 ) -> Wave:
-    """One song of one genre or of two.
+    """Synthesize a song of one genre or of two.
 
-    Two genres share the key and a tempo that both allow, or else one between theirs. They play at once, each in front
-    for two bars in turn while the other stays 15 dB behind. Their order has no effect.
+    Two genres share the key and a tempo within both ranges, or else between them. They play together; in turn one is
+    15 dB louder for two bars. The order of ``genres`` has no effect.
 
     Args:
-        genres: one or two different names of `GENRES`.
-        index: number of the song within its genre or pair.
+        genres: one or two different names of `STYLE_NAMES`.
+        index: of the song within its genre or pair.
         seed: of the whole set.
         seconds: length of the song.
         sample_rate: in Hz, 8,000 to 48,000.
 
     Returns:
-        (samples,) in [-1, 1], a function of the arguments alone.
+        (samples,) in [-1, 1], determined by the arguments.
 
     Raises:
         ValueError: if a genre is unknown, they are not one or two, or a number is out of range.
     """
     _check(genres, index, seed, seconds, sample_rate)
     names = sorted(genres)
-    rng = np.random.default_rng([seed, index, *map(GENRES.index, names)])
+    rng = np.random.default_rng([seed, index, *map(STYLE_NAMES.index, names)])
     bar = 240 / _tempo([STYLES[name].tempo for name in names], rng)
-    skipped = int(rng.uniform(0, bar) * sample_rate)  # no song begins on its first beat
+    skipped = int(rng.uniform(0, bar) * sample_rate)  # so that songs do not begin on a beat
     count = skipped + round(seconds * sample_rate)
     frame = Frame(int(rng.integers(-5, 7)), bar, int(rng.integers(24)), count, sample_rate)
     parts = [_perform(STYLES[name], frame, rng) for name in names]
@@ -376,14 +385,14 @@ def synthesize(
 
 
 def _check(genres: tuple[str, ...], index: int, seed: int, seconds: float, sample_rate: int) -> None:
-    if len(genres) not in (1, 2) or len(set(genres)) != len(genres) or not set(genres) <= set(GENRES):
-        raise ValueError(f"genres={genres!r} must be one or two different names of {', '.join(GENRES)}")
+    if len(genres) not in (1, 2) or len(set(genres)) != len(genres) or not set(genres) <= set(STYLE_NAMES):
+        raise ValueError(f"genres={genres!r} must be one or two different names of {', '.join(STYLE_NAMES)}")
     if index < 0 or seed < 0:
         raise ValueError(f"index={index} and seed={seed} must not be negative")
     if not 8000 <= sample_rate <= 48_000:
         raise ValueError(f"sample_rate={sample_rate} must lie between 8000 and 48000 Hz")
     if not seconds * sample_rate >= 1:
-        raise ValueError(f"seconds={seconds:g} must be positive, and one sample at least")
+        raise ValueError(f"seconds={seconds:g} must be at least one sample")
 
 
 def _tempo(ranges: list[tuple[float, float]], rng: np.random.Generator) -> float:
@@ -392,14 +401,14 @@ def _tempo(ranges: list[tuple[float, float]], rng: np.random.Generator) -> float
 
 
 def _alternate(one: Samples, other: Samples, frame: Frame) -> Samples:
-    """Two bars of one in front, two of the other, with a short crossfade."""
+    """Mix two parts; each is louder for two bars in turn, with a short crossfade."""
     bars = frame.first + np.arange(frame.count) / (frame.bar * frame.rate)
     front = 0.5 + 0.5 * np.clip(8 * np.sin(np.pi * bars / 2), -1, 1)
     return np.asarray(one * (0.18 + 0.82 * front) + other * (1 - 0.82 * front))
 
 
 def _perform(style: Style, frame: Frame, rng: np.random.Generator) -> Samples:
-    """All layers of one genre, mixed to a root mean square of 0.1."""
+    """Mix all layers of one genre to a root mean square of 0.1."""
     song = np.zeros(frame.count)
     for layer in style.layers:
         song += _play(layer, style, frame, rng) * 10 ** (rng.normal(layer.decibels, 3) / 20)
@@ -409,7 +418,7 @@ def _perform(style: Style, frame: Frame, rng: np.random.Generator) -> Samples:
 
 
 def _play(layer: Layer, style: Style, frame: Frame, rng: np.random.Generator) -> Wave:
-    """One layer on a specimen of its instrument. Each different note is rendered once and placed many times."""
+    """Render one layer with a random variant of its instrument; each distinct note is rendered once."""
     part = np.zeros(frame.count, dtype=np.float32)
     instrument = layer.instrument.vary(rng.uniform(-1, 1), rng.uniform(0.8, 1.25))
     grains: dict[tuple[tuple[int, ...], float], Wave] = {}
@@ -426,22 +435,22 @@ def _play(layer: Layer, style: Style, frame: Frame, rng: np.random.Generator) ->
 def _notes(
     layer: Layer, style: Style, frame: Frame, rng: np.random.Generator
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:
-    """Start and length of each note in bars, and its MIDI pitches."""
+    """Yield start and length of each note in bars, and its MIDI pitches."""
     patterns, melody = layer.pattern.split(), 4
     for number in range(int(frame.count / frame.rate / frame.bar) + 1):
-        place = number + frame.first
-        if layer.form[place % len(layer.form)] == ".":
+        index = number + frame.first
+        if layer.form[index % len(layer.form)] == ".":
             continue
-        pattern, root = patterns[place % len(patterns)], style.progression[place % len(style.progression)]
-        for struck in re.finditer(r"[^.-]-*", pattern):
+        pattern, root = patterns[index % len(patterns)], style.progression[index % len(style.progression)]
+        for note in re.finditer(r"[^.-]-*", pattern):
             melody = int(np.clip(melody + rng.integers(-2, 3), 0, 9))
-            degrees = _degrees(struck[0][0], layer.chord, root, melody)
+            degrees = _degrees(note[0][0], layer.chord, root, melody)
             pitches = tuple(_pitch(degree, style.scale, 12 * layer.octave + frame.key) for degree in degrees)
-            yield number + struck.start() / len(pattern), len(struck[0]) / len(pattern), pitches
+            yield number + note.start() / len(pattern), len(note[0]) / len(pattern), pitches
 
 
 def _degrees(symbol: str, chord: tuple[int, ...], root: int, melody: int) -> list[int]:
-    """Steps above the tonic, from 0, that a symbol of a pattern stands for."""
+    """Return the scale steps above the tonic, from 0, of a symbol of a pattern."""
     if symbol == "?":
         return [melody]
     return [root + degree - 2 for degree in (chord if symbol == "x" else [int(symbol)])]
@@ -452,32 +461,32 @@ def _pitch(degree: int, scale: tuple[int, ...], tonic: int) -> int:
 
 
 def _master(song: Samples, rate: int, rng: np.random.Generator) -> Wave:
-    """Equalisation to the common curve, noise, departure from the curve, and a loudness of the recording's own."""
+    """Equalise to the common curve, add noise and random deviations from the curve, and set a random level."""
     song = _equalise(song, rate, np.zeros(2))
     song += rng.standard_normal(len(song)) * 10 ** (rng.uniform(*NOISE_DB) / 20)
-    departure = sum(_curve(np.linspace(0, 1, 512), rng.normal(0, SPREAD_DB, knots)) for knots in (64, 144))
-    song = _equalise(song, rate, np.asarray(departure))  # once more, for the noise has filled the gaps
+    deviation = sum(_curve(np.linspace(0, 1, 512), rng.normal(0, SPREAD_DB, knots)) for knots in (64, 144))
+    song = _equalise(song, rate, np.asarray(deviation))  # again, because the noise changed the spectrum
     return np.asarray(song * rng.uniform(0.25, 0.99), dtype=np.float32)
 
 
-def _equalise(song: Samples, rate: int, departure: Samples) -> Samples:
-    """The song with a peak of 1 and its average spectrum, in decibels, on the curve but for the departure."""
-    grid = np.linspace(0, 1, BANDS)  # equal steps are equal steps to the ear, as in the mel scale
+def _equalise(song: Samples, rate: int, deviation: Samples) -> Samples:
+    """Return the song with a peak of 1 and the average spectrum, in dB, of the curve plus the deviation."""
+    grid = np.linspace(0, 1, EQUALIZER_BANDS)  # positions on the mel scale
     average = _average(song, 700 * np.expm1(grid * np.log1p(rate / 1400)), rate)
     size = fft.next_fast_len(len(song), real=True)
-    place = np.log1p(fft.rfftfreq(size, 1 / rate) / 700) / np.log1p(rate / 1400)
-    gain = _curve(place, np.clip(grid * CURVE_DB - average, -40, 40)) + _curve(place, departure)
+    position = np.log1p(fft.rfftfreq(size, 1 / rate) / 700) / np.log1p(rate / 1400)
+    gain = _curve(position, np.clip(grid * CURVE_DB - average, -40, 40)) + _curve(position, deviation)
     song = fft.irfft(fft.rfft(song, size) * 10 ** (gain / 20), size)[: len(song)]
     return np.asarray(song / (np.abs(song).max() + 1e-9))
 
 
-def _curve(place: Samples, values: Samples) -> Samples:
-    """The values, evenly spaced from 0 to 1, joined by straight lines and read at each place."""
-    return np.asarray(np.interp(place, np.linspace(0, 1, len(values)), values))
+def _curve(position: Samples, values: Samples) -> Samples:
+    """Interpolate linearly at each position in [0, 1] between values that are evenly spaced there."""
+    return np.asarray(np.interp(position, np.linspace(0, 1, len(values)), values))
 
 
 def _average(song: Samples, bands: Samples, rate: int) -> Samples:
-    """Decibels around each frequency of ``bands``, averaged over the song, their mean over the bands taken off."""
+    """Return the average level around each frequency of ``bands`` in dB, relative to the mean over the bands."""
     frames = np.resize(song, (-(-len(song) // TABLE), TABLE)) * np.hanning(TABLE)
     power = np.abs(fft.rfft(frames)) ** 2
     hertz = fft.rfftfreq(TABLE, 1 / rate)
@@ -487,17 +496,18 @@ def _average(song: Samples, bands: Samples, rate: int) -> Samples:
     return np.asarray(decibels - decibels.mean())
 
 
-def make(folder: Path, tracks: int, two_genre_tracks: int, seconds: float, seed: int) -> Path:
-    """Write a set of songs, or return at once where ``folder/catalogue.csv`` says that it is there.
+def write_songs(folder: Path, tracks: int, two_genre_tracks: int, seconds: float, seed: int) -> Path:
+    """Write a set of songs, unless ``folder/catalogue.csv`` exists.
 
-    The catalogue has the columns track, path (below ``folder``) and genres (``rock;pop`` for two). Songs are 16-bit
-    mono at 22,050 Hz, ``<genre>/<genre>.00000.wav`` and ``two/<a>-<b>.00000.wav``. They appear all at once or not at
-    all, also when two processes make the same set; settings are the caller's to put into the folder's name.
+    The catalogue has the columns track, path (relative to ``folder``) and genres (``rock;pop`` for two). Songs are
+    16-bit mono at 22,050 Hz, ``<genre>/<genre>.00000.wav`` and ``two/<a>-<b>.00000.wav``. The folder is renamed into
+    place when complete, also if two processes write the same set. The folder's name should depend on the settings,
+    which are not compared with those of an existing set.
 
     Args:
-        folder: of the set; its parents are made.
-        tracks: songs of each genre.
-        two_genre_tracks: songs of two genres in all; no genre is in more than one song more than another.
+        folder: of the set; its parents are created.
+        tracks: number of songs per genre.
+        two_genre_tracks: number of songs with two genres; all genres occur equally often, give or take one.
         seconds: length of each song.
         seed: of the whole set.
 
@@ -506,16 +516,16 @@ def make(folder: Path, tracks: int, two_genre_tracks: int, seconds: float, seed:
 
     Raises:
         ValueError: if a number is out of range.
-        FileExistsError: if ``folder`` holds something else.
+        FileExistsError: if ``folder`` contains something else.
     """
     if tracks < 1 or two_genre_tracks < 0:
         raise ValueError(f"tracks={tracks} must be at least 1 and two_genre_tracks={two_genre_tracks} at least 0")
-    _check(GENRES[:1], 0, seed, seconds, SAMPLE_RATE)
+    _check(STYLE_NAMES[:1], 0, seed, seconds, PAPER_SAMPLE_RATE)
     occupied = folder.exists() and any(folder.iterdir())
-    if (folder / "catalogue.csv").exists():  # asked last: another process may have put the set there meanwhile
+    if (folder / "catalogue.csv").exists():  # checked last: another process may have written the set meanwhile
         return folder
     if occupied:
-        raise FileExistsError(f"{folder} is neither empty nor a set of songs: remove it or choose another folder")
+        raise FileExistsError(f"{folder} is neither empty nor a set of songs; remove it or choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
@@ -530,20 +540,20 @@ def _publish(unfinished: Path, folder: Path) -> None:
     try:
         unfinished.rename(folder)
     except OSError:
-        if not (folder / "catalogue.csv").exists():  # else another process was faster, with the same songs
+        if not (folder / "catalogue.csv").exists():  # else another process has written the same songs
             raise
 
 
 def _songs(tracks: int, two_genre_tracks: int) -> list[tuple[tuple[str, ...], int]]:
-    """Genres and number of every song of a set."""
-    songs: list[tuple[tuple[str, ...], int]] = [((genre,), number) for genre in GENRES for number in range(tracks)]
+    """Return genres and index of every song of a set."""
+    songs: list[tuple[tuple[str, ...], int]] = [((genre,), number) for genre in STYLE_NAMES for number in range(tracks)]
     pairs = list(_pairs())
-    return songs + [(pair, place // len(pairs)) for place, pair in enumerate(islice(cycle(pairs), two_genre_tracks))]
+    return songs + [(pair, number // len(pairs)) for number, pair in enumerate(islice(cycle(pairs), two_genre_tracks))]
 
 
 def _pairs() -> Iterator[tuple[str, ...]]:
-    """All 45 pairs as a round-robin tournament: every five in a row hold each genre once."""
-    fixed, *others = GENRES
+    """Yield all 45 pairs as a round-robin tournament: each group of five contains every genre once."""
+    fixed, *others = STYLE_NAMES
     for turn in range(len(others)):
         row = [fixed, *others[turn:], *others[:turn]]
         yield from (tuple(sorted(pair)) for pair in zip(row[:5], row[:4:-1], strict=True))
@@ -554,12 +564,12 @@ def _write(folder: Path, songs: list[tuple[tuple[str, ...], int]], seconds: floa
         genres, number = song
         name = f"{'-'.join(genres)}.{number:05d}"
         path = f"{genres[0] if len(genres) == 1 else 'two'}/{name}.wav"
-        soundfile.write(folder / path, synthesize(genres, number, seed, seconds), SAMPLE_RATE, subtype="PCM_16")
+        soundfile.write(folder / path, synthesize(genres, number, seed, seconds), PAPER_SAMPLE_RATE, subtype="PCM_16")
         return name, path, ";".join(genres)
 
     for name in {genres[0] if len(genres) == 1 else "two" for genres, _ in songs}:
         (folder / name).mkdir(parents=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is in NumPy, which lets other threads run
-        rows = list(progress(pool.map(write, songs), description="Making songs", total=len(songs)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy releases the global interpreter lock
+        rows = list(progress(pool.map(write, songs), description="synthesizing songs", total=len(songs)))
     with (folder / "catalogue.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("track", "path", "genres"), *rows])

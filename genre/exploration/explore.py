@@ -83,7 +83,7 @@ def explore_table(values: Mapping[str, Any]) -> Exploration:
     folder, path = Path(values["folder"]), Path(values["features"]).expanduser()
     if not path.is_file():
         raise UserError(f"features={path} does not exist; give a CSV with one row of features per track")
-    columns = list(dict.fromkeys([*features.DOCUMENT, *(f"{name}_mean" for name in values["also"])]))
+    columns = list(dict.fromkeys([*features.PAPER_FEATURES, *(f"{name}_mean" for name in values["also"])]))
     rows = read_table(path, tuple(columns))
     name, genre = parse_column(rows[0], ("track", "filename"), path), parse_column(rows[0], ("genres", "label"), path)
     tracks, table, skipped = [], {}, []
@@ -203,7 +203,7 @@ def draw_features(folder: Path, table: Mapping[str, Values], catalogue: Catalogu
         return
     first = next(iter(table.values()))
     further = [name for name in first if name.endswith("_mean") and not re.search(r"\d_mean$", name)]
-    for column in dict.fromkeys([*features.DOCUMENT, *further]):
+    for column in dict.fromkeys([*features.PAPER_FEATURES, *further]):
         feature = column.removesuffix("_mean")
         words = feature.replace("_", " ")
         title = f"{words} by genre ({len(table):,} tracks)"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rich.progress import track as progress
 
 from genre.data import audio
+from genre.data.audio import PAPER_SAMPLE_RATE
 from genre.data.catalogue import Track, display_name
 from genre.data.store_builder import parallel_map
 from genre.errors import BadAudio, SkipKind, SkipReason, UserError
@@ -20,9 +21,8 @@ from genre.exploration.result_cache import cached_result
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE = 22_050  # Hz; the default of librosa.load, which the paper used
-DOCUMENT = ("spectral_centroid_mean", "tempo")
-Samples = npt.NDArray[np.float32]
+PAPER_FEATURES = ("spectral_centroid_mean", "tempo")
+Waveform = npt.NDArray[np.float32]
 Values = dict[str, float]
 
 
@@ -83,16 +83,16 @@ def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | 
     import librosa
 
     @cache
-    def samples() -> Samples:
+    def samples() -> Waveform:
         assert track.path is not None, f"{track.name} has no file"
-        return np.concatenate(list(audio.resampled_blocks(track.path, SAMPLE_RATE, track.start, track.duration)))
+        return np.concatenate(list(audio.resampled_blocks(track.path, PAPER_SAMPLE_RATE, track.start, track.duration)))
 
-    def computed(function: Callable[[Samples], Values]) -> Values:
+    def computed(function: Callable[[Waveform], Values]) -> Values:
         return function(samples())
 
-    functions: dict[str, Callable[[Samples], Values]] = {"document": document_features}
+    functions: dict[str, Callable[[Waveform], Values]] = {"document": document_features}
     functions |= {name: partial(mean_and_variance, name) for name in also}
-    settings = {"librosa": version("librosa"), "sample_rate": SAMPLE_RATE}
+    settings = {"librosa": version("librosa"), "sample_rate": PAPER_SAMPLE_RATE}
     try:
         results = cached_result(folder, track, settings, {name: partial(computed, f) for name, f in functions.items()})
     except BadAudio as bad:
@@ -102,16 +102,16 @@ def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | 
     return {column: value for values in results.values() for column, value in values.items()}
 
 
-def document_features(samples: Samples) -> Values:
+def document_features(samples: Waveform) -> Values:
     """(samples,) at 22,050 Hz -> mean spectral centroid over the frames in Hz, and tempo in BPM."""
     import librosa
 
-    centroid = librosa.feature.spectral_centroid(y=samples, sr=SAMPLE_RATE)
-    tempo, _ = librosa.beat.beat_track(y=samples, sr=SAMPLE_RATE)
-    return dict(zip(DOCUMENT, (float(centroid.mean()), float(np.ravel(tempo)[0])), strict=True))
+    centroid = librosa.feature.spectral_centroid(y=samples, sr=PAPER_SAMPLE_RATE)
+    tempo, _ = librosa.beat.beat_track(y=samples, sr=PAPER_SAMPLE_RATE)
+    return dict(zip(PAPER_FEATURES, (float(centroid.mean()), float(np.ravel(tempo)[0])), strict=True))
 
 
-def mean_and_variance(name: str, samples: Samples) -> Values:
+def mean_and_variance(name: str, samples: Waveform) -> Values:
     """Return mean and variance over the frames of each row of a function of librosa.feature.
 
     The columns are named as in published tables: rms_mean, rms_var; mfcc1_mean, mfcc1_var, mfcc2_mean, …
@@ -119,7 +119,7 @@ def mean_and_variance(name: str, samples: Samples) -> Values:
     import librosa
 
     function = getattr(librosa.feature, name)
-    rate: dict[str, Any] = {"sr": SAMPLE_RATE} if "sr" in inspect.signature(function).parameters else {}
+    rate: dict[str, Any] = {"sr": PAPER_SAMPLE_RATE} if "sr" in inspect.signature(function).parameters else {}
     rows = np.atleast_2d(function(y=samples, **rate)).astype(np.float64)
     values: Values = {}
     for number, row in enumerate(rows, start=1):

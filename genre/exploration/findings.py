@@ -22,7 +22,7 @@ from genre.files import write_csv
 
 FULL_SCALE = 0.999  # absolute sample value; an MP3 of clipped music oscillates around 1
 RUN = 3  # consecutive samples at full scale; unclipped music reaches it for one or two
-SHORT = 0.9  # share of the view; shorter tracks are reported
+MIN_SHARE_OF_VIEW = 0.9  # share of the view; shorter tracks are reported
 EXAMINATION_VERSION = 1  # increase when the examination of a file changes
 SUFFIXES = {
     "WAV": ".wav", "WAVEX": ".wav", "RF64": ".rf64 .wav", "W64": ".w64", "FLAC": ".flac", "MP3": ".mp3",
@@ -158,7 +158,7 @@ def length_findings(store: Store, seconds: float) -> list[Finding]:
     return [
         Finding("shorter than the view", name, value=span, detail=f"{span:.1f} s of {seconds:g} s")
         for name, span in zip(store.names, spans, strict=True)
-        if span < SHORT * seconds
+        if span < MIN_SHARE_OF_VIEW * seconds
     ]
 
 

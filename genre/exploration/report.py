@@ -89,7 +89,7 @@ def by_genre(table: Mapping[str, Values], catalogue: Catalogue, column: str) -> 
 
 def medians(table: Mapping[str, Values], catalogue: Catalogue) -> str:
     """Return the number of tracks and the medians of the paper's features per genre, as aligned text."""
-    centroids, tempos = (by_genre(table, catalogue, column) for column in features.DOCUMENT)
+    centroids, tempos = (by_genre(table, catalogue, column) for column in features.PAPER_FEATURES)
     width = max(len(genre) for genre in [*centroids, "genre"])
     lines = [f"{'genre':{width}}  tracks  spectral centroid (Hz)  tempo (BPM)"]
     for genre, values in centroids.items():

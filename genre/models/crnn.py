@@ -40,10 +40,13 @@ class CRNN(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        check_arguments(size, filters, kernel_size, over_time, units, dropout)
+        check_crnn_arguments(size, filters, kernel_size, over_time, units, dropout)
         channels, times = [1, *filters], [2] + [1] * (len(filters) - 1)
         self.moments = nn.Sequential(  # checkpoints hold this name
-            *(convolution_block(*shape, kernel_size, dropout) for shape in zip(channels, filters, times, strict=False))
+            *(
+                frequency_pooling_block(*shape, kernel_size, dropout)
+                for shape in zip(channels, filters, times, strict=False)
+            )
         )
         self.over_time = OVER_TIME[over_time](filters[-1] * (size // 4 ** len(filters)), units)
         self.pool = WeightedMean(2 * units)
@@ -122,7 +125,7 @@ class WeightedMean(nn.Module):
 OVER_TIME: dict[str, Callable[[int, int], nn.Module]] = {"gru": Recurrence, "attention": SelfAttention}
 
 
-def convolution_block(inputs: int, outputs: int, time: int, kernel_size: int, dropout: float) -> nn.Sequential:
+def frequency_pooling_block(inputs: int, outputs: int, time: int, kernel_size: int, dropout: float) -> nn.Sequential:
     """One stage: height is divided by 4, width by ``time``; pooling comes first because the rest then costs less."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding="same", bias=False), nn.MaxPool2d((4, time)),
@@ -130,7 +133,7 @@ def convolution_block(inputs: int, outputs: int, time: int, kernel_size: int, dr
     )  # fmt: skip
 
 
-def check_arguments(
+def check_crnn_arguments(
     size: int, filters: Sequence[int], kernel_size: int, over_time: str, units: int, dropout: float
 ) -> None:
     """Raise a ValueError that names the key if a value is out of range."""

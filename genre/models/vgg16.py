@@ -96,7 +96,7 @@ class VGG16(nn.Module):
         cached_views: int = 8,
     ) -> None:
         super().__init__()
-        check_arguments(size, transform, features, blocks, unfreeze, cached_views)
+        check_vgg16_arguments(size, transform, features, blocks, unfreeze, cached_views)
         self.pooled_blocks = tuple(sorted(blocks)) if features == "pooled" else ()
         self.unfreeze, self.unfreeze_lr, self.cached_views = unfreeze, unfreeze_lr, cached_views
         self.features = make_layers(cfgs["D"], batch_norm=False)
@@ -178,7 +178,7 @@ class VGG16(nn.Module):
         return groups
 
 
-def check_arguments(
+def check_vgg16_arguments(
     size: int, transform: str, features: str, blocks: Sequence[int], unfreeze: int, cached_views: int
 ) -> None:
     """Raise a ValueError that names the key if a value is out of range."""

@@ -1,4 +1,4 @@
-"""Segments of one's own music: the right samples, a catalogue beside them, and no row that stops the others."""
+"""cut.py writes the right samples and their catalogue, and skips bad rows."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from genre.data.catalogue import read_csv
-from genre.data.cut import HELP, USAGE, cut, imbalance, main, paths_of, songs_per_genre, summary
+from genre.data.cut import HELP, USAGE, cut, imbalance_warning, main, parse_arguments, song_table, songs_per_genre
 from genre.errors import UserError
 from helpers import csv_rows
 
@@ -21,7 +21,7 @@ FRAME = 576  # samples of an MP3 at 22,050 Hz
 
 
 def music(seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """A rising tone with noise, told apart by the seed: (samples, channels) in [-1, 1]."""
+    """A rising tone with noise, different per seed: (samples, channels) in [-1, 1]."""
     time = np.arange(round(seconds * rate)) / rate
     tone = 0.3 * np.sin(2 * np.pi * (300 + 100 * seed + 20 * time) * time)
     return tone[:, None] + 0.02 * np.random.default_rng(seed).standard_normal((len(time), channels))
@@ -29,7 +29,7 @@ def music(seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0) ->
 
 @pytest.fixture
 def table(tmp_path: Path) -> Callable[..., Path]:
-    """Write the rows of a table, and where its music lies."""
+    """A function that writes a table into the folder of the music."""
     (tmp_path / "music").mkdir()
 
     def write(*rows: str, header: str = "file,genres,start,duration") -> Path:
@@ -42,7 +42,7 @@ def table(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def song(tmp_path: Path, table: Callable[..., Path]) -> Callable[..., Path]:
-    """Write music beside the table, in the format that its name says."""
+    """A function that writes music beside the table, in the format of its extension."""
 
     def write(name: str, seconds: float = 3.0, rate: int = RATE, channels: int = 1, seed: int = 0) -> Path:
         path = tmp_path / "music" / name
@@ -74,26 +74,26 @@ def wavs(out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["song.wav", "song.flac"])
-def test_a_segment_is_the_slice_that_soundfile_reads(table, song, out, name):
+def test_a_segment_equals_the_slice_that_soundfile_reads(table, song, out, name):
     source = song(name, 33.0)
     cut(table(f"{name},jazz,2.5,"), out)
     expected, _ = soundfile.read(source, start=round(2.5 * RATE), frames=LENGTH)
     np.testing.assert_allclose(samples(out / "song-2.5.wav"), expected, atol=1 / 32768)
 
 
-def test_a_segment_of_an_mp3_is_what_librosa_decodes_there(table, song, out):
+def test_a_segment_of_an_mp3_equals_the_slice_that_librosa_decodes(table, song, out):
     source = song("song.mp3", 33.0, rate=44_100, channels=2)
     cut(table("song.mp3,jazz,1,"), out)
     expected, _ = librosa.load(source, sr=RATE, mono=True, offset=1.0, duration=30.0)
     np.testing.assert_allclose(samples(out / "song-1.wav"), expected, atol=1e-3)
 
 
-def test_a_segment_of_an_mp3_is_a_slice_of_the_whole_decoded(table, song, out):
+def test_a_segment_of_an_mp3_equals_the_slice_of_the_decoded_file(table, song, out):
     source = song("song.mp3", 33.0)
     cut(table("song.mp3,jazz,2.5,"), out)
     difference = np.abs(samples(out / "song-2.5.wav") - samples(source)[round(2.5 * RATE) :][:LENGTH])
     assert difference[3 * FRAME :].max() <= 1 / 32768
-    assert difference.max() < 0.1  # the first frames refer to earlier ones, which a decoder that jumps has not read
+    assert difference.max() < 0.1  # after seeking, the first frames lack the earlier ones that they refer to
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
@@ -105,8 +105,10 @@ def test_a_segment_is_mono_16_bit_and_exactly_30_s_from_any_rate(table, song, ou
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
-@pytest.mark.parametrize("duration", [1.00003, 1.00069, 1.00093])  # resampled, each misses its length from some rate
-def test_a_duration_of_its_own_is_kept_to_the_sample(table, song, out, rate, duration):
+@pytest.mark.parametrize(
+    "duration", [1.00003, 1.00069, 1.00093]
+)  # each is off by samples after resampling from some rate
+def test_a_given_duration_is_exact_to_the_sample(table, song, out, rate, duration):
     song("song.wav", rate=rate)
     cut(table(f"song.wav,jazz,0.3333,{duration}"), out)
     assert len(samples(out / "song-0.3333.wav")) == round(duration * RATE)
@@ -115,7 +117,7 @@ def test_a_duration_of_its_own_is_kept_to_the_sample(table, song, out, rate, dur
 # The catalogue
 
 
-def test_the_catalogue_is_read_back_with_genres_and_further_columns(table, song, out):
+def test_the_catalogue_has_genres_and_further_columns(table, song, out):
     song("one.wav", seed=1)
     song("two.wav", seed=2)
     header = "file,genres,start,duration,artist,title"
@@ -127,27 +129,27 @@ def test_the_catalogue_is_read_back_with_genres_and_further_columns(table, song,
     assert (two.name, two.genres, two.path) == ("two-0", ("jazz",), out / "two-0.wav")
 
 
-def test_the_place_in_the_source_is_not_taken_for_one_in_the_segment(table, song, out):
+def test_start_and_duration_in_the_source_become_file_start_and_file_duration(table, song, out):
     song("song.wav")
     track = cut(table("song.wav,jazz,1,2"), out).tracks[0]
     assert (track.start, track.duration) == (0.0, None)
     assert (track.extra["file"], track.extra["file_start"], track.extra["file_duration"]) == ("song.wav", "1", "2")
 
 
-def test_columns_that_the_catalogue_uses_itself_come_along_under_another_name(table, song, out):
+def test_columns_that_the_catalogue_uses_itself_are_renamed(table, song, out):
     song("song.wav")
     track = cut(table("song.wav,jazz,2,07,x", header="file,genres,duration,track,path"), out).tracks[0]
     assert (track.name, track.path) == ("song-0", out / "song-0.wav")
     assert (track.extra["file_track"], track.extra["file_path"]) == ("07", "x")
 
 
-def test_a_line_break_of_an_old_mac_in_a_title_does_not_break_the_catalogue(table, song, out):
+def test_a_carriage_return_in_a_title_becomes_a_space(table, song, out):
     song("song.wav")
     track = cut(table('song.wav,jazz,2,"Take\rFive"', header="file,genres,duration,title"), out).tracks[0]
     assert track.extra["title"] == "Take Five"
 
 
-def test_files_are_relative_to_root_where_one_is_given(table, tmp_path, out):
+def test_files_are_relative_to_root_if_given(table, tmp_path, out):
     (tmp_path / "elsewhere").mkdir()
     soundfile.write(tmp_path / "elsewhere" / "song.wav", music(3.0), RATE)
     assert len(cut(table("song.wav,jazz,,2"), out, tmp_path / "elsewhere").tracks) == 1
@@ -156,7 +158,7 @@ def test_files_are_relative_to_root_where_one_is_given(table, tmp_path, out):
 # The names
 
 
-def test_segments_of_one_song_or_of_songs_of_one_name_do_not_collide(table, song, out):
+def test_segments_of_equally_named_songs_have_different_names(table, song, out):
     for seed, name in enumerate(("a/song.wav", "b/song.wav", "song.wav", "SONG.wav", "song.flac")):
         song(name, seed=seed)
     files = ("a/song.wav", "b/song.wav", "song.wav", "SONG.wav", "song.flac")
@@ -179,19 +181,19 @@ def test_segments_of_one_song_or_of_songs_of_one_name_do_not_collide(table, song
         ("a/../song.wav", "song-0"),
     ],
 )
-def test_odd_characters_stay_but_no_separators(table, song, out, file, name):
+def test_special_characters_are_kept_except_separators(table, song, out, file, name):
     song(file)
     track = cut(table(f"{file},jazz,,2"), out).tracks[0]
     assert track.name == name
     assert len(samples(read_csv(out / "catalogue.csv").tracks[0].path)) == 2 * RATE
 
 
-def test_a_name_as_long_as_a_file_system_allows_is_shortened(table, song, out):
+def test_a_name_of_maximal_length_is_shortened(table, song, out):
     song("é" * 125 + ".wav")
     assert len(cut(table("é" * 125 + ".wav,jazz,,2"), out).tracks) == 1
 
 
-# What cannot be cut
+# Skipped rows
 
 
 @pytest.fixture
@@ -226,7 +228,7 @@ def bad_files(song, tmp_path) -> Path:
         ("good.wav,jazz,,1e306", "good.wav", "duration '1e306' is not a time in the track"),
     ],
 )
-def test_a_bad_row_is_told_with_its_reason_and_stops_nothing(table, bad_files, out, caplog, row, path, reason):
+def test_a_bad_row_is_skipped_with_its_reason(table, bad_files, out, caplog, row, path, reason):
     catalogue = cut(table(row, "good.wav,jazz,0.5,2"), out)
     assert wavs(out) == ["good-0.5.wav"]
     assert skipped(out)[path].startswith(reason)
@@ -234,21 +236,21 @@ def test_a_bad_row_is_told_with_its_reason_and_stops_nothing(table, bad_files, o
     assert [record.getMessage() for record in caplog.records] == [f"skipped {path}: {skipped(out)[path]}"]
 
 
-def test_a_row_that_repeats_another_is_left_out(table, song, out):
+def test_a_repeated_row_is_skipped(table, song, out):
     song("song.wav")
     cut(table("song.wav,jazz,1,2", "song.wav,rock,1.0,2"), out)
     assert wavs(out) == ["song-1.wav"]
     assert skipped(out) == {"song.wav": "the same segment as in an earlier row"}
 
 
-def test_nothing_usable_at_all_is_a_mistake_with_counts_and_leaves_the_reasons(table, bad_files, out):
+def test_a_table_without_usable_rows_is_a_user_error_with_counts(table, bad_files, out):
     with pytest.raises(UserError, match=r"none of the 3 rows of .*songs.csv can be cut: 2 no such file, 1 silent; see"):
         cut(table("a.wav,jazz,,2", "b.wav,jazz,,2", "silent.wav,jazz,,2"), out)
     assert list(skipped(out)) == ["a.wav", "b.wav", "silent.wav"]
     assert wavs(out) == []
 
 
-def test_a_table_or_folder_that_cannot_be_used_is_a_mistake(table, song, out, tmp_path):
+def test_an_unusable_table_or_folder_is_a_user_error(table, song, out, tmp_path):
     song("song.wav")
     rows = table("song.wav,jazz,,2")
     with pytest.raises(UserError, match=r"gone.csv"):
@@ -263,18 +265,18 @@ def test_a_table_or_folder_that_cannot_be_used_is_a_mistake(table, song, out, tm
         cut(table("song.wav,jazz", header="path,genres"), out)
 
 
-def test_the_table_itself_is_never_overwritten(table, song, tmp_path):
+def test_overwriting_the_table_is_a_user_error(table, song, tmp_path):
     song("song.wav")
     before = table("song.wav,jazz,,2").rename(tmp_path / "music" / "catalogue.csv")
-    with pytest.raises(UserError, match="would be overwritten"):
+    with pytest.raises(UserError, match="would overwrite the table"):
         cut(before, tmp_path / "music")
     assert before.read_text(encoding="utf-8").startswith("file,")
 
 
-# Again
+# Repeated runs
 
 
-def test_a_second_time_cuts_only_what_is_missing(table, song, out):
+def test_a_second_run_cuts_missing_segments_only(table, song, out):
     song("one.wav", seed=1)
     song("two.wav", seed=2)
     rows = table("one.wav,jazz,,2", "two.wav,rock,,2")
@@ -286,7 +288,7 @@ def test_a_second_time_cuts_only_what_is_missing(table, song, out):
     assert (out / "two-0.wav").stat().st_mtime_ns > before["two-0.wav"]
 
 
-def test_rows_in_another_order_or_fewer_keep_the_segments_they_had(table, song, out):
+def test_reordered_or_removed_rows_reuse_existing_segments(table, song, out):
     for seed, name in enumerate(("a/song.wav", "b/song.wav")):
         song(name, seed=seed)
     first = cut(table("a/song.wav,jazz,,2", "b/song.wav,rock,,2"), out)
@@ -296,7 +298,7 @@ def test_rows_in_another_order_or_fewer_keep_the_segments_they_had(table, song, 
     assert {name: (out / name).stat().st_mtime_ns for name in wavs(out)} == before
 
 
-def test_a_file_of_ones_own_is_neither_overwritten_nor_taken_for_a_segment(table, song, out):
+def test_an_unrelated_file_in_out_is_neither_overwritten_nor_used(table, song, out):
     source = song("song.wav", seed=1)
     out.mkdir()
     (out / "song-0.wav").write_bytes(b"mine")
@@ -305,7 +307,7 @@ def test_a_file_of_ones_own_is_neither_overwritten_nor_taken_for_a_segment(table
     np.testing.assert_allclose(samples(track.path), samples(source)[: 2 * RATE], atol=1 / 32768)
 
 
-def test_a_cut_that_breaks_off_leaves_no_file(table, song, out, monkeypatch):
+def test_a_failed_write_leaves_no_file(table, song, out, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -316,31 +318,31 @@ def test_a_cut_that_breaks_off_leaves_no_file(table, song, out, monkeypatch):
     assert list(out.iterdir()) == []
 
 
-# How many of each
+# Songs per genre
 
 
-def test_songs_of_each_genre_are_counted_once_however_many_segments_they_have(table, song, out):
+def test_each_song_counts_once_per_genre(table, song, out):
     song("one.wav", seed=1)
     song("two.wav", seed=2)
     catalogue = cut(table("one.wav,rock;pop,,1.5", "one.wav,rock;pop,1,1.5", "two.wav,rock,,2"), out)
     assert songs_per_genre(catalogue) == {"rock": 2, "pop": 1}
 
 
-def test_the_summary_is_aligned():
-    assert summary({"progressive": 12, "pop": 3}) == "genre        songs\nprogressive     12\npop              3"
+def test_the_table_of_songs_is_aligned():
+    assert song_table({"progressive": 12, "pop": 3}) == "genre        songs\nprogressive     12\npop              3"
 
 
-def test_unequal_genres_are_warned_of_and_equal_ones_are_not():
-    expected = "the genres are not equally represented: 12 songs of rock, 3 of pop"
-    assert imbalance({"rock": 12, "jazz": 5, "pop": 3}) == expected
-    assert imbalance({"rock": 5, "pop": 5}) == ""
+def test_unequal_numbers_of_songs_give_a_warning():
+    expected = "the numbers of songs per genre differ: 12 of rock, 3 of pop"
+    assert imbalance_warning({"rock": 12, "jazz": 5, "pop": 3}) == expected
+    assert imbalance_warning({"rock": 5, "pop": 5}) == ""
 
 
 # The command line
 
 
-def test_values_are_taken_literally():
-    assert paths_of(["table=a=b, 'c' ${d}.csv", "out=~/x y"]) == {
+def test_values_of_arguments_are_literal():
+    assert parse_arguments(["table=a=b, 'c' ${d}.csv", "out=~/x y"]) == {
         "table": Path("a=b, 'c' ${d}.csv"),
         "out": Path.home() / "x y",
     }
@@ -354,12 +356,12 @@ def test_values_are_taken_literally():
         (["table=a.csv", "out="], "the argument 'out=' has no value"),
         (["table=a.csv", "output=b"], "the argument 'output=b' is not known"),
         (["a.csv"], "the argument 'a.csv' is not known"),
-        (["table=a.csv", "table=b.csv"], "the argument 'table=b.csv' is there twice"),
+        (["table=a.csv", "table=b.csv"], "the argument 'table=b.csv' is repeated"),
     ],
 )
-def test_a_wrong_argument_is_one_sentence_with_the_usage(arguments, message):
+def test_a_wrong_argument_is_a_user_error_with_the_usage(arguments, message):
     with pytest.raises(UserError) as caught:
-        paths_of(arguments)
+        parse_arguments(arguments)
     assert str(caught.value) == f"{message}; {USAGE}"
 
 
@@ -375,20 +377,20 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, encoding="utf-8", cwd=Path(__file__).parents[2])
 
 
-def test_the_command_cuts_and_tells_the_genres_and_what_is_wrong(table, song, out):
+def test_the_command_prints_songs_per_genre_and_skipped_rows(table, song, out):
     song("a, b=c.mp3")
     song("other.wav", seed=1)
     rows = table('"a, b=c.mp3",rock;pop,,2', "other.wav,rock,,2", "gone.wav,jazz,,")
     done = run(f"table={rows}", f"out={out}")
     assert done.returncode == 0
     assert "genre  songs\nrock       2\npop        1\n" in done.stdout
-    assert done.stdout.endswith(f"2 segments, 1 rows left out: {out / 'catalogue.csv'}\n")
+    assert done.stdout.endswith(f"2 segments, 1 rows skipped: {out / 'catalogue.csv'}\n")
     first, second = done.stderr.splitlines()
     assert first.startswith("skipped gone.wav: no such file")
-    assert second == "warning: the genres are not equally represented: 2 songs of rock, 1 of pop"
+    assert second == "warning: the numbers of songs per genre differ: 2 of rock, 1 of pop"
 
 
-def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_1(out):
+def test_a_user_error_is_one_line_and_exit_code_1(out):
     done = run("table=no such, table.csv", f"out={out}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: there is no catalogue at no such, table.csv\n"

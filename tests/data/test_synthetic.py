@@ -1,4 +1,4 @@
-"""Ten procedural genres: reproducible, laid out as a data set, and not to be told apart by their average spectrum."""
+"""Synthetic songs are reproducible, written as a data set, and not separable by their average spectrum."""
 
 import shutil
 from collections import Counter
@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre.data.synthetic import GENRES, make, synthesize
+from genre.data.synthetic import STYLE_NAMES, synthesize, write_songs
 from helpers import csv_rows
 
 
@@ -25,15 +25,17 @@ def catalogue(folder: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("music") / "new" / "set", tracks=2, two_genre_tracks=50, seconds=1.0, seed=3)
+    return write_songs(
+        tmp_path_factory.mktemp("music") / "new" / "set", tracks=2, two_genre_tracks=50, seconds=1.0, seed=3
+    )
 
 
-def test_the_genres_are_gtzans_in_order():
-    assert GENRES == ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+def test_the_styles_have_gtzans_names_in_order():
+    assert STYLE_NAMES == ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 
 
-@pytest.mark.parametrize("genre", GENRES)
-def test_a_song_is_audible_float32_of_the_length_asked_for(genre):
+@pytest.mark.parametrize("genre", STYLE_NAMES)
+def test_a_song_is_audible_float32_of_the_requested_length(genre):
     song = synthesize((genre,), index=0, seed=0, seconds=2.5, sample_rate=16_000)
     assert song.dtype == np.float32
     assert song.shape == (40_000,)
@@ -41,13 +43,13 @@ def test_a_song_is_audible_float32_of_the_length_asked_for(genre):
 
 
 @pytest.mark.parametrize("genres", [("jazz",), ("pop", "rock")])
-def test_a_song_depends_on_its_arguments_and_not_on_what_was_made_before(genres):
+def test_a_song_depends_on_its_arguments_only(genres):
     first = synthesize(genres, index=7, seed=1, seconds=2)
     synthesize(("metal",), index=0, seed=1, seconds=2)
     np.testing.assert_array_equal(synthesize(genres, index=7, seed=1, seconds=2), first)
 
 
-def test_another_index_seed_or_genre_is_another_song():
+def test_another_index_seed_or_genre_gives_another_song():
     songs = [
         synthesize(genres, index=index, seed=seed, seconds=1)
         for genres, index, seed in [(("rock",), 0, 0), (("rock",), 1, 0), (("rock",), 0, 1), (("pop",), 0, 0)]
@@ -69,72 +71,72 @@ def test_the_catalogue_lists_every_file_with_its_genres(small_set):
     assert {row["path"] for row in rows} == files
 
 
-def test_files_are_16_bit_mono_and_hold_the_song_of_their_name(small_set):
+def test_files_are_16_bit_mono_and_contain_the_song_of_their_name(small_set):
     info = soundfile.info(small_set / "disco" / "disco.00001.wav")
     assert (info.samplerate, info.channels, info.subtype, info.frames) == (22_050, 1, "PCM_16", 22_050)
     samples, _ = soundfile.read(small_set / "disco" / "disco.00001.wav", dtype="float32")
     np.testing.assert_allclose(samples, synthesize(("disco",), index=1, seed=3, seconds=1.0), atol=1e-4)
 
 
-def test_genres_are_equally_frequent_among_the_pairs(small_set):
+def test_genres_occur_equally_often_in_the_pairs(small_set):
     counts = Counter(genre for row in catalogue(small_set)[20:] for genre in row["genres"].split(";"))
-    assert counts == dict.fromkeys(GENRES, 10)
+    assert counts == dict.fromkeys(STYLE_NAMES, 10)
 
 
-def test_every_pair_comes_once_before_one_comes_twice(small_set):
+def test_every_pair_occurs_once_before_any_occurs_twice(small_set):
     pairs = [row["genres"] for row in catalogue(small_set)[20:]]
     assert len(set(pairs[:45])) == 45
     assert set(pairs[45:]) <= set(pairs[:45])
 
 
-def test_a_set_that_is_there_is_not_made_again(small_set):
+def test_an_existing_set_is_not_written_again(small_set):
     before = {path: path.stat().st_mtime_ns for path in small_set.rglob("*")}
-    assert make(small_set, tracks=2, two_genre_tracks=50, seconds=1.0, seed=3) == small_set
+    assert write_songs(small_set, tracks=2, two_genre_tracks=50, seconds=1.0, seed=3) == small_set
     assert {path: path.stat().st_mtime_ns for path in small_set.rglob("*")} == before
 
 
-def test_a_set_without_pairs_has_no_folder_for_them(tmp_path):
-    make(tmp_path / "set", tracks=1, two_genre_tracks=0, seconds=0.5, seed=0)
-    assert {path.name for path in (tmp_path / "set").iterdir()} == {*GENRES, "catalogue.csv"}
+def test_a_set_without_pairs_has_no_folder_for_pairs(tmp_path):
+    write_songs(tmp_path / "set", tracks=1, two_genre_tracks=0, seconds=0.5, seed=0)
+    assert {path.name for path in (tmp_path / "set").iterdir()} == {*STYLE_NAMES, "catalogue.csv"}
 
 
-def test_processes_that_make_the_same_set_at_once_all_succeed_and_leave_nothing_behind(tmp_path):
+def test_concurrent_processes_write_the_same_set_and_leave_no_temporary_files(tmp_path):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        made = [pool.submit(make, tmp_path / "set", 1, 0, 2.0, 0) for _ in range(2)]
+        made = [pool.submit(write_songs, tmp_path / "set", 1, 0, 2.0, 0) for _ in range(2)]
     assert [future.result() for future in made] == [tmp_path / "set"] * 2
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert len(catalogue(tmp_path / "set")) == 10
 
 
-def test_a_maker_that_was_overtaken_takes_the_set_of_the_other(tmp_path, monkeypatch):
-    def overtaken(path: Path, target: Path) -> None:
+def test_a_process_uses_the_set_that_another_finished_first(tmp_path, monkeypatch):
+    def finished_first(path: Path, target: Path) -> None:
         shutil.copytree(path, target)
         raise FileExistsError(target)
 
-    monkeypatch.setattr(Path, "rename", overtaken)
-    assert len(catalogue(make(tmp_path / "set", tracks=1, two_genre_tracks=0, seconds=0.5, seed=0))) == 10
+    monkeypatch.setattr(Path, "rename", finished_first)
+    assert len(catalogue(write_songs(tmp_path / "set", tracks=1, two_genre_tracks=0, seconds=0.5, seed=0))) == 10
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_set_that_fails_half_way_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_files(tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
     monkeypatch.setattr(soundfile, "write", full)
     with pytest.raises(OSError, match="no space left"):
-        make(tmp_path / "set", tracks=1, two_genre_tracks=0, seconds=0.5, seed=0)
+        write_songs(tmp_path / "set", tracks=1, two_genre_tracks=0, seconds=0.5, seed=0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="neither empty nor a set of songs"):
-        make(tmp_path, tracks=1, two_genre_tracks=0, seconds=0.5, seed=0)
+        write_songs(tmp_path, tracks=1, two_genre_tracks=0, seconds=0.5, seed=0)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("genres", [(), ("polka",), ("rock", "rock"), ("blues", "jazz", "rock")])
-def test_anything_but_one_or_two_known_genres_is_refused(genres):
+def test_other_than_one_or_two_known_genres_is_refused(genres):
     with pytest.raises(ValueError, match="genres="):
         synthesize(genres, index=0, seed=0)
 
@@ -143,7 +145,7 @@ def test_anything_but_one_or_two_known_genres_is_refused(genres):
     ("wrong", "named"),
     [({"seconds": 0.0}, "seconds=0"), ({"index": -1}, "index=-1"), ({"sample_rate": 10}, "sample_rate=10")],
 )
-def test_a_song_with_a_number_out_of_range_is_refused_by_name(wrong, named):
+def test_a_song_with_a_value_out_of_range_is_refused_by_name(wrong, named):
     with pytest.raises(ValueError, match=named):
         synthesize(**{"genres": ("rock",), "index": 0, "seed": 0} | wrong)
 
@@ -152,9 +154,9 @@ def test_a_song_with_a_number_out_of_range_is_refused_by_name(wrong, named):
     ("wrong", "named"),
     [({"tracks": 0}, "tracks=0"), ({"two_genre_tracks": -1}, "two_genre_tracks=-1"), ({"seconds": -1.0}, "seconds=-1")],
 )
-def test_a_set_with_a_number_out_of_range_is_refused_by_name_before_anything_is_written(tmp_path, wrong, named):
+def test_a_set_with_a_value_out_of_range_is_refused_before_writing(tmp_path, wrong, named):
     with pytest.raises(ValueError, match=named):
-        make(tmp_path / "set", **{"tracks": 1, "two_genre_tracks": 0, "seconds": 0.5, "seed": 0} | wrong)
+        write_songs(tmp_path / "set", **{"tracks": 1, "two_genre_tracks": 0, "seconds": 0.5, "seed": 0} | wrong)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,9 +172,9 @@ def linear_accuracy(spectra: np.ndarray, genres: list[str], split: int) -> float
 
 
 @pytest.mark.slow
-def test_average_spectra_do_not_tell_the_genres_apart(tmp_path_factory):
-    folder = make(tmp_path_factory.mktemp("music") / "set", tracks=40, two_genre_tracks=0, seconds=30.0, seed=0)
+def test_average_spectra_do_not_separate_the_genres(tmp_path_factory):
+    folder = write_songs(tmp_path_factory.mktemp("music") / "set", tracks=40, two_genre_tracks=0, seconds=30.0, seed=0)
     rows = catalogue(folder)
     spectra = np.stack([mean_spectrum(folder / row["path"]) for row in rows])
     accuracy = np.mean([linear_accuracy(spectra, [row["genres"] for row in rows], split) for split in range(5)])
-    assert 0.2 <= accuracy <= 0.70  # at chance (0.1) the check would compare garbage
+    assert 0.2 <= accuracy <= 0.70  # an accuracy at chance (0.1) would mean broken spectra
