@@ -1,1 +1,1 @@
-"""What a trained model is worth, and how that is shown: metrics, reports, figures, comparisons."""
+"""Metrics, reports, figures and comparisons of trained models."""

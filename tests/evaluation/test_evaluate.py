@@ -24,14 +24,14 @@ def run(configured):
 
 
 @pytest.mark.parametrize("subset", ["train", "val", "test"])
-def test_a_subset_gives_what_training_said_of_it(run, tmp_path, subset):
+def test_a_subset_has_the_metrics_of_training(run, tmp_path, subset):
     metrics = evaluated(run.folder, tmp_path / "again", f"subset={subset}").metrics
     for name in ("loss", "accuracy", "macro_f1"):
         assert metrics[f"{subset}/{name}"] == pytest.approx(run.metrics[f"{subset}/{name}"], abs=1e-6)
     assert len(metrics[f"{subset}/accuracy_ci95"]) == 2
 
 
-def test_it_writes_the_same_files_into_a_folder_of_its_own(run, tmp_path):
+def test_it_writes_the_same_files_into_its_own_folder(run, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
     folder = evaluated(run.folder, tmp_path / "again").folder
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -44,7 +44,7 @@ def test_it_writes_the_same_files_into_a_folder_of_its_own(run, tmp_path):
 
 @pytest.fixture
 def other_music(tmp_path, music, cache):
-    """The blues of the training music once more, and two new tracks, one of a genre that nobody knows."""
+    """Ten blues tracks of the training music and two new tracks, one of them of an unknown genre."""
     root = tmp_path / "other"
     for name in ("blues", "rock", "polka"):
         (root / name).mkdir(parents=True)
@@ -55,7 +55,7 @@ def other_music(tmp_path, music, cache):
     return ["data=folder", f"data.root={root}", f"data.cache={cache}"]
 
 
-def test_other_music_is_less_what_the_run_has_seen_and_does_not_know(run, tmp_path, other_music, caplog):
+def test_other_music_is_evaluated_without_seen_tracks_and_unknown_genres(run, tmp_path, other_music, caplog):
     caplog.set_level("INFO")
     folder = evaluated(run.folder, tmp_path / "again", *other_music).folder
     tested = {name for name, row in csv_rows_by_key(run.folder / "splits.csv").items() if row["subset"] == "test"}
@@ -67,7 +67,7 @@ def test_other_music_is_less_what_the_run_has_seen_and_does_not_know(run, tmp_pa
     assert (folder / "report.txt").read_text().startswith("catalogue other, 3 tracks\n")
 
 
-def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):
+def test_seen_tracks_are_evaluated_on_request(run, tmp_path, other_music):
     folder = evaluated(run.folder, tmp_path / "again", *other_music, "exclude_seen=false").folder
     again, first = csv_rows_by_key(folder / "predictions.csv"), csv_rows_by_key(run.folder / "predictions.csv")
     assert len(again) == 11
@@ -79,12 +79,12 @@ def test_seen_tracks_can_be_asked_for(run, tmp_path, other_music):
     ("overrides", "message"),
     [(["subset=tests"], "subset=tests is not one of"), (["run=nowhere"], "not a finished run")],
 )
-def test_mistakes_are_named(run, tmp_path, overrides, message):
+def test_user_errors_name_the_key_or_the_run(run, tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):
         evaluated(run.folder, tmp_path / "again", *overrides)
 
 
-def test_other_music_of_unknown_genres_only_is_a_mistake(run, tmp_path):
+def test_other_music_of_unknown_genres_only_is_a_user_error(run, tmp_path):
     (tmp_path / "m" / "polka").mkdir(parents=True)
     (tmp_path / "m" / "polka" / "a.wav").write_bytes(b"")
     with pytest.raises(UserError, match="the run knows blues, jazz, rock; the catalogue has polka"):
@@ -92,15 +92,15 @@ def test_other_music_of_unknown_genres_only_is_a_mistake(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_on_the_archive_says_the_same_of_the_real_wavs(shared, configured, tmp_path):
+def test_a_run_on_the_archive_predicts_the_same_for_the_wavs(shared, configured, tmp_path):
     archive = f"data.path={shared / 'gtzan_logmel_dev.npz'}"
     cfg = configured(archive, "trainer.max_epochs=3", "model.filters=[16,16,32]", data="logmel")
     run = genre.train(cfg)
     everything = csv_rows_by_key(evaluated(run.folder, tmp_path / "all", "subset=all").folder / "predictions.csv")
     wavs = ["data=gtzan", f"data.root={shared / 'gtzan_mini'}", f"data.cache={cfg.data.cache}", "exclude_seen=false"]
-    heard = csv_rows_by_key(evaluated(run.folder, tmp_path / "wavs", *wavs).folder / "predictions.csv")
-    common = heard.keys() & everything.keys()
+    of_wavs = csv_rows_by_key(evaluated(run.folder, tmp_path / "wavs", *wavs).folder / "predictions.csv")
+    common = of_wavs.keys() & everything.keys()
     assert len(common) == 96
     names = [name for name in everything["blues.00000"] if name not in ("track", "true", "predicted", "uncertain")]
-    difference = [abs(float(heard[t][name]) - float(everything[t][name])) for t in common for name in names]
+    difference = [abs(float(of_wavs[t][name]) - float(everything[t][name])) for t in common for name in names]
     assert max(difference) < 0.02

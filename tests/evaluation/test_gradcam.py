@@ -1,4 +1,4 @@
-"""Grad-CAM shows where a network finds a genre."""
+"""Grad-CAM equals class activation maps where these are defined, and works for every network."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def seeded():
     torch.manual_seed(0)
 
 
-def test_behind_a_global_average_it_is_the_class_activation_map_of_zhou_et_al():
+def test_before_a_global_average_it_equals_the_class_activation_map_of_zhou_et_al():
     """There the map of a class is the sum of the channels, weighted by its row of the linear layer (CVPR 2016)."""
     network, pictures, genres = Averaged(), torch.rand(3, 1, 8, 8), torch.tensor([2, 0, 3])
     channels = network.convolution(pictures)
@@ -37,7 +37,7 @@ def test_behind_a_global_average_it_is_the_class_activation_map_of_zhou_et_al():
     torch.testing.assert_close(grad_cam(network, network.convolution, pictures, genres), expected.detach())
 
 
-def test_a_genre_that_lives_in_one_corner_is_found_there():
+def test_evidence_in_one_corner_is_found_there():
     network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten(), nn.Linear(64, 2))
     convolution, linear = network[0], network[2]
     with torch.no_grad():
@@ -47,8 +47,8 @@ def test_a_genre_that_lives_in_one_corner_is_found_there():
         linear.weight[1].view(8, 8)[:4, :4] = 1
     picture = torch.zeros(1, 1, 8, 8)
     picture[..., :4, :4] = 1
-    found = grad_cam(network, convolution, picture, torch.tensor([1]))[0]
-    assert found[:4, :4].min() > 0.9 * found.max() and found[4:, 4:].max() < 0.3
+    cam = grad_cam(network, convolution, picture, torch.tensor([1]))[0]
+    assert cam[:4, :4].min() > 0.9 * cam.max() and cam[4:, 4:].max() < 0.3
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def test_a_genre_that_lives_in_one_corner_is_found_there():
     ],
     ids=["cnn", "resnet", "gru", "attention", "frozen vgg16"],
 )
-def test_every_network_has_a_map_and_is_left_as_it_was(network):
+def test_every_network_has_a_map_and_is_unchanged(network):
     network = network().eval()
     pictures = torch.rand(2, 1, 64, 64)
     with torch.inference_mode():
-        found = grad_cam(network, last_convolution(network), pictures, torch.tensor([0, 2]))
-    assert found.shape == (2, 64, 64) and found.min() >= 0 and found.max() <= 1 + 1e-6
+        cam = grad_cam(network, last_convolution(network), pictures, torch.tensor([0, 2]))
+    assert cam.shape == (2, 64, 64) and cam.min() >= 0 and cam.max() <= 1 + 1e-6
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(layer._forward_hooks for layer in network.modules())
 
 
-def test_the_last_convolution_is_none_of_a_shortcut():
+def test_the_last_convolution_is_not_that_of_a_shortcut():
     network = ResNet(3, 64, filters=(4, 8))
     assert last_convolution(network) is network.stages[-1][-1].residual[2][0]
 
 
-def test_what_does_not_convolve_has_none():
+def test_a_network_without_convolutions_has_no_last_convolution():
     assert last_convolution(nn.Linear(3, 2)) is None

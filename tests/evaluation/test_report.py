@@ -14,11 +14,11 @@ def with_genres(make_predictions):
     """Return predictions for tracks, given the indices of their genres."""
 
     def make(true, predicted, highest=0.9, multilabel=False):
-        targets, named = (np.zeros((len(true), len(GENRES)), bool) for _ in range(2))
-        for row, (has, says) in enumerate(zip(true, predicted, strict=True)):
-            targets[row, has], named[row, says] = True, True
-        probabilities = np.where(named, highest, 0.01)
-        return make_predictions(targets, probabilities, named, multilabel=multilabel, genres=GENRES)
+        targets, predicted_genres = (np.zeros((len(true), len(GENRES)), bool) for _ in range(2))
+        for row, (true_genres, genres) in enumerate(zip(true, predicted, strict=True)):
+            targets[row, true_genres], predicted_genres[row, genres] = True, True
+        probabilities = np.where(predicted_genres, highest, 0.01)
+        return make_predictions(targets, probabilities, predicted_genres, multilabel=multilabel, genres=GENRES)
 
     return make
 

@@ -57,30 +57,30 @@ def test_scalars_are_grouped(events):
 
 def test_every_figure_of_the_folder_is_an_image_of_the_same_size(run, events):
     for name in ("confusion", "genres", "reliability", "gradcam"):
-        (shown,) = events.Images(f"{name}/test")
+        (image,) = events.Images(f"{name}/test")
         height, width, _ = imread(run.folder / "figures" / f"{name}.png").shape
-        assert (shown.width, shown.height) == (width, height)
+        assert (image.width, image.height) == (width, height)
     assert {"curves", "examples/training"} <= set(events.Tags()["images"])
 
 
-def test_the_confusion_of_validation_is_there_by_epoch_and_in_the_end(events):
+def test_the_confusion_matrix_of_validation_is_logged_by_epoch_and_at_the_end(events):
     steps = [image.step for image in events.Images("confusion/val")]
     assert steps == sorted(steps) and len(set(steps)) == 3
 
 
-def test_each_genre_has_its_precision_and_recall_of_validation_and_test(events):
+def test_each_genre_has_precision_recall_curves_of_validation_and_test(events):
     assert set(events.PluginTagToContent("pr_curves")) == {
         f"{part}/{name}" for part in ("val", "test") for name in GENRES
     }
 
 
-def test_a_precision_recall_curve_starts_with_everything_predicted(events, predictions):
+def test_a_precision_recall_curve_begins_with_every_track_predicted(events, predictions):
     values = make_ndarray(events.Tensors("test/jazz")[0].tensor_proto)
-    true, everything = sum(row["true"] == "jazz" for row in predictions.values()), len(predictions)
-    assert values[4, 0] == pytest.approx(true / everything) and values[5, 0] == 1
+    true, tracks = sum(row["true"] == "jazz" for row in predictions.values()), len(predictions)
+    assert values[4, 0] == pytest.approx(true / tracks) and values[5, 0] == 1
 
 
-def test_the_worst_mistakes_can_be_listened_to(events, predictions, music):
+def test_the_most_confident_mistakes_have_audio_and_name_their_files(events, predictions, music):
     wrong = {
         name: max(float(row[genre]) for genre in GENRES if genre != row["true"])
         for name, row in predictions.items()
@@ -89,8 +89,8 @@ def test_the_worst_mistakes_can_be_listened_to(events, predictions, music):
     tags = sorted(tag for tag in events.Tags()["audio"] if tag.startswith("mistakes_test/"))
     assert 0 < len(tags) == min(MISTAKES, len(wrong))
     worst = max(wrong, key=lambda name: wrong[name])
-    (heard,) = events.Audio(tags[0])
-    samples, rate = soundfile.read(io.BytesIO(heard.encoded_audio_string))
+    (audio,) = events.Audio(tags[0])
+    samples, rate = soundfile.read(io.BytesIO(audio.encoded_audio_string))
     expected, _ = soundfile.read(music / worst)
     assert tags[0] == f"mistakes_test/1_{predictions[worst]['true']}_predicted_as_{predictions[worst]['predicted']}"
     assert rate == 22_050 and samples.ndim == 1
@@ -102,7 +102,7 @@ def text_of(events, tag):
     return events.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0].decode()
 
 
-def test_the_configuration_is_there_as_text(events):
+def test_the_configuration_is_logged_as_text(events):
     text = text_of(events, "configuration")
     assert text.startswith("```yaml\n") and "dense_units: 8" in text
 
@@ -133,8 +133,8 @@ def test_the_projector_has_a_point_for_each_track_of_validation_and_test(run, pr
     assert [row["subset"] for row in labels].count("val") == 3
 
 
-def test_a_long_run_stays_small(run, music, cache, tmp_path):
-    """Past its end, an epoch costs scalars alone, and ten matrices a run: 50 MB would be 100,000 epochs away."""
+def test_the_event_file_of_a_long_run_is_small(run, music, cache, tmp_path):
+    """An epoch adds scalars only, and a run ten matrices: 100,000 epochs would be 50 MB."""
 
     def size(folder):
         return sum(path.stat().st_size for path in folder.glob("events.out.tfevents.*"))
@@ -147,14 +147,14 @@ def test_a_long_run_stays_small(run, music, cache, tmp_path):
     assert size(long.folder) < 4_000_000
 
 
-def test_a_resumed_run_shows_its_end_once(music, cache, tmp_path):
+def test_a_resumed_run_has_one_set_of_final_figures(music, cache, tmp_path):
     folder = trained(tmp_path / "short", music, cache, "trainer.max_epochs=1").folder
     genre.train(genre.compose(f"resume={folder}", "trainer.max_epochs=2"))
     events = EventAccumulator(str(folder), ALL).Reload()
     assert len(events.Images("confusion/test")) == len(events.Images("curves")) == 1
 
 
-def test_an_archive_has_mistakes_to_read_and_none_to_listen_to(configured, tmp_path):
+def test_mistakes_of_an_archive_are_listed_without_audio(configured, tmp_path):
     names = [f"{name}.{index:05d}" for name in GENRES for index in range(10)]
     mel = np.random.default_rng(0).integers(0, 256, (len(names), 128, 387), np.uint8)
     np.savez(tmp_path / "mel.npz", mel_u8=mel, track=np.array(names), genre=np.array([n[:-6] for n in names]))
@@ -165,7 +165,7 @@ def test_an_archive_has_mistakes_to_read_and_none_to_listen_to(configured, tmp_p
 
 
 @pytest.mark.parametrize("epochs", [0, -1, None])
-def test_a_run_without_a_last_epoch_shows_its_confusion_now_and_then(epochs):
+def test_a_run_without_a_last_epoch_logs_a_confusion_matrix_every_100_epochs(epochs):
     assert TensorBoardCallback({"trainer": {"max_epochs": epochs}}).every == 100
 
 

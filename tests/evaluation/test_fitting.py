@@ -31,19 +31,19 @@ def run(tmp_path_factory, music, cache):
     )  # fmt: skip
 
 
-def test_the_temperature_travels_with_the_checkpoint_and_lowers_the_surprise_of_validation(run):
+def test_the_temperature_is_in_the_checkpoint_and_lowers_the_validation_loss(run):
     assert metadata(run)["temperature"] != pytest.approx(1, abs=1e-3)
     history = csv_rows_by_key(run.folder / "history.csv", "epoch")
     assert run.metrics["val/loss"] <= min(float(row["val_loss"]) for row in history.values()) + 0.01
 
 
-def test_a_run_that_does_not_ask_for_a_temperature_has_none(configured):
+def test_a_run_without_calibration_has_no_temperature(configured):
     plain = genre.train(configured())
     assert "temperature" not in metadata(plain) and 0 <= metadata(plain)["uncertain_below"] <= 1
     assert genre.load(plain.folder).postprocessing.temperature is None
 
 
-def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(run):
+def test_a_track_is_uncertain_if_its_highest_probability_is_below_the_threshold(run):
     uncertain_below = metadata(run)["uncertain_below"]
     predictions = csv_rows_by_key(run.folder / "predictions.csv")
     for row in predictions.values():
@@ -52,29 +52,29 @@ def test_a_track_is_uncertain_where_its_best_probability_is_below_the_threshold(
     assert list(next(iter(predictions.values())))[-1] == "uncertain"
 
 
-def test_evaluation_loading_and_prediction_go_by_the_same_temperature_and_threshold(run, music, tmp_path):
+def test_evaluation_loading_and_prediction_use_the_same_temperature_and_threshold(run, music, tmp_path):
     expected = csv_rows_by_key(run.folder / "predictions.csv")
     again = genre.evaluate(genre.compose(f"run={run.folder}", f"folder={tmp_path / 'a'}", config_name="evaluate"))
     assert csv_rows_by_key(again.folder / "predictions.csv") == expected
     assert again.metrics["test/ece"] == pytest.approx(run.metrics["test/ece"])
     model = genre.load(run.folder)
     for name, row in expected.items():
-        said = model(torch.from_numpy(soundfile.read(music / name, dtype="float32")[0])[None])[0].tolist()
-        assert said == pytest.approx([float(row[genre]) for genre in model.genres], abs=1e-5)
-        assert model.is_uncertain(said) == (row["uncertain"] == "yes")
-    heard = genre.predict(
+        probabilities = model(torch.from_numpy(soundfile.read(music / name, dtype="float32")[0])[None])[0].tolist()
+        assert probabilities == pytest.approx([float(row[genre]) for genre in model.genres], abs=1e-5)
+        assert model.is_uncertain(probabilities) == (row["uncertain"] == "yes")
+    prediction = genre.predict(
         genre.compose(
             f"run={run.folder}", f"input={music / 'blues'}", f"folder={tmp_path / 'b'}", config_name="predict"
         )
     )
-    found = csv_rows_by_key(heard.folder / "predictions.csv", "path")
+    predicted = csv_rows_by_key(prediction.folder / "predictions.csv", "path")
     for name in (name for name in expected if name.startswith("blues")):
-        assert found[str(music / name)]["uncertain"] == expected[name]["uncertain"]
-        assert found[str(music / name)]["predicted"] == expected[name]["predicted"]
+        assert predicted[str(music / name)]["uncertain"] == expected[name]["uncertain"]
+        assert predicted[str(music / name)]["predicted"] == expected[name]["predicted"]
 
 
 def catalogue(path, music, other_test_labels):
-    """A CSV that says what trains, validates and tests; in every fourth track two genres; the test labels rotated."""
+    """Write a CSV with subsets and two genres in every fourth track; test labels are rotated if asked for."""
     turned = {"blues": "jazz", "jazz": "rock", "rock": "blues"}
     lines = ["path,genres,split"]
     for number, file in enumerate(sorted(music.rglob("*.wav"))):
@@ -95,7 +95,7 @@ def catalogue(path, music, other_test_labels):
     ],
     ids=["one genre", "several genres"],
 )
-def test_test_labels_reach_nothing_but_test_metrics(configured, music, tmp_path, task):
+def test_test_labels_change_test_metrics_only(configured, music, tmp_path, task):
     """Neither weights, choice of epoch, thresholds, temperature nor certainty changes when the test labels do."""
     runs = []
     for other in (False, True):
@@ -114,13 +114,13 @@ def test_test_labels_reach_nothing_but_test_metrics(configured, music, tmp_path,
     metrics = [json.loads((run.folder / "metrics.json").read_text()) for run in runs]
     changed = {key for key in metrics[0] if metrics[0][key] != metrics[1][key]} - {"seconds"}
     assert changed and all(key.startswith("test/") for key in changed)
-    said = [csv_rows_by_key(run.folder / "predictions.csv") for run in runs]
-    for name, row in said[0].items():
-        assert row["true"] != said[1][name]["true"]
-        assert {**row, "true": ""} == {**said[1][name], "true": ""}
+    predictions = [csv_rows_by_key(run.folder / "predictions.csv") for run in runs]
+    for name, row in predictions[0].items():
+        assert row["true"] != predictions[1][name]["true"]
+        assert {**row, "true": ""} == {**predictions[1][name], "true": ""}
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
-def test_a_share_of_certain_tracks_that_cannot_be_is_a_mistake(configured, task):
+def test_an_impossible_share_of_certain_tracks_is_a_user_error(configured, task):
     with pytest.raises(genre.UserError, match=r"task.certain=1.5 must lie between 0 and 1"):
         genre.train(configured(f"task={task}", "task.certain=1.5"))
