@@ -1,4 +1,4 @@
-"""One genre or several: losses, decisions and targets."""
+"""Losses, predictions and targets of multiclass and multilabel tasks."""
 
 import math
 
@@ -11,12 +11,12 @@ GENRES = ("jazz", "pop", "rock")
 TRACKS = [("pop", "rock"), ("jazz",)]
 
 
-def test_one_genre_counts_the_first_and_several_count_all():
+def test_multiclass_targets_are_the_first_genre_and_multilabel_targets_all():
     assert Multiclass().targets(TRACKS, GENRES).tolist() == [[0, 1, 0], [1, 0, 0]]
     assert Multilabel().targets(TRACKS, GENRES).tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
-def test_the_losses_are_the_formulas():
+def test_the_losses_equal_their_formulas():
     logits = torch.tensor([[2.0, 0.0, 0.0]])
     assert Multiclass().losses(logits, torch.tensor([[1.0, 0, 0]])).item() == pytest.approx(
         -math.log(math.exp(2) / (math.exp(2) + 2)), rel=1e-5
@@ -25,18 +25,18 @@ def test_the_losses_are_the_formulas():
     assert Multilabel().losses(logits, torch.tensor([[1.0, 0, 1]])).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_several_genres_exceed_the_threshold_strictly():
+def test_multilabel_probabilities_must_exceed_the_threshold():
     assert Multilabel(0.2).decide(torch.tensor([0.19, 0.2, 0.21])).tolist() == [False, False, True]
 
 
-def test_a_track_is_a_hit_where_all_its_genres_are_right():
+def test_a_prediction_is_correct_if_all_genres_are():
     probabilities = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
     target = torch.tensor([[0.0, 1, 1], [1, 0, 0]])
     assert Multilabel(0.2).correct(probabilities, target).tolist() == [True, False]
     assert Multiclass().correct(probabilities, Multiclass().targets(TRACKS, GENRES)).tolist() == [True, True]
 
 
-def test_a_mixture_has_shares_of_one_genre_or_both_of_several():
+def test_multiclass_mixtures_have_shares_and_multilabel_mixtures_both_genres():
     one, other = torch.tensor([[1.0, 0, 0]] * 2), torch.tensor([[0.0, 0, 1]] * 2)
     share = torch.tensor([0.7, 1.0])
     torch.testing.assert_close(Multiclass().mix_targets(one, other, share), torch.tensor([[0.7, 0, 0.3], [1, 0, 0]]))

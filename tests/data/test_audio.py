@@ -1,4 +1,4 @@
-"""Any file becomes mono samples at one rate, or a reason why it cannot."""
+"""Any file is decoded to mono at one sample rate, or refused with a reason."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from genre.data.audio import read_audio
-from genre.errors import BadAudio
+from genre.errors import BadAudio, SkipKind
 
 RATE = 22_050
 
@@ -24,13 +24,13 @@ def noise() -> np.ndarray:
     return 0.2 * np.random.default_rng(0).standard_normal((3 * 44_100, 2))
 
 
-def test_16_bit_music_keeps_its_very_values(tmp_path):
+def test_16_bit_samples_are_returned_unchanged(tmp_path):
     values = np.random.default_rng(0).integers(-20_000, 20_000, 2 * RATE).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", values, RATE)
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", RATE), values)
 
 
-def test_another_rate_and_channels_are_librosas(tmp_path, noise):
+def test_other_sample_rates_and_channels_equal_librosa(tmp_path, noise):
     soundfile.write(tmp_path / "a.flac", noise, 44_100)
     expected, _ = librosa.load(tmp_path / "a.flac", sr=RATE)
     np.testing.assert_allclose(read_audio(tmp_path / "a.flac", RATE) / 32768, expected, atol=2e-5)
@@ -39,7 +39,7 @@ def test_another_rate_and_channels_are_librosas(tmp_path, noise):
 @pytest.mark.parametrize("rate", [8_000, 48_000, 192_000])
 @pytest.mark.parametrize("channels", [1, 8])
 @pytest.mark.parametrize("subtype", ["PCM_24", "FLOAT"])
-def test_eight_channels_24_bits_floats_and_any_rate_simply_work(tmp_path, rate, channels, subtype):
+def test_eight_channels_24_bits_floats_and_any_rate_are_decoded(tmp_path, rate, channels, subtype):
     time = np.arange(2 * rate) / rate
     tone = np.sin(2 * np.pi * 440 * time)[:, None].repeat(channels, 1) * 0.5
     soundfile.write(tmp_path / "a.wav", tone, rate, subtype=subtype)
@@ -50,7 +50,7 @@ def test_eight_channels_24_bits_floats_and_any_rate_simply_work(tmp_path, rate, 
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".au", ".opus"])
-def test_a_slice_is_that_part_of_the_file(tmp_path, suffix):
+def test_a_slice_is_the_requested_part_of_the_file(tmp_path, suffix):
     time = np.arange(6 * 48_000) / 48_000
     rising = 0.5 * np.sin(2 * np.pi * (200 * time + 100 * time**2))  # 200 Hz plus 200 Hz a second
     options = {"format": "OGG", "subtype": "OPUS"} if suffix == ".opus" else {}
@@ -61,7 +61,7 @@ def test_a_slice_is_that_part_of_the_file(tmp_path, suffix):
     assert spectrum.argmax() * 5 == pytest.approx(200 + 200 * 3.1, abs=30)
 
 
-def test_very_quiet_and_very_loud_music_keep_their_detail(tmp_path):
+def test_very_quiet_and_very_loud_music_is_scaled_to_16_bits(tmp_path):
     tone = np.sin(np.arange(2 * RATE))
     for name, gain in (("loud.wav", 1.0), ("quiet.wav", 1e-3), ("louder.wav", 30.0)):
         soundfile.write(tmp_path / name, tone * gain, RATE, subtype="FLOAT")
@@ -129,7 +129,27 @@ def test_a_bad_file_has_a_reason(bad, name, reason):
         read_audio(bad / name, RATE)
 
 
-def test_a_file_that_may_not_be_read_has_a_reason(bad, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("short.wav", SkipKind.TOO_SHORT),
+        ("silent.wav", SkipKind.SILENT),
+        ("nan.wav", SkipKind.NOT_A_NUMBER),
+        ("cut.wav", SkipKind.TRUNCATED),
+        ("cut.mp3", SkipKind.TRUNCATED),
+        ("fast.wav", SkipKind.SAMPLE_RATE),
+        ("text.mp3", SkipKind.UNREADABLE),
+        ("absent.wav", SkipKind.UNREADABLE),
+    ],
+)
+def test_a_bad_file_has_a_kind(bad, name, kind):
+    with pytest.raises(BadAudio) as info:
+        read_audio(bad / name, RATE)
+    assert info.value.reason.kind is kind
+    assert info.value.reason.text == str(info.value)
+
+
+def test_a_file_without_read_permission_has_a_reason(bad, monkeypatch):
     def refuse(*arguments):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -138,15 +158,15 @@ def test_a_file_that_may_not_be_read_has_a_reason(bad, monkeypatch):
         read_audio(bad / "whole.wav", RATE)
 
 
-def test_another_ending_does_not_matter(bad):
+def test_the_extension_does_not_matter(bad):
     expected = read_audio(bad / "whole.wav", RATE)
     for name in ("wrong.mp3", "wrong.flac", "wrong"):
         shutil.copy(bad / "whole.wav", bad / name)
         np.testing.assert_array_equal(read_audio(bad / name, RATE), expected)
 
 
-def test_an_mp3_whose_length_is_only_estimated_is_not_taken_for_truncated(bad):
-    """Without the first frame, which tells the length of a file of variable bit rate."""
+def test_an_mp3_with_an_estimated_length_is_not_truncated(bad):
+    """Without the first frame, which gives the length of a file of variable bit rate."""
     frames = (bad / "whole.mp3").read_bytes()
     overestimated = 0
     for start in [match.start() for match in re.finditer(re.escape(frames[:2]), frames)][1:6]:
@@ -159,7 +179,7 @@ def test_an_mp3_whose_length_is_only_estimated_is_not_taken_for_truncated(bad):
 
 
 def test_a_three_hour_file_is_read_in_bounded_memory(tmp_path):
-    """Its samples in 16 bits take 476 MB, as a float in stereo at 44.1 kHz 3.8 GB."""
+    """Its 16-bit samples take 476 MB; as floats in stereo at 44.1 kHz they would take 3.8 GB."""
     second = (0.3 * np.sin(np.arange(8_000))).astype(np.float32)
     with soundfile.SoundFile(tmp_path / "long.flac", "w", 8_000, 1) as file:
         for _ in range(3 * 3600 // 60):
@@ -181,7 +201,7 @@ def mutated(draw, whole):
     return bytes(content[: draw.randrange(len(content))] if draw.random() < 0.2 else content)
 
 
-def test_no_file_crashes_hangs_or_fills_the_memory(tmp_path):
+def test_no_file_crashes_hangs_or_fills_memory(tmp_path):
     """1,000 mutated headers of ten kinds of file, and 1,000 random byte strings."""
     draw, noise = random.Random(0), np.random.default_rng(0).standard_normal((16_000, 2)) * 0.1
     kinds = {"wav": "PCM_16", "flac": None, "ogg": "VORBIS", "opus": "OPUS", "mp3": None, "au": None, "aiff": None,
@@ -213,7 +233,7 @@ def test_a_start_beyond_the_end_is_a_reason(bad):
         read_audio(bad / "whole.wav", RATE, start=60)
 
 
-def test_no_real_excerpt_is_taken_for_a_bad_one(shared):
+def test_no_real_excerpt_is_refused(shared):
     lengths = [len(read_audio(path, RATE)) for path in sorted((shared / "gtzan_mini").rglob("*.wav"))]
     assert len(lengths) == 100
     assert min(lengths) > 29 * RATE

@@ -1,4 +1,4 @@
-"""A frozen backbone is asked once, and says the same as when it is asked live."""
+"""Cached features of a frozen backbone give the same results as computing them live."""
 
 import pytest
 import torch
@@ -37,22 +37,22 @@ def data_of(cfg):
 
 @pytest.mark.parametrize("features", ["flattened", "pooled"])
 @pytest.mark.parametrize("view", ["whole", "segments"])
-def test_kept_and_live_evaluation_give_the_same_logits(vgg, features, view):
+def test_cached_and_live_evaluation_give_the_same_logits(vgg, features, view):
     options = [f"view={view}", "view.seconds=2", "augment=none", f"model.features={features}"]
-    kept, live = data_of(vgg(*options)), data_of(vgg(*options, "model.cached_views=0"))
-    assert (kept.eval_store.stage, live.eval_store.stage) == ("features", "picture")
-    for index in kept.batches("test"):
-        inputs = [data.fetch(index).inputs.flatten(0, 1) for data in (kept, live)]
+    cached, live = data_of(vgg(*options)), data_of(vgg(*options, "model.cached_views=0"))
+    assert (cached.eval_store.stage, live.eval_store.stage) == ("features", "picture")
+    for index in cached.batches("test"):
+        inputs = [data.fetch(index).inputs.flatten(0, 1) for data in (cached, live)]
         with torch.inference_mode():
-            torch.testing.assert_close(*(kept.backbone(each) for each in inputs), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(*(cached.backbone(each) for each in inputs), atol=1e-4, rtol=1e-4)
 
 
-def test_without_augmentation_training_reads_the_features_of_evaluation(vgg):
+def test_without_augmentation_training_reads_the_evaluation_features(vgg):
     data = data_of(vgg("augment=none"))
     assert data.train_store is data.eval_store
 
 
-def test_with_augmentation_a_number_of_views_of_the_training_tracks_is_kept(vgg):
+def test_with_augmentation_views_of_the_training_tracks_are_cached(vgg):
     data = data_of(vgg("augment=document", "model.cached_views=3"))
     assert data.train_store.stage == "views"
     assert sorted(data.train_store.names) == sorted(data.track_names("train"))
@@ -61,7 +61,7 @@ def test_with_augmentation_a_number_of_views_of_the_training_tracks_is_kept(vgg)
     assert not torch.equal(views[0], views[1])
 
 
-def test_a_kept_view_has_the_targets_of_its_track(vgg):
+def test_a_cached_view_has_the_targets_of_its_track(vgg):
     data = data_of(vgg("augment=document", "model.cached_views=2"))
     for index in data.train_dataloader():
         batch = data.fetch(index)
@@ -79,22 +79,22 @@ def test_unfrozen_blocks_are_computed_live(vgg):
     assert data_of(vgg("model.unfreeze=1")).train_store.stage == "picture"
 
 
-def test_the_head_learns_in_training_mode_on_kept_features(vgg, monkeypatch):
-    seen = []
+def test_the_head_trains_in_training_mode_on_cached_features(vgg, monkeypatch):
+    modes = []
     forward = VGG16.forward
 
-    def watched(self, inputs):
-        seen.append((self.head.training, self.features.training, torch.is_grad_enabled()))
+    def recording_forward(self, inputs):
+        modes.append((self.head.training, self.features.training, torch.is_grad_enabled()))
         return forward(self, inputs)
 
-    monkeypatch.setattr(VGG16, "forward", watched)
+    monkeypatch.setattr(VGG16, "forward", recording_forward)
     genre.train(vgg("augment=none"))
-    assert (True, False, True) in seen and (False, False, False) in seen
-    assert not any(head and not grad for head, _, grad in seen)
+    assert (True, False, True) in modes and (False, False, False) in modes
+    assert not any(head and not grad for head, _, grad in modes)
 
 
 @pytest.mark.parametrize("overrides", [["augment=none"], ["augment=document", "model.cached_views=2"]])
-def test_a_run_on_kept_features_writes_a_whole_checkpoint(vgg, overrides):
+def test_a_run_on_cached_features_writes_a_complete_checkpoint(vgg, overrides):
     run = genre.train(vgg(*overrides))
     model = genre.load(run.folder)
     assert model(torch.rand(1, 4 * 22_050) - 0.5).shape == (1, 3)

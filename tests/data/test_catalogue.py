@@ -1,4 +1,4 @@
-"""Folders, tables and archives all become one table of tracks."""
+"""Folders, tables and archives become a catalogue of tracks."""
 
 import errno
 import os
@@ -18,24 +18,24 @@ def touch(*files: Path) -> None:
         file.write_bytes(b"")
 
 
-def test_a_folder_a_genre_with_any_audio_nested_or_not(tmp_path):
+def test_one_folder_per_genre_is_read_at_any_depth(tmp_path):
     touch(tmp_path / "dub" / "a.MP3", tmp_path / "dub" / "album" / "b.flac", tmp_path / "ska" / "c.opus")
-    found = read_folder(tmp_path)
-    assert [(track.name, track.genres) for track in found.tracks] == [
+    catalogue = read_folder(tmp_path)
+    assert [(track.name, track.genres) for track in catalogue.tracks] == [
         ("dub/a.MP3", ("dub",)),
         ("dub/album/b.flac", ("dub",)),
         ("ska/c.opus", ("ska",)),
     ]
 
 
-def test_what_is_no_music_is_listed_with_its_reason(tmp_path):
+def test_files_that_are_not_audio_are_skipped_with_a_reason(tmp_path):
     touch(tmp_path / "dub" / "a.wav", tmp_path / "dub" / "._a.wav", tmp_path / "dub" / "cover.jpg")
     reasons = {Path(item.path).name: item.reason for item in read_folder(tmp_path).skipped}
     assert reasons == {"._a.wav": "hidden file (macOS resource fork)", "cover.jpg": "not audio by its name (.jpg)"}
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
-def test_a_folder_without_music_is_a_mistake_that_names_it(tmp_path, folder):
+def test_a_folder_without_music_is_a_user_error_that_names_it(tmp_path, folder):
     with pytest.raises(UserError, match=r"data\.root"):
         read_folder(tmp_path / folder)
 
@@ -56,7 +56,7 @@ def test_a_table_keeps_every_column(tmp_path):
     assert (track.start, track.duration, track.extra) == (12.5, 30.0, {"mood": "sunny"})
 
 
-def test_paths_are_relative_to_the_root_where_one_is_given(tmp_path):
+def test_paths_are_relative_to_the_root_if_given(tmp_path):
     (tmp_path / "music").mkdir()
     table = write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\n")
     assert read_csv(table, tmp_path / "music").tracks[0].path == tmp_path / "music" / "a.mp3"
@@ -67,11 +67,11 @@ def test_two_slices_of_one_file_are_two_tracks(tmp_path):
     assert [track.name for track in read_csv(table).tracks] == ["a.mp3", "a.mp3@60"]
 
 
-def test_bad_rows_are_listed_by_line_and_do_not_stop_the_rest(tmp_path):
+def test_bad_rows_are_skipped_by_line(tmp_path):
     table = write(tmp_path / "songs.csv", "path,genres,start\na.mp3,rock,\nb.mp3,,\nc.mp3,pop,soon\n,pop,\n")
-    found = read_csv(table)
-    assert [track.name for track in found.tracks] == ["a.mp3"]
-    assert [(item.path, item.reason) for item in found.skipped] == [
+    catalogue = read_csv(table)
+    assert [track.name for track in catalogue.tracks] == ["a.mp3"]
+    assert [(item.path, item.reason) for item in catalogue.skipped] == [
         ("songs.csv:3", "no genre"),
         ("songs.csv:4", "start 'soon' is not a number of seconds"),
         ("songs.csv:5", "no path"),
@@ -86,24 +86,24 @@ def test_bad_rows_are_listed_by_line_and_do_not_stop_the_rest(tmp_path):
         ("path,genres\na.mp3,rock\na.mp3,pop\n", "two tracks have the name a.mp3"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_a_mistake(tmp_path, text, message):
+def test_a_table_that_cannot_be_used_is_a_user_error(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         read_csv(write(tmp_path / "songs.csv", text))
 
 
-def test_a_row_that_comes_twice_counts_once(tmp_path):
-    found = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb.mp3,pop\na.mp3,rock\n"))
-    assert [track.name for track in found.tracks] == ["a.mp3", "b.mp3"]
-    assert [(item.path, item.reason) for item in found.skipped] == [("songs.csv:4", "the same as row 2")]
+def test_a_repeated_row_counts_once(tmp_path):
+    catalogue = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb.mp3,pop\na.mp3,rock\n"))
+    assert [track.name for track in catalogue.tracks] == ["a.mp3", "b.mp3"]
+    assert [(item.path, item.reason) for item in catalogue.skipped] == [("songs.csv:4", "the same as row 2")]
 
 
-def test_a_path_that_no_system_has_is_a_bad_row(tmp_path):
-    found = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb\0.mp3,pop\n"))
-    assert [item.reason for item in found.skipped] == ["the path holds a zero byte"]
+def test_a_path_with_a_zero_byte_is_a_bad_row(tmp_path):
+    catalogue = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb\0.mp3,pop\n"))
+    assert [item.reason for item in catalogue.skipped] == ["the path holds a zero byte"]
 
 
 @pytest.mark.parametrize("name", ["new\nline.wav", "return\rline.wav", "日本 'é\", .wav", os.fsdecode(b"\xff\xfe.wav")])
-def test_a_name_of_any_characters_stays_one_cell(tmp_path, name):
+def test_a_name_of_any_characters_is_one_cell(tmp_path, name):
     touch(tmp_path / "dub" / name)
     (track,) = read_folder(tmp_path).tracks
     assert track.path.exists()
@@ -111,18 +111,18 @@ def test_a_name_of_any_characters_stays_one_cell(tmp_path, name):
     assert read_csv_rows(tmp_path / "table.csv") == [("track", "genre"), (track.name, "dub"), ("b", "c")]
 
 
-def test_a_link_to_itself_and_a_folder_named_as_a_file(tmp_path):
+def test_a_link_to_itself_and_a_folder_named_like_a_file_are_skipped(tmp_path):
     touch(tmp_path / "dub" / "a.wav", tmp_path / "dub" / "x.wav" / "b.wav")
     (tmp_path / "dub" / "loop.wav").symlink_to("loop.wav")
     (tmp_path / "dub" / "again").symlink_to(".")
-    found = read_folder(tmp_path)
-    assert [track.name for track in found.tracks] == ["dub/a.wav", "dub/x.wav/b.wav"]
-    assert [(Path(item.path).name, item.reason) for item in found.skipped] == [
+    catalogue = read_folder(tmp_path)
+    assert [track.name for track in catalogue.tracks] == ["dub/a.wav", "dub/x.wav/b.wav"]
+    assert [(Path(item.path).name, item.reason) for item in catalogue.skipped] == [
         ("loop.wav", "not a file (a broken link?)")
     ]
 
 
-def test_a_folder_that_may_not_be_entered_is_listed(tmp_path, monkeypatch):
+def test_a_folder_without_read_permission_is_listed(tmp_path, monkeypatch):
     touch(tmp_path / "dub" / "a.wav", tmp_path / "dub" / "shut" / "b.wav")
     usual = os.scandir
 
@@ -132,11 +132,11 @@ def test_a_folder_that_may_not_be_entered_is_listed(tmp_path, monkeypatch):
         return usual(path)
 
     monkeypatch.setattr("os.scandir", refuse)  # root may enter every folder
-    found = read_folder(tmp_path)
-    assert [item.reason for item in found.skipped] == ["a folder without read permission"]
+    catalogue = read_folder(tmp_path)
+    assert [item.reason for item in catalogue.skipped] == ["a folder without read permission"]
 
 
-def test_a_table_in_another_encoding_is_a_mistake(tmp_path):
+def test_a_table_in_another_encoding_is_a_user_error(tmp_path):
     (tmp_path / "songs.csv").write_bytes("path,genres\nZoë.mp3,rock\n".encode("latin-1"))
     with pytest.raises(UserError, match="UTF-8"):
         read_csv(tmp_path / "songs.csv")
@@ -150,21 +150,21 @@ def archive(path: Path, names: list[str], genres: list[str]) -> Path:
 def test_an_archive_with_a_catalogue_is_their_intersection(tmp_path):
     path = archive(tmp_path / "mel.npz", ["a", "b"], ["rock", "pop"])
     table = write(tmp_path / "songs.csv", "track,genres,artist\nb,pop;disco,Me\nc,rock,You\n")
-    found = read_logmel(path, table)
-    assert [(track.name, track.genres, track.artist) for track in found.tracks] == [("b", ("pop", "disco"), "Me")]
-    assert {(item.path, item.reason) for item in found.skipped} == {
+    catalogue = read_logmel(path, table)
+    assert [(track.name, track.genres, track.artist) for track in catalogue.tracks] == [("b", ("pop", "disco"), "Me")]
+    assert {(item.path, item.reason) for item in catalogue.skipped} == {
         ("a", "not in songs.csv"),
         ("c", "in the catalogue only"),
     }
 
 
-def test_an_empty_intersection_is_a_mistake(tmp_path):
+def test_an_empty_intersection_is_a_user_error(tmp_path):
     path = archive(tmp_path / "mel.npz", ["a"], ["rock"])
     with pytest.raises(UserError, match="none of the 1 tracks"):
         read_logmel(path, write(tmp_path / "songs.csv", "track\nz\n"))
 
 
-def test_another_file_is_no_archive(tmp_path):
+def test_another_file_is_not_an_archive(tmp_path):
     with pytest.raises(UserError, match="not a log-mel archive"):
         read_logmel(write(tmp_path / "mel.npz", "text"))
 
@@ -177,7 +177,7 @@ def test_another_file_is_no_archive(tmp_path):
         ({"track": np.array([{"a": 1}]), "genre": np.array(["c"])}, "not a log-mel archive"),
     ],
 )
-def test_an_archive_of_other_names_is_a_mistake(tmp_path, arrays, message):
+def test_an_archive_with_other_arrays_is_a_user_error(tmp_path, arrays, message):
     np.savez(tmp_path / "mel.npz", mel_u8=np.zeros((2, 4, 5), np.uint8), **arrays)
     with pytest.raises(UserError, match=message):
         read_logmel(tmp_path / "mel.npz")

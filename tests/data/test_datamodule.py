@@ -1,4 +1,4 @@
-"""Index batches come from seed, epoch and rank alone, and every track of a subset once."""
+"""Index batches depend only on seed, epoch and rank, and have every track of a subset once."""
 
 from types import SimpleNamespace
 
@@ -11,21 +11,21 @@ from genre.errors import UserError
 
 @pytest.fixture
 def data(configured):
-    made = config.data_of(config.plain(configured("batch_size=4")), torch.device("cpu"))
-    made.prepare_data()
-    made.setup()
-    return made
+    module = config.data_of(config.plain(configured("batch_size=4")), torch.device("cpu"))
+    module.prepare_data()
+    module.setup()
+    return module
 
 
 def order(data, epoch: int) -> list[int]:
     return torch.cat([index.rows for index in at(data, epoch)]).tolist()
 
 
-def test_an_epoch_holds_every_training_track_once(data):
+def test_an_epoch_has_every_training_track_once(data):
     assert sorted(order(data, 0)) == sorted(data.rows("train").tolist())
 
 
-def test_the_order_derives_from_the_epoch_and_not_from_what_came_before(data):
+def test_the_order_depends_only_on_seed_and_epoch(data):
     third = order(data, 3)
     order(data, 4)
     torch.rand(100)
@@ -33,7 +33,7 @@ def test_the_order_derives_from_the_epoch_and_not_from_what_came_before(data):
     assert order(data, 4) != third
 
 
-def test_every_batch_draws_its_own_numbers(data):
+def test_every_batch_has_its_own_seed(data):
     draws = [index.draw for epoch in range(5) for index in at(data, epoch)]
     assert len(set(draws)) == len(draws)
 
@@ -44,11 +44,11 @@ def at(data, epoch, rank=0, processes=1):
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4])
-def test_several_processes_divide_each_batch_of_one(data, processes):
+def test_processes_share_each_batch_of_a_single_process(data, processes):
     """21 tracks in batches of 4: one is left, which joins the batch before."""
-    alone = torch.cat([index.rows for index in at(data, 2)]).tolist()
+    single = torch.cat([index.rows for index in at(data, 2)]).tolist()
     parts = [list(at(data, 2, rank, processes)) for rank in range(processes)]
-    together = []
+    joined = []
     for indices in zip(*parts, strict=True):
         rows = torch.cat([index.rows for index in indices])
         assert {len(index.rows) for index in indices} <= {len(rows) // processes, len(rows) // processes + 1}
@@ -56,11 +56,11 @@ def test_several_processes_divide_each_batch_of_one(data, processes):
         for index in indices:
             assert index.weight == pytest.approx(len(index.rows) * processes / len(rows))
         assert len({index.draw for index in indices}) == processes
-        together.append(sorted(rows.tolist()))
-    assert together == [sorted(alone[begin:end]) for begin, end in ((0, 4), (4, 8), (8, 12), (12, 16), (16, 21))]
+        joined.append(sorted(rows.tolist()))
+    assert joined == [sorted(single[begin:end]) for begin, end in ((0, 4), (4, 8), (8, 12), (12, 16), (16, 21))]
 
 
-def test_validation_is_divided_where_there_is_enough(data):
+def test_processes_share_validation_if_there_are_enough_tracks(data):
     for processes, expected in ((1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (4, [3, 3, 3, 3])):
         counts = []
         for rank in range(processes):
@@ -69,7 +69,7 @@ def test_validation_is_divided_where_there_is_enough(data):
         assert counts == expected
 
 
-def test_more_processes_than_a_batch_has_tracks_are_a_mistake(data):
+def test_more_processes_than_tracks_per_batch_are_a_user_error(data):
     with pytest.raises(UserError, match="batch_size=4 is too small for 5 processes"):
         at(data, 0, processes=5)
 
@@ -78,17 +78,17 @@ def test_pictures_belong_to_their_targets(data):
     for subset in ("train", "val", "test"):
         for index in data.batches(subset):
             batch = data.fetch(index)
-            loudest = batch.inputs[:, 0, 0].mean(-1).argmax(-1)  # the tones lie two octaves apart
+            loudest = batch.inputs[:, 0, 0].mean(-1).argmax(-1)  # the tones are two octaves apart
             genre = torch.bucketize(loudest, torch.tensor([20, 60]))
             assert torch.equal(genre, batch.targets.argmax(1))
 
 
-def test_the_subsets_are_those_of_the_split(data):
+def test_the_subsets_have_the_sizes_of_the_split(data):
     assert data.subset_sizes() == {"train": 21, "val": 3, "test": 6}
     assert sorted(data.track_names("all")) == sorted(data.subsets)
 
 
-def test_live_and_kept_batches_are_equal(configured):
+def test_live_and_cached_batches_are_equal(configured):
     pictures = []
     for keep in ("true", "false"):
         values = config.plain(configured(f"data.keep={keep}"))

@@ -1,4 +1,4 @@
-"""GTZAN is found in every layout that circulates."""
+"""GTZAN is found in each of its usual layouts."""
 
 from pathlib import Path
 
@@ -18,17 +18,17 @@ def lay_out(folder: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("layout", [".", "genres", "genres_original", "Data/genres_original"])
 @pytest.mark.parametrize("suffix", [".wav", ".au"])
-def test_any_layout_and_resource_forks_are_no_clips(tmp_path, layout, suffix):
+def test_any_layout_is_found_and_resource_forks_are_skipped(tmp_path, layout, suffix):
     lay_out(tmp_path / layout, suffix)
-    found = read_gtzan(tmp_path)
-    assert [(track.name, track.genres) for track in found.tracks] == [
+    catalogue = read_gtzan(tmp_path)
+    assert [(track.name, track.genres) for track in catalogue.tracks] == [
         ("blues.00000", ("blues",)),
         ("jazz.00000", ("jazz",)),
     ]
-    assert [item.reason for item in found.skipped] == ["hidden file (macOS resource fork)"] * 2
+    assert [item.reason for item in catalogue.skipped] == ["hidden file (macOS resource fork)"] * 2
 
 
-def test_where_gtzan_is_not_there_the_message_shows_the_ways_on(tmp_path):
+def test_without_gtzan_the_message_names_the_remedies(tmp_path):
     with pytest.raises(UserError, match=r"data\.root or GENRE_GTZAN.*data=folder.*data=synthetic"):
         read_gtzan(tmp_path)
 
@@ -40,7 +40,7 @@ def test_a_catalogue_adds_the_artists(tmp_path):
     assert track.artist == "John Lee Hooker"
 
 
-def test_the_fault_filtered_lists_are_torchaudios():
+def test_the_fault_filtered_lists_equal_torchaudios():
     lists = {
         "train": torchaudio_lists.filtered_train,
         "val": torchaudio_lists.filtered_valid,
@@ -50,7 +50,7 @@ def test_the_fault_filtered_lists_are_torchaudios():
     assert [len(names) for names in lists.values()] == [443, 197, 290]
 
 
-def test_the_real_excerpts_are_a_hundred_of_ten_genres(shared):
-    found = read_gtzan(shared / "gtzan_mini", shared / "gtzan_tracks.csv")
-    assert len(found.tracks) == 100
-    assert found.genres == list(GENRES)
+def test_the_real_excerpts_are_100_tracks_of_ten_genres(shared):
+    catalogue = read_gtzan(shared / "gtzan_mini", shared / "gtzan_tracks.csv")
+    assert len(catalogue.tracks) == 100
+    assert catalogue.genres == list(GENRES)

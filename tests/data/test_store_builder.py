@@ -1,4 +1,4 @@
-"""A build that breaks off goes on where it was, is made once whoever asks, and is whole or not there."""
+"""A store is built once, an interrupted build resumes, and an unfinished one is never opened."""
 
 import errno
 import os
@@ -25,19 +25,19 @@ ITEMS = (
 WHOLE = [*range(5), *range(10, 13), *range(20, 24), 30]
 
 
-def made(folder, items=None, group=1):
+def build(folder, items=None, group=1):
     return build_store(folder, KEY, 4, KEY.inputs, items or (lambda begin: ITEMS[begin:]), "making", group)
 
 
-def breaking_at(place, error):
+def failing_at(index, error):
     def items(begin):
-        yield from ITEMS[begin:place]
+        yield from ITEMS[begin:index]
         raise error
 
     return items
 
 
-def remembering(begun):
+def recording(begun):
     def items(begin):
         begun.append(begin)
         return ITEMS[begin:]
@@ -45,48 +45,48 @@ def remembering(begun):
     return items
 
 
-def test_it_is_made_once(tmp_path):
+def test_a_store_is_built_once(tmp_path):
     begun = []
     for _ in range(2):
-        assert made(tmp_path, remembering(begun)).names == ["a", "c", "d", "f"]
+        assert build(tmp_path, recording(begun)).names == ["a", "c", "d", "f"]
     assert begun == [0]
 
 
-@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("index", range(7))
 @pytest.mark.parametrize("group", [1, 2, 4])
-def test_one_broken_off_is_not_used_and_goes_on_at_a_whole_group(tmp_path, place, group):
+def test_an_interrupted_build_is_not_opened_and_resumes_at_a_whole_group(tmp_path, index, group):
     begun = []
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path, breaking_at(place, KeyboardInterrupt), group)
+        build(tmp_path, failing_at(index, KeyboardInterrupt), group)
     assert open_store(tmp_path, KEY) is None
-    store = made(tmp_path, remembering(begun), group)
-    assert begun == [place // group * group]
+    store = build(tmp_path, recording(begun), group)
+    assert begun == [index // group * group]
     assert store.data.tolist() == WHOLE
     assert store.skipped == {"b": UNREADABLE, "e": SILENT}
 
 
 @pytest.mark.parametrize(("file", "cut"), [("data.bin", 1), ("data.bin", 9), ("journal", 1), ("journal", 30)])
-def test_what_a_kill_left_half_written_is_made_again(tmp_path, file, cut):
+def test_what_a_killed_process_wrote_incompletely_is_computed_again(tmp_path, file, cut):
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path, breaking_at(4, KeyboardInterrupt))
-    torn = tmp_path / f"{KEY.name}.partial" / file
-    os.truncate(torn, torn.stat().st_size - cut)
+        build(tmp_path, failing_at(4, KeyboardInterrupt))
+    damaged = tmp_path / f"{KEY.name}.partial" / file
+    os.truncate(damaged, damaged.stat().st_size - cut)
     begun = []
-    assert made(tmp_path, remembering(begun)).data.tolist() == WHOLE
+    assert build(tmp_path, recording(begun)).data.tolist() == WHOLE
     assert 0 < begun[0] < 4
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
+def test_a_full_disk_is_a_user_error_and_loses_nothing(tmp_path):
     with pytest.raises(UserError, match=r"cannot write to .* \(No space left on device\); make room or set data.cache"):
-        made(tmp_path, breaking_at(3, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        build(tmp_path, failing_at(3, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     begun = []
-    assert made(tmp_path, remembering(begun)).data.tolist() == WHOLE
+    assert build(tmp_path, recording(begun)).data.tolist() == WHOLE
     assert begun == [3]
 
 
-def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
+def test_one_of_several_threads_builds_while_the_others_wait(tmp_path):
     begun = []
-    threads = [threading.Thread(target=made, args=(tmp_path, remembering(begun))) for _ in range(4)]
+    threads = [threading.Thread(target=build, args=(tmp_path, recording(begun))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -95,7 +95,7 @@ def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
     assert {name for name in os.listdir(tmp_path) if not name.endswith(".lock")} == {KEY.name}
 
 
-def test_nothing_usable_is_a_mistake_with_counts_by_reason(tmp_path):
+def test_no_usable_track_is_a_user_error_with_counts_per_kind(tmp_path):
     reasons = [SILENT, UNREADABLE, UNREADABLE]
     with pytest.raises(UserError, match="none of 3 tracks can be used: 2 unreadable, 1 silent"):
         build_store(tmp_path, KEY, 4, list("abc"), lambda begin: reasons[begin:], "making")

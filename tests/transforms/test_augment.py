@@ -1,4 +1,4 @@
-"""Each example varies for itself; power sounds add; nothing varies where nothing is asked."""
+"""Augmentation differs between examples, adds sounds in power, and does nothing by default."""
 
 import pytest
 import torch
@@ -25,12 +25,12 @@ def test_without_settings_nothing_changes(edge):
     assert torch.equal(Augment().picture(edge, generator()), edge)
 
 
-def test_a_shift_moves_time_only_and_each_example_for_itself(edge):
-    moved = Augment(shift=0.25).picture(edge, generator())
-    places = moved[:, 0, 0].argmax(-1)
-    assert (moved.std(dim=2) < 1e-5).all()
-    assert len(places.unique()) > 3
-    assert (places - 32).abs().max() <= 16
+def test_a_shift_moves_only_time_and_differs_between_examples(edge):
+    shifted = Augment(shift=0.25).picture(edge, generator())
+    columns = shifted[:, 0, 0].argmax(-1)
+    assert (shifted.std(dim=2) < 1e-5).all()
+    assert len(columns.unique()) > 3
+    assert (columns - 32).abs().max() <= 16
 
 
 def test_a_shift_repeats_the_border():
@@ -38,7 +38,7 @@ def test_a_shift_repeats_the_border():
     assert Augment(shift=0.3).picture(ramp, generator()).min() >= 0.5 - 1e-6
 
 
-def test_a_zoom_stays_within_its_share(edge):
+def test_a_zoom_stays_within_its_limit(edge):
     broad = torch.zeros_like(edge)
     broad[..., 16:48] = 1
     widths = (Augment(zoom=0.1).picture(broad, generator())[:, 0, 32] > 0.5).sum(-1)
@@ -46,7 +46,7 @@ def test_a_zoom_stays_within_its_share(edge):
     assert widths.min() >= 28 and widths.max() <= 36
 
 
-def test_masks_differ_between_examples_and_keep_their_width():
+def test_masks_differ_between_examples_and_keep_to_their_width():
     ones = torch.ones(16, 1, HEIGHT, WIDTH)
     masked = Augment(time_masks=1, time_mask=0.25).picture(ones, generator())
     silent = (masked == 0).all(dim=2)[:, 0]
@@ -56,7 +56,7 @@ def test_masks_differ_between_examples_and_keep_their_width():
     assert ((banded == 0).all(dim=3)[:, 0].sum(-1) <= 17).all()
 
 
-def test_noise_lies_within_30_db_below_its_loudest():
+def test_noise_is_within_30_db_below_its_maximum():
     power = torch.zeros(64, 32, 200)
     power[:, 0, 0] = 1
     level = 10 * Augment(noise=-20).power(power, generator())[:, 1:].mean((1, 2)).log10()
@@ -79,7 +79,7 @@ def test_partners_have_other_genres_and_shares_keep_both_audible():
     assert share[mixed].min() >= 0.3 and share[mixed].max() <= 0.7
 
 
-def test_where_all_have_the_same_genre_nothing_is_mixed():
+def test_examples_of_one_genre_are_not_mixed():
     _, share = Augment(mix=1.0).partners(torch.ones(4, 1), generator())
     assert (share == 1).all()
 

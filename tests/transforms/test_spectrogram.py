@@ -1,4 +1,4 @@
-"""The front end is librosa's, only batched and on the device; the archive's is the archive's."""
+"""The log-mel equals librosa's, batched and on the device; the archive's spectrogram equals the archive."""
 
 from pathlib import Path
 
@@ -54,11 +54,11 @@ def test_equals_librosa_on_20_real_tracks_in_one_batch_with_a_silent_one_among_t
     clips[7] = 0
     ours = LogMel(**DOCUMENT)(clips)
     assert (ours[7] == -80).all()
-    for place in (place for place in range(20) if place != 7):
-        np.testing.assert_allclose(ours[place].numpy(), librosa_log_mel(clips[place].numpy()), atol=0.01)
+    for index in set(range(20)) - {7}:
+        np.testing.assert_allclose(ours[index].numpy(), librosa_log_mel(clips[index].numpy()), atol=0.01)
 
 
-def test_silence_is_the_floor_and_not_the_peak():
+def test_silence_is_at_the_floor():
     assert (LogMel(**DOCUMENT)(torch.zeros(1, 22_050)) == -80).all()
 
 
@@ -67,18 +67,18 @@ def test_a_band_above_nyquist_is_refused_by_name():
         LogMel(**DOCUMENT | {"f_max": 12_000.0})
 
 
-def test_the_precision_of_the_run_does_not_touch_the_front_end(loud_and_quiet):
+def test_autocast_does_not_change_the_log_mel(loud_and_quiet):
     log_mel = LogMel(**DOCUMENT)
     with torch.autocast("cpu", torch.bfloat16):
         inside = log_mel(loud_and_quiet.bfloat16().float())
     torch.testing.assert_close(inside, log_mel(loud_and_quiet.bfloat16().float()))
 
 
-def test_the_picture_spans_0_to_1_and_silence_is_all_zeros(loud_and_quiet):
-    front = DocumentSpectrogram(**DOCUMENT)
+def test_the_picture_is_within_0_and_1_and_silence_is_zero(loud_and_quiet):
+    spectrogram = DocumentSpectrogram(**DOCUMENT)
     clips = torch.cat([loud_and_quiet, torch.zeros(1, 3 * 22_050)])
-    log_mel = front(clips, torch.full((3,), 3 * 22_050), 3.0)
-    pictures = front.picture(log_mel)
+    log_mel = spectrogram(clips, torch.full((3,), 3 * 22_050), 3.0)
+    pictures = spectrogram.picture(log_mel)
     assert pictures.shape == (3, 1, 128, 128)
     assert log_mel.amax((1, 2)).tolist() == [1, 1, 0]
     assert (pictures[2] == 0).all()
@@ -96,27 +96,29 @@ def archived(shared: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
     return mels, [path for path in sorted((shared / "gtzan_mini").rglob("*.wav")) if path.stem in mels]
 
 
-def test_the_archives_front_end_reproduces_the_archive(shared):
+def test_the_archives_spectrogram_reproduces_the_archive(shared):
     mels, paths = archived(shared)
-    front = ArchiveSpectrogram(**ARCHIVE)
+    spectrogram = ArchiveSpectrogram(**ARCHIVE)
     equal = 0
     for path in paths:
         clip = real(path)[None]
-        ours = (front(clip, torch.tensor([clip.shape[1]]), 30.0)[0] * 255).round().numpy()
+        ours = (spectrogram(clip, torch.tensor([clip.shape[1]]), 30.0)[0] * 255).round().numpy()
         equal += bool((np.abs(ours - mels[path.stem].astype(float)) <= 1).all())
     assert len(paths) == 96
     assert equal >= 94
 
 
-def test_a_padded_clip_of_an_archive_batch_is_read_over_its_own_length(shared):
+def test_the_columns_of_a_padded_clip_span_its_own_length(shared):
     _, paths = archived(shared)
     short, long = (real(path) for path in (paths[0], max(paths, key=lambda path: path.stat().st_size)))
     lengths = torch.tensor([len(short), len(long)])
     batch = torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True)
-    front = ArchiveSpectrogram(**ARCHIVE)
-    together = front(batch, lengths, 30.0)
+    spectrogram = ArchiveSpectrogram(**ARCHIVE)
+    together = spectrogram(batch, lengths, 30.0)
     for clip, ours in zip((short, long), together, strict=True):
-        torch.testing.assert_close(front(clip[None], torch.tensor([len(clip)]), 30.0)[0], ours, atol=1 / 255, rtol=0)
+        torch.testing.assert_close(
+            spectrogram(clip[None], torch.tensor([len(clip)]), 30.0)[0], ours, atol=1 / 255, rtol=0
+        )
 
 
 def test_the_archives_silence_is_all_zeros():
@@ -124,17 +126,17 @@ def test_the_archives_silence_is_all_zeros():
     assert (ArchiveSpectrogram(**ARCHIVE)(silence, torch.tensor([30 * 22_050]), 30.0) == 0).all()
 
 
-def test_an_archives_levels_survive_being_measured_again():
+def test_an_archives_levels_do_not_change_when_rescaled():
     levels = torch.arange(256.0).view(1, 16, 16) / 255
     again = ArchiveSpectrogram(**ARCHIVE).rescaled(80 * (levels - 1))
     torch.testing.assert_close(again, levels)
 
 
 @pytest.mark.parametrize(("dtype", "step"), [(torch.uint8, 1 / 255), (torch.float16, 5e-4)])
-def test_a_kept_log_mel_comes_back(dtype, step):
+def test_a_cached_log_mel_is_restored(dtype, step):
     log_mel = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(from_cached(to_cached(log_mel, dtype)), log_mel, atol=step / 2 + 1e-6, rtol=0)
 
 
-def test_what_lies_at_the_floor_has_no_power():
+def test_the_floor_has_no_power():
     assert to_power(torch.tensor([[[0.0, 0.5, 1.0]]])).flatten().tolist() == pytest.approx([0, 1e-4, 1])

@@ -1,4 +1,4 @@
-"""Whole is the middle of a track; segments are crops of it."""
+"""Whole selects the middle of a track, Segments several crops."""
 
 import pytest
 import torch
@@ -13,11 +13,11 @@ def spans(view, *lengths: int, tolerance: int = 0) -> list[list[tuple[int, int]]
     return [list(zip(*pair, strict=True)) for pair in zip(begin.tolist(), length.tolist(), strict=True)]
 
 
-def test_longer_tracks_give_their_middle_and_shorter_ones_are_padded():
+def test_longer_tracks_are_cropped_to_the_middle_and_shorter_ones_padded():
     assert spans(Whole(30), 6000, 3000, 1000) == [[(1500, 3000)], [(0, 3000)], [(0, 3000)]]
 
 
-def test_a_track_of_about_the_right_length_is_taken_as_it_is():
+def test_a_track_within_the_tolerance_is_taken_whole():
     assert spans(Whole(30), 3060, 2960, 3200, tolerance=100) == [[(0, 3060)], [(0, 2960)], [(100, 3000)]]
 
 
@@ -29,7 +29,7 @@ def test_one_segment_is_the_middle_and_a_short_track_is_padded():
     assert spans(Segments(5, crops=1), 3000, 200) == [[(1250, 500)], [(0, 500)]]
 
 
-def test_training_crops_lie_anywhere_in_the_track():
+def test_training_crops_are_anywhere_in_the_track():
     lengths = torch.full((2000,), 3000)
     begin, length = Segments(5).train_spans(lengths, 500, 0, torch.Generator().manual_seed(0))
     assert begin.shape == length.shape == (2000, 1)
