@@ -138,9 +138,7 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         columns_per_second: number of frames per second that become columns.
     """
 
-    length_tolerance = (
-        1.0  # seconds: the archive squeezed every clip of about 30 s, whatever its length, into 387 columns
-    )
+    length_tolerance = 1.0  # seconds: the archive has 387 columns of every clip of about 30 s
     cache_dtype = torch.uint8
 
     def __init__(
