@@ -94,6 +94,11 @@ def test_help_shows_the_groups_and_a_worked_example(tmp_path, script):
     assert f"python {script}" in done.stdout and ("logmel" in done.stdout or script == "predict.py")
 
 
+def test_help_does_not_wait_for_pytorch():
+    code = "import sys, genre.commands; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_run_is_resumed_from_the_command_line(tmp_path, music):
     folder = tmp_path / "it's (a) run=1, $x"
