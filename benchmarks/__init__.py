@@ -1,1 +1,1 @@
-"""Speed, always as a ratio against something measured in the same run: ``make bench``, ``python -m benchmarks``."""
+"""Benchmarks of speed relative to a baseline measured in the same run: ``make bench``, ``python -m benchmarks``."""

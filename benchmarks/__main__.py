@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: python -m benchmarks prepare cnn_epoch"""
+"""Run all benchmarks, or the named ones: python -m benchmarks prepare cnn_epoch"""
 
 import sys
 from pathlib import Path
@@ -19,25 +19,23 @@ BENCHMARKS = {
     "sweep_heads": sweep_heads.measure,
 }
 RESULTS = Path("outputs/benchmarks/results.csv")
-HEADER = ("benchmark", "baseline", "baseline_seconds", "seconds", "ratio")
 
 
 def main(names: list[str]) -> None:
     """Measure, print a table and write outputs/benchmarks/results.csv."""
     if unknown := [name for name in names if name not in BENCHMARKS]:
-        sys.exit(f"error: no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
-    measured: list[Measurement] = []
+        sys.exit(f"error: there is no benchmark {unknown[0]}; choose from {', '.join(BENCHMARKS)}")
+    measurements: list[Measurement] = []
     for name in names or BENCHMARKS:
         for measurement in BENCHMARKS[name]():
-            measured.append(measurement)
+            measurements.append(measurement)
             print(f"{name}: {measurement.ratio:.1f} times as fast as {measurement.baseline}", flush=True)
-    rows = [
-        (m.benchmark, m.baseline, f"{m.baseline_seconds:.4g}", f"{m.seconds:.4g}", f"{m.ratio:.2f}") for m in measured
-    ]
-    write_csv(RESULTS, HEADER, rows)
-    table = Table(*HEADER)
+    rows = [measurement.row() for measurement in measurements]
+    header = list(rows[0])
+    write_csv(RESULTS, header, (list(row.values()) for row in rows))
+    table = Table(*header)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*row.values())
     Console().print(table)
     print(RESULTS)
 

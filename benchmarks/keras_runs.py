@@ -1,4 +1,4 @@
-"""The document's networks in Keras, timed in a process of their own: TensorFlow's threads slow down whatever is beside.
+"""The paper's networks in Keras, timed in a separate process because TensorFlow's threads slow down the others.
 
 python -m benchmarks.keras_runs cnn 3
 """
@@ -12,27 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.music import pictures
+from benchmarks.music import random_pictures
 
 PICTURES = 699
 
 
-def seconds_of(network: str, epochs: int) -> list[float]:
-    """Seconds of so many epochs of 'cnn' or 'vgg16', measured in a new process."""
+def keras_epochs(network: str, epochs: int) -> list[float]:
+    """Return the seconds of each epoch of 'cnn' or 'vgg16', measured in a new process."""
     command = [sys.executable, "-m", "benchmarks.keras_runs", network, str(epochs)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    seconds: list[float] = json.loads(done.stdout.splitlines()[-1])
+    completed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds: list[float] = json.loads(completed.stdout.splitlines()[-1])
     return seconds
 
 
 def cnn(epochs: int) -> list[float]:
-    """The base CNN with ImageDataGenerator's shifts and zooms."""
+    """Train the base CNN with ImageDataGenerator's shifts and zooms; return seconds per epoch."""
     import keras
     from keras import layers
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    shown, genres = pictures(PICTURES)
+    grey, genres = random_pictures(PICTURES)
     stages: list[Any] = []
     for filters in (32, 64, 128):
         convolution = layers.Conv2D(filters, 3, padding="same", activation="relu")
@@ -40,24 +40,24 @@ def cnn(epochs: int) -> list[float]:
     head = [layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")]
     model = keras.Sequential([keras.Input((128, 128, 1)), *stages, *head])
     generator = ImageDataGenerator(width_shift_range=0.1, zoom_range=0.1)
-    return timed(model, epochs, generator.flow(shown[..., None], np.eye(10)[genres], batch_size=32))
+    return timed_epochs(model, epochs, generator.flow(grey[..., None], np.eye(10)[genres], batch_size=32))
 
 
 def vgg16(epochs: int) -> list[float]:
-    """VGG16, frozen, its convolutions run in every epoch."""
+    """Train a head on frozen VGG16, whose convolutions run in every epoch; return seconds per epoch."""
     import keras
     from keras import layers
 
-    grey, genres = pictures(PICTURES)
+    grey, genres = random_pictures(PICTURES)
     backbone = keras.applications.VGG16(weights=None, include_top=False, input_shape=(128, 128, 3))
     backbone.trainable = False
     head = [layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dropout(0.5)]
     model = keras.Sequential([backbone, *head, layers.Dense(10, activation="softmax")])
-    return timed(model, epochs, np.repeat(grey[..., None], 3, axis=-1), np.eye(10)[genres], batch_size=32)
+    return timed_epochs(model, epochs, np.repeat(grey[..., None], 3, axis=-1), np.eye(10)[genres], batch_size=32)
 
 
-def timed(model: Any, epochs: int, *data: Any, **options: Any) -> list[float]:
-    """Seconds of each epoch."""
+def timed_epochs(model: Any, epochs: int, *data: Any, **options: Any) -> list[float]:
+    """Train and return the seconds of each epoch."""
     import keras
 
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])

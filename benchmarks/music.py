@@ -1,4 +1,4 @@
-"""What is measured on: real music where GENRE_GTZAN or ../shared has it, else the synthetic set."""
+"""Data of the benchmarks: real music in GENRE_GTZAN or ../shared if present, else the synthetic set."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from genre.data.synthetic import write_songs
 
 
 def wav_files(count: int) -> list[Path]:
-    """So many 30-s WAVs."""
+    """Return ``count`` WAV files of 30 s."""
     for root in (os.environ.get("GENRE_GTZAN"), "../shared/data/gtzan_mini"):
         folder = genre_folder(Path(root)) if root else None
         if folder is not None and len(files := sorted(folder.rglob("*.wav"))) >= count:
@@ -20,12 +20,12 @@ def wav_files(count: int) -> list[Path]:
 
 
 def archive_or_synthetic() -> list[str]:
-    """Overrides for a whole collection: the real archive where ../shared has it, else the synthetic set."""
+    """Return the overrides for a collection: the real archive in ../shared if present, else the synthetic set."""
     archive = Path("../shared/data/gtzan_logmel_dev.npz")
     return ["data=logmel", f"data.path={archive}"] if archive.exists() else ["data=synthetic", "data.tracks=70"]
 
 
-def pictures(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Random pictures and their genres, (count, 128, 128) and (count,): speed does not depend on what they show."""
+def random_pictures(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return random pictures (count, 128, 128) and genres (count,); speed does not depend on their content."""
     random = np.random.default_rng(0)
     return random.random((count, 128, 128), dtype=np.float32), random.integers(0, 10, count)

@@ -1,4 +1,4 @@
-"""From a WAV file to the network's picture: decode, log-mel, resize; a track, against the document's script."""
+"""From a WAV file to the network's picture: decode, log-mel, resize; baseline: the paper's method."""
 
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ FILES = 40
 ROUNDS = 3
 
 
-def document_picture(path: Path, folder: Path) -> npt.NDArray[np.float32]:
-    """As the document tells it: librosa, matplotlib without axes, 128x128 grey by PIL; the figure size is ours."""
+def paper_picture(path: Path, folder: Path) -> npt.NDArray[np.float32]:
+    """Compute a picture as the paper describes: librosa, matplotlib without axes, PIL to 128x128 grey."""
     samples, rate = librosa.load(path)
     level = librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=rate, n_mels=128, fmax=8000), ref=np.max)
     figure = plt.figure(figsize=(10, 4))
@@ -34,7 +34,7 @@ def document_picture(path: Path, folder: Path) -> npt.NDArray[np.float32]:
 
 
 def our_pictures(files: list[Path]) -> None:
-    """What a first training run does: decode into a store, and keep every track's picture."""
+    """Decode into a store and compute every track's picture, as the first training run does."""
     cfg = config.plain(config.compose("data=gtzan", "name=bench", "folder=unused"))
     catalogue = build_catalogue(Track(path.stem, (path.parent.name,), path) for path in files)
     line = config.pipeline_of(cfg)
@@ -43,10 +43,10 @@ def our_pictures(files: list[Path]) -> None:
 
 
 def measure() -> list[Measurement]:
-    """Seconds a track."""
+    """Seconds per track."""
     plt.switch_backend("Agg")
     files = wav_files(FILES)
     with TemporaryDirectory() as folder:
-        theirs = partial(document_picture, folder=Path(folder))
-        baseline, seconds = alternate(lambda: list(map(theirs, files)), lambda: our_pictures(files), ROUNDS)
+        baseline_picture = partial(paper_picture, folder=Path(folder))
+        baseline, seconds = alternate(lambda: list(map(baseline_picture, files)), lambda: our_pictures(files), ROUNDS)
     return [Measurement("prepare", "librosa + matplotlib + PIL", baseline / len(files), seconds / len(files))]

@@ -1,4 +1,4 @@
-"""Heads of grid=vgg16 over kept features: all in one pass, against each as a trial of its own, in one process."""
+"""Heads of grid=vgg16 on cached features, all in one pass; baseline: one trial per head, in one process."""
 
 import time
 from collections.abc import Callable
@@ -15,36 +15,36 @@ from genre.sweeping.heads import train_family
 from genre.sweeping.trial import TrialData, train_point
 
 HEADS = 24  # as many as sweep.py trains in one pass (grid.heads)
-MEASURED = 4  # heads that are trained alone, spread over the grid; multiplied for all
+MEASURED = 4  # heads trained separately, spread over the grid; extrapolated to all
 ROUNDS = 2
 FEATURES = ("flattened", "pooled")
 
 
 def measure() -> list[Measurement]:
-    """Seconds for all heads, 50 epochs each, the features being there."""
+    """Seconds for all heads, 50 epochs each, with cached features."""
     with TemporaryDirectory() as folder:
-        return [measured(kind, points_of(Path(folder), f"model.features={kind}")) for kind in FEATURES]
+        return [measure_features(kind, points_of(Path(folder), f"model.features={kind}")) for kind in FEATURES]
 
 
-def measured(kind: str, points: Callable[[], list[dict[str, Any]]]) -> Measurement:
-    """The best of a few rounds, the two sides in turn."""
+def measure_features(kind: str, points: Callable[[], list[dict[str, Any]]]) -> Measurement:
+    """Return the fastest of several rounds, both methods in turn."""
     bench = TrialData()
     first = points()[0]
     train_point({**first, "trainer": {**first["trainer"], "max_epochs": 1}}, bench)
-    together, alone = [], []
+    batched, separate = [], []
     for _ in range(ROUNDS):
         begin = time.perf_counter()
         train_family(points(), bench)
-        together.append(time.perf_counter() - begin)
+        batched.append(time.perf_counter() - begin)
         begin = time.perf_counter()
         for values in islice(points(), 0, None, HEADS // MEASURED):
             train_point(values, bench)
-        alone.append((time.perf_counter() - begin) * HEADS / MEASURED)
-    return Measurement(f"sweep_heads, {kind}", "each head by itself", min(alone), min(together))
+        separate.append((time.perf_counter() - begin) * HEADS / MEASURED)
+    return Measurement(f"sweep_heads, {kind}", "one trial per head", min(separate), min(batched))
 
 
 def points_of(cache: Path, *overrides: str) -> Callable[[], list[dict[str, Any]]]:
-    """A function that gives the configurations of some heads of the grid, anew at each call."""
+    """Return a function that composes the configurations of HEADS heads of the grid at each call."""
     own = ["model=vgg16", "model.weights=random", "augment=none", "trainer.patience=null", f"data.cache={cache}"]
     base = compose(*archive_or_synthetic(), *own, "folder=x", *overrides)
     points = list(grid_of(compose("grid=vgg16", config_name="sweep")).points())

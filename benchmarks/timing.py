@@ -1,4 +1,4 @@
-"""How the benchmarks time: alternating rounds, and the median of each side."""
+"""Timing of benchmarks: two functions in turn, and the median of each."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row of the results: seconds of ours and of the baseline, for the same work."""
+    """Seconds of this package and of a baseline for the same work."""
 
     benchmark: str
     baseline: str
@@ -17,17 +17,22 @@ class Measurement:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the baseline."""
+        """Speed relative to the baseline."""
         return self.baseline_seconds / self.seconds
 
-    def row(self) -> tuple[str, ...]:
-        """As in results.csv."""
-        seconds = (f"{value:.4g}" for value in (self.baseline_seconds, self.seconds))
-        return (self.benchmark, self.baseline, *seconds, f"{self.ratio:.2f}")
+    def row(self) -> dict[str, str]:
+        """Return a row of results.csv: column -> text."""
+        return {
+            "benchmark": self.benchmark,
+            "baseline": self.baseline,
+            "baseline_seconds": f"{self.baseline_seconds:.4g}",
+            "seconds": f"{self.seconds:.4g}",
+            "ratio": f"{self.ratio:.2f}",
+        }
 
 
 def alternate(baseline: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of two functions, called in turn so that a busy machine slows both; a first round warms up."""
+    """Return the median seconds of two functions, called in turn so that other load slows both; first a warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for function, seconds in zip((baseline, ours), times, strict=True):

@@ -1,4 +1,4 @@
-"""Training runs over pictures that are there already, through the same rooms as a real run, with the epochs timed."""
+"""Training on given pictures with the package's data module, classifier and trainer; epochs are timed."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from benchmarks.keras_runs import PICTURES
-from benchmarks.music import pictures
+from benchmarks.music import random_pictures
 from genre import config
 from genre.data.catalogue import Catalogue, Track
 from genre.data.datamodule import MusicData
@@ -21,8 +21,8 @@ from genre.training.precision import faster_precision
 from genre.training.train import quiet_lightning
 
 
-class Clock(Callback):
-    """Seconds of each training epoch."""
+class EpochTimer(Callback):
+    """Records the seconds of each training epoch."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -34,40 +34,40 @@ class Clock(Callback):
         self.seconds.append(time.perf_counter() - self.begin)
 
 
-class Pictured(MusicData):
-    """A data module whose music is pictures already."""
+class RandomPictures(MusicData):
+    """A data module of random pictures."""
 
     def decode(self) -> Store:
-        shown, _ = pictures(PICTURES)
+        values, _ = random_pictures(PICTURES)
         names = [track.name for track in self.catalogue.tracks]
         key = Key("picture", {"benchmark": PICTURES}, None)
-        return Store(key, names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(shown))
+        return Store(key, names, 0.0, torch.arange(PICTURES + 1), torch.from_numpy(values))
 
     def duplicate_pairs(self, required: bool) -> list[Pair]:
-        """None: random pictures are no recordings."""
+        """Return no pairs: random pictures have no duplicates."""
         return []
 
 
-def fitting(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
-    """Prepare a run of a configuration; each call trains so many epochs and gives the seconds of each."""
+def prepare_training(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
+    """Prepare a run; each call of the result trains ``epochs`` epochs and returns the seconds of each."""
     cfg = config.plain(config.compose("data=synthetic", "name=bench", "folder=unused", *overrides))
-    _, genres = pictures(PICTURES)
+    _, genres = random_pictures(PICTURES)
     tracks = tuple(Track(f"{n:05d}", (f"genre {genre}",), split="train") for n, genre in enumerate(genres))
     precision: Any = faster_precision(torch.device("cpu"))
-    data = Pictured(
+    data = RandomPictures(
         Catalogue(tracks), Split("column"), config.pipeline_of(cfg), config.task_of(cfg),
         batch_size=cfg["batch_size"], seed=0, cache=cache, precision=precision,
     )  # fmt: skip
     data.backbone = network = config.network_of(cfg, 10)
     classifier = Classifier(network, data.task, torch.optim.Adam, None, "train/loss", 0, {})
 
-    def run(epochs: int) -> list[float]:
+    def train(epochs: int) -> list[float]:
         quiet_lightning()
-        clock = Clock()
+        timer = EpochTimer()
         Trainer(
             max_epochs=epochs, precision=precision, accelerator="cpu", logger=False, enable_checkpointing=False,
-            callbacks=[clock], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+            callbacks=[timer], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
         ).fit(classifier.train(), datamodule=data)  # fmt: skip
-        return clock.seconds
+        return timer.seconds
 
-    return run
+    return train

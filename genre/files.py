@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place and renamed."""
+"""Atomic file writing: a temporary file beside the target is renamed into place."""
 
 import csv
 import io
@@ -16,10 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def exclusive_lock(lock: Path, what: str) -> AbstractContextManager[object]:
-    """A context in which no other process is that asks for the same lock; a killed one gives it back.
+    """Hold an inter-process lock; the system releases it if the holder dies.
 
     Args:
-        what: is waited for, in the line that says so.
+        lock: path of the lock file.
+        what: purpose of the lock, for the log line about waiting.
     """
     try:
         return FileLock(lock).acquire(timeout=0)
@@ -29,7 +30,7 @@ def exclusive_lock(lock: Path, what: str) -> AbstractContextManager[object]:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write a file atomically, and its folder where needed."""
+    """Write a file atomically; create its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -45,22 +46,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically, for people to read."""
+    """Write an indented JSON file atomically."""
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV atomically."""
+    """Write a CSV file atomically."""
     text = io.StringIO(newline="")
-    usual, quoting = (csv.writer(text, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    minimal = csv.writer(text, lineterminator="\n")
+    quote_all = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for row in (header, *rows):
-        odd = any("\r" in str(cell) for cell in row)  # which Python leaves bare, and reads as the end of a row
-        (quoting if odd else usual).writerow(row)
+        has_return = any("\r" in str(cell) for cell in row)  # unquoted by default, but read as the end of a row
+        (quote_all if has_return else minimal).writerow(row)
     write_text(path, text.getvalue())
 
 
 def read_csv_rows(path: Path) -> list[tuple[str, ...]]:
-    """The rows of a CSV that a run wrote, header first; none where there is no file."""
+    """Return the rows of a CSV file, header first; no rows if there is no file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

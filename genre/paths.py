@@ -1,4 +1,4 @@
-"""Paths of the configuration are taken literally: every character of a file name passes Hydra's grammar untouched."""
+"""Paths on the command line are literal: they are quoted so that Hydra's grammar accepts every character."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning'
 
 
 def literal(argument: str) -> str:
-    """An argument whose value is a path, quoted so that Hydra's grammar takes every character as it is."""
+    """Return a command line argument; if its value is a path, quoted for Hydra's grammar."""
     key, equals, value = argument.partition("=")
     if not equals or key.lstrip("+") not in PATH_KEYS or value in ("", "null", "none"):
         return argument
@@ -22,7 +22,7 @@ def literal(argument: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A value that Hydra's grammar gives back as it is."""
+    """Return a value quoted so that Hydra's grammar parses it to the same text."""
     escaped = value.replace("${", "\\${").replace("\\'", "\\\\'").replace("'", "\\'")
     if escaped.endswith("\\"):
         escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
@@ -30,10 +30,10 @@ def quoted(value: str) -> str:
 
 
 def folder_to_resume(run: str) -> Path:
-    """The folder of a run that ``resume=RUN`` names.
+    """Return the absolute folder of the run that ``resume=RUN`` names.
 
     Raises:
-        UserError: if there is no run in it.
+        UserError: if the folder does not contain a run.
     """
     folder = Path(run).expanduser().absolute()
     if not (folder / RECORD).is_file():
