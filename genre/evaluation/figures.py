@@ -260,7 +260,7 @@ def grad_cam_panels(rows: Sequence[Explanation], title: str) -> Figure:
                 )
                 axes.set_title(label, fontsize=9, parse_math=False)
             panels[0].set_ylabel("frequency (Hz, mel scale)")
-        figure.colorbar(image, ax=grid[:, 1:], shrink=0.6, label="evidence for the genre (1: strongest)")
+        figure.colorbar(image, ax=grid[:, 1:], shrink=0.6, label="evidence (1: strongest)")
         figure.suptitle(f"Grad-CAM, {title}", fontsize=11)
     return figure
 
@@ -297,7 +297,9 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None, title
             ):
                 points = [(row["epoch"], row[f"{subset}_{name}"]) for row in history if f"{subset}_{name}" in row]
                 if points:
-                    axes.plot(*zip(*points, strict=True), color=colour, label=label, marker=".", markersize=4)
+                    axes.plot(
+                        *zip(*points, strict=True), color=colour, label=label, marker=".", markersize=4, clip_on=False
+                    )
             if best_epoch is not None:
                 axes.axvline(best_epoch, color="grey", linewidth=0.8, linestyle="--", label=f"best: epoch {best_epoch}")
             axes.set(xlabel="epoch", ylabel=name)
@@ -352,6 +354,7 @@ def threshold_curves(
             )
             for index, threshold in enumerate(np.unique([] if tuned is None else tuned)):
                 axes.axvline(threshold, color=PINK, linewidth=0.8, label="tuned" if index == 0 else None)
-        shares.legend(fontsize=8)
+        lines, labels = shares.get_legend_handles_labels()
+        figure.legend(lines, labels, loc="outside lower center", ncols=5, fontsize=8)
         figure.suptitle(title, fontsize=11)
     return figure

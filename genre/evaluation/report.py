@@ -143,29 +143,30 @@ def uncertainty_note(predictions: Predictions, postprocessing: PostProcessing) -
         return []
     number, total = int(uncertain.sum()), len(uncertain)
     if number == total:
-        return [f"All {counted(total, 'track')} are uncertain: no probability reaches {threshold:.3g}."]
+        reason = f"no probability reaches {threshold:.3g}" if threshold < 1 else "validation gave no reliable threshold"
+        return [f"All {total} tracks are uncertain: {reason}." if total > 1 else f"The track is uncertain: {reason}."]
     right = int(predictions.top_genre_correct[~uncertain].sum())
     return [
         f"{number} of {counted(total, 'track')} {'is' if number == 1 else 'are'} uncertain (highest probability below "
-        f"{threshold:.3g}); the most probable genre is right for {right} of the other {total - number}."
+        f"{threshold:.3g}); the most probable genre of the others is right for {right} of {total - number}."
     ]
 
 
 def generalization_gap_note(history: EpochRows, monitor: str, validation_tracks: int) -> list[str]:
-    """Return the accuracies of training and validation at the best epoch, and whether their gap exceeds noise.
+    """Return the accuracies of training and validation at the best epoch, and their gap if it exceeds noise.
 
-    There is no sentence about fewer than ten validation tracks.
+    The gap is noise if the training accuracy lies in Wilson's interval of the validation accuracy. There is no sentence
+    about fewer than ten validation tracks.
     """
     if not history or "val_accuracy" not in history[0] or validation_tracks < MIN_VALIDATION:
         return []
     row = best_epoch_row(history, monitor)
     train, val = row["train_accuracy"], row["val_accuracy"]
     low, high = wilson_interval(val, validation_tracks)
-    gap = f"{100 * abs(train - val):.1f} points {'lower' if val < train else 'higher'}"
-    comparison = "no more than chance apart" if low <= train <= high else gap
+    gap = f", {100 * abs(train - val):.1f} points {'lower' if val < train else 'higher'}"
     return [
         f"At the best epoch ({row['epoch']:.0f}), accuracy is {train:.1%} on training tracks (running mean, augmented) "
-        f"and {val:.1%} on {validation_tracks} validation tracks, {comparison}."
+        f"and {val:.1%} on {validation_tracks} validation tracks{'' if low <= train <= high else gap}."
     ]
 
 

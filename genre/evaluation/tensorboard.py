@@ -20,6 +20,7 @@ from genre.data.catalogue import display_name
 from genre.data.datamodule import Batch, MusicData
 from genre.evaluation import figures, gradcam
 from genre.evaluation import report as reporting
+from genre.evaluation.comparison import markdown_row
 from genre.evaluation.predictions import Predictions
 from genre.files import write_text
 from genre.models.classifier import Classifier
@@ -218,12 +219,13 @@ def log_mistakes(writer: SummaryWriter, data: MusicData, predictions: Prediction
     if not mistakes:
         return
     files = {track.name: display_name(track) for track in data.catalogue.tracks}
-    lines = ["| | track | true | predicted | probability | file |", "|---|---|---|---|---|---|"]
+    columns = ("", "track", "true", "predicted", "probability", "file")
+    lines = [markdown_row(columns), markdown_row(["---"] * len(columns))]
     for number, (index, wrong) in enumerate(mistakes, start=1):
         name, true = predictions.names[index], predictions.genre_names(predictions.targets[index])
         predicted = predictions.genre_names(predictions.predicted[index]) or "none"
         probability = f"{predictions.probabilities[index, wrong]:.0%}"
-        lines.append(f"| {number} | {name} | {true} | {predicted} | {probability} | {files[name]} |")
+        lines.append(markdown_row([str(number), name, true, predicted, probability, files[name]]))
         if data.first.stage == "waveform":
             tag = f"mistakes_{subset}/{number}_{true.replace(';', '_')}_predicted_as_{predictions.genres[wrong]}"
             writer.add_audio(tag, excerpt(data, name), step, round(data.first.rate))

@@ -80,11 +80,14 @@ def test_a_genre_that_is_true_too_is_no_confusion(with_genres):
 def test_how_many_tracks_are_uncertain(predictions):
     assert reporting.uncertainty_note(predictions, PostProcessing()) == []
     assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=0.5)) == [
-        "0 of 8 tracks are uncertain (highest probability below 0.5); the most probable genre is right for 5 of the "
-        "other 8."
+        "0 of 8 tracks are uncertain (highest probability below 0.5); the most probable genre of the others is "
+        "right for 5 of 8."
     ]
     assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=1.0)) == [
-        "All 8 tracks are uncertain: no probability reaches 1."
+        "All 8 tracks are uncertain: validation gave no reliable threshold."
+    ]
+    assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=0.95)) == [
+        "All 8 tracks are uncertain: no probability reaches 0.95."
     ]
 
 
@@ -115,11 +118,11 @@ def test_the_gap_at_the_best_epoch_by_the_monitored_value(monitor, epoch, gap):
     assert f"At the best epoch ({epoch})" in sentence and sentence.endswith(f"500 validation tracks, {gap}.")
 
 
-def test_a_gap_within_the_interval_of_the_validation_accuracy_is_called_chance():
+def test_a_gap_within_the_interval_of_the_validation_accuracy_is_not_mentioned():
     (sentence,) = reporting.generalization_gap_note(HISTORY, "val/loss", validation_tracks=20)
     assert sentence == (
         "At the best epoch (0), accuracy is 40.0% on training tracks (running mean, augmented) and 50.0% on 20 "
-        "validation tracks, no more than chance apart."
+        "validation tracks."
     )
 
 
