@@ -1,0 +1,74 @@
+"""The examples of docs/extending.md work."""
+
+import importlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from genre import config
+from genre.data.sources import first_store
+from genre.tasks import Multiclass, Task
+from genre.transforms.augment import Augment
+
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def myparts(tmp_path, monkeypatch):
+    """The examples as a module in a folder outside the package."""
+    (tmp_path / "myparts.py").write_text("\n".join(EXAMPLES))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "myparts", raising=False)
+    yield importlib.import_module("myparts")
+    sys.modules.pop("myparts")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_has_at_most_20_lines(example):
+    assert len([line for line in example.splitlines() if line.strip()]) <= 20
+
+
+@pytest.mark.usefixtures("myparts")
+def test_the_network_is_built_by_its_target_and_gives_logits():
+    node = {"_target_": "myparts.Tiny", "channels": 4}
+    network = config.build(node, torch.nn.Module, genres=3, size=64)
+    logits = network(torch.rand(2, 1, 64, 64))
+    assert logits.shape == (2, 3)
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.usefixtures("myparts")
+def test_the_augmentation_changes_levels_by_at_most_its_gain():
+    augment = config.build({"_target_": "myparts.Gain", "gain": 0.2}, Augment)
+    pictures = torch.full((64, 1, 8, 8), 0.5)
+    change = augment.picture(pictures, torch.Generator().manual_seed(0)) - pictures
+    assert augment.acts and not augment.acts_on_power
+    assert 0.15 < change.abs().max() <= 0.2001
+    assert torch.equal(change, change[:, :, :1, :1].expand_as(change))
+
+
+@pytest.mark.usefixtures("myparts")
+def test_the_task_without_focus_is_the_cross_entropy():
+    logits, target = torch.randn(5, 3), torch.eye(3)[[0, 1, 2, 0, 1]]
+    unfocused = config.build({"_target_": "myparts.Focal", "gamma": 0.0}, Task)
+    torch.testing.assert_close(unfocused.losses(logits, target), Multiclass().losses(logits, target))
+    focal = config.build({"_target_": "myparts.Focal"}, Task)
+    assert (focal.losses(logits, target) < Multiclass().losses(logits, target)).all()
+
+
+def test_the_reader_lists_tracks_that_can_be_decoded(myparts, music, tmp_path):
+    (tmp_path / "flat").mkdir()
+    for genre in ("jazz", "rock"):
+        shutil.copy(music / genre / f"{genre}.00000.wav", tmp_path / "flat" / f"{genre} - One.wav")
+    catalogue = myparts.read_flat(tmp_path / "flat")
+    assert [(track.name, track.genres, track.extra["title"]) for track in catalogue.tracks] == [
+        ("jazz - One.wav", ("jazz",), "One"),
+        ("rock - One.wav", ("rock",), "One"),
+    ]
+    assert first_store(catalogue, 22_050, tmp_path / "cache").names == ["jazz - One.wav", "rock - One.wav"]
