@@ -118,18 +118,26 @@ def read_folder(root: str | Path) -> Catalogue:
     root = existing_folder(root, "data.root")
     tracks, skipped = [], []
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        for file in walk_files(folder):
-            if reason := rejection_reason(file):
-                skipped.append(Skipped(str(file), *reason))
-            else:
-                tracks.append(
-                    Track(printable_name(file.relative_to(root).as_posix()), (printable_name(folder.name),), file)
-                )
+        files, others = audio_files(folder)
+        genres = (printable_name(folder.name),)
+        tracks += [Track(printable_name(file.relative_to(root).as_posix()), genres, file) for file in files]
+        skipped += others
     if not tracks:
         raise UserError(
             f"no audio in the folders of {root}; data.root must contain one folder of audio files per genre"
         )
     return build_catalogue(tracks, skipped)
+
+
+def audio_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
+    """The audio files below a folder, in a fixed order, and all other files as skipped."""
+    files, skipped = [], []
+    for file in walk_files(folder):
+        if reason := rejection_reason(file):
+            skipped.append(Skipped(str(file), *reason))
+        else:
+            files.append(file)
+    return files, skipped
 
 
 def walk_files(folder: Path) -> Iterator[Path]:

@@ -1,19 +1,10 @@
 """GTZAN (Tzanetakis & Cook 2002): its genres, the layouts of its copies, its fault-filtered lists."""
 
 import csv
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
-from genre.data.catalogue import (
-    Catalogue,
-    Skipped,
-    Track,
-    annotate,
-    build_catalogue,
-    printable_name,
-    rejection_reason,
-    walk_files,
-)
+from genre.data.catalogue import Catalogue, Track, annotate, audio_files, build_catalogue, printable_name
 from genre.data.download import ArchiveSource, install_archive
 from genre.errors import UserError
 
@@ -46,9 +37,9 @@ def read_gtzan(
     Raises:
         UserError: if there is no GTZAN, or it cannot be fetched or unpacked.
     """
-    base = Path(root).expanduser()
     if not isinstance(download, bool):
         raise UserError(f"data.download={download} must be true or false")
+    base = Path(root).expanduser()
     if (download or archive) and genre_folder(base) is None:
         source = ArchiveSource(repository, filename, revision, archive, unpacked_bytes)
         install_archive(source, base / "genres", genre_folder)
@@ -57,11 +48,9 @@ def read_gtzan(
         raise UserError(missing_message(root))
     tracks, skipped = [], []
     for genre in (name for name in GENRES if (folder / name).is_dir()):
-        for file in walk_files(folder / genre):
-            if reason := rejection_reason(file):
-                skipped.append(Skipped(str(file), *reason))
-            else:
-                tracks.append(Track(printable_name(file.stem), (genre,), file))
+        files, others = audio_files(folder / genre)
+        tracks += [Track(printable_name(file.stem), (genre,), file) for file in files]
+        skipped += others
     whole = build_catalogue(tracks, skipped)
     return annotate(whole, catalogue) if catalogue else whole
 
@@ -71,7 +60,7 @@ def genre_folder(root: Path) -> Path | None:
     for layout in LAYOUTS:
         for genre in GENRES:
             folder = root / layout / genre
-            if folder.is_dir() and any(not rejection_reason(file) for file in walk_files(folder)):
+            if folder.is_dir() and audio_files(folder)[0]:
                 return root / layout
     return None
 
@@ -87,5 +76,5 @@ def missing_message(root: str | Path) -> str:
 
 def fault_filtered() -> dict[str, str]:
     """Track -> train, val or test: the fault-filtered lists of Kereliuk, Sturm and Larsen (2015), 443/197/290."""
-    with files("genre.data").joinpath("fault_filtered.csv").open(encoding="utf-8") as file:
+    with resources.files("genre.data").joinpath("fault_filtered.csv").open(encoding="utf-8") as file:
         return {row["track"]: row["split"] for row in csv.DictReader(file)}
