@@ -107,12 +107,16 @@ def download(source: ArchiveSource) -> Path:
         UserError: if it cannot be fetched.
     """
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     log.info("fetching %s of %s from the Hugging Face Hub", source.filename, source.repository)
     try:
         path = hf_hub_download(source.repository, source.filename, repo_type="dataset", revision=source.revision)
+    except LocalEntryNotFoundError as error:
+        reason = "no connection to the Hub, and the archive is not in its cache"
+        raise UserError(f"cannot fetch GTZAN from {source.repository} ({reason}): {REMEDY}") from error
     except Exception as error:  # the client passes on the errors of several libraries
-        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         if getattr(error, "errno", None) in NO_ROOM:
             raise UserError(f"the Hub's cache is full ({reason}): set HF_HOME to a folder with room") from error
         raise UserError(f"cannot fetch GTZAN from {source.repository} ({reason}): {REMEDY}") from error

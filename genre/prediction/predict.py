@@ -12,7 +12,7 @@ from rich.progress import track as progress
 from rich.table import Table
 
 from genre import config
-from genre.data.catalogue import Skipped, Track, rejection_reason, walk_files
+from genre.data.catalogue import Skipped, Track, audio_files
 from genre.data.sources import decode_track
 from genre.data.store import count_kinds
 from genre.data.store_builder import parallel_map
@@ -106,11 +106,10 @@ def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
         return [path], []
     if not path.is_dir():
         raise UserError(f"there is no file or folder at input={path}")
-    paths = list(walk_files(path))
-    files = [file for file in paths if not rejection_reason(file)]
+    files, skipped = audio_files(path)
     if not files:
         raise UserError(f"there is no audio in input={path}")
-    return files, [Skipped(str(file), *reason) for file in paths if (reason := rejection_reason(file))]
+    return files, skipped
 
 
 def print_predictions(model: Model, probabilities: Mapping[str, list[float]]) -> None:

@@ -151,7 +151,8 @@ def failing(error: Exception):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (LocalEntryNotFoundError("Please check your connection.\nMore."), r"\(Please check your connection\.\): set"),
+        (LocalEntryNotFoundError("Please check your connection."), r"\(no connection to the Hub, and .*\): set"),
+        (ValueError("Repo id is wrong.\nMore."), r"\(Repo id is wrong\): set"),
         (RuntimeError(), r"\(RuntimeError\): set"),
     ],
 )
