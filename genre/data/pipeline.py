@@ -17,7 +17,7 @@ from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import DocumentSpectrogram, decibels, from_cached, to_cached, to_power
 from genre.transforms.views import View
 
-CACHE_BATCH = 16
+CACHE_BATCH = 16  # tracks that are computed together for a store
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,31 @@ class Pipeline:
         Args:
             generator: draws training crops, on the CPU; None for evaluation crops.
         """
+        begin, length = self.crops(store, rows, generator)
+        count = begin.shape[1]
+        clips = store.gather(rows.repeat_interleave(count), begin.flatten(), length.flatten()).to(self.device)
+        if store.stage == "waveform":
+            log_mel = self.spectrogram(clips.float() / 32768, length.flatten(), self.view.seconds)
+        else:
+            is_part = (length < store.lengths(rows)[:, None]).flatten()
+            log_mel = self.rescale_parts(from_cached(clips), is_part.to(self.device))
+        return log_mel.unflatten(0, (len(rows), count))
+
+    def crops(self, store: Store, rows: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
+        """First row and length of each crop, relative to its track: (batch,) rows -> two (batch, crops)."""
         lengths = store.lengths(rows)
         span = round(self.view.seconds * store.rate)
         tolerance = round(self.spectrogram.length_tolerance * store.rate)
         if generator is None:
-            begin, length = self.view.spans(lengths, span, tolerance)
-        else:
-            begin, length = self.view.train_spans(lengths, span, tolerance, generator)
-        crops = begin.shape[1]
-        clips = store.gather(rows.repeat_interleave(crops), begin.flatten(), length.flatten()).to(self.device)
-        if store.stage == "waveform":
-            log_mel = self.spectrogram(clips.float() / 32768, length.flatten(), self.view.seconds)
-        else:
-            log_mel = from_cached(clips)
-            is_part = (length < lengths[:, None]).flatten().to(self.device)
-            if is_part.any():  # relative to its own maximum, not to the whole track's
-                rescaled = self.spectrogram.rescaled(decibels(to_power(log_mel)))
-                log_mel = rescaled.where(is_part[:, None, None], log_mel)
-        return log_mel.unflatten(0, (len(rows), crops))
+            return self.view.spans(lengths, span, tolerance)
+        return self.view.train_spans(lengths, span, tolerance, generator)
+
+    def rescale_parts(self, log_mel: Tensor, is_part: Tensor) -> Tensor:
+        """Make each part of a track relative to its own maximum: (clips, n_mels, columns) and (clips,) of bool."""
+        if not is_part.any():
+            return log_mel
+        rescaled = self.spectrogram.rescaled(decibels(to_power(log_mel)))
+        return rescaled.where(is_part[:, None, None], log_mel)
 
     def pictures(self, store: Store, rows: Tensor) -> Tensor:
         """Evaluation pictures: (batch,) rows -> (batch, crops, 1, size, size)."""
