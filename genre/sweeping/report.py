@@ -2,18 +2,20 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import optuna
+from matplotlib.figure import Figure
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 from torch.utils.tensorboard import SummaryWriter
 
 from genre.data.datamodule import MusicData
-from genre.evaluation import figures
+from genre.evaluation.figures import save_figure
 from genre.files import write_csv
 from genre.sweeping import drawing
 from genre.sweeping.finalists import Selection, format_number
@@ -28,6 +30,7 @@ STATE_NAMES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+MIN_IMPORTANCE_POINTS = 50  # PED-ANOVA compares the best tenth with all: five points at least
 SCORE_COLUMNS = ("val/accuracy", "val/loss", "train/accuracy", "train/loss")
 RESULT_COLUMNS = ("seconds", "parameters", "epochs", "best_epoch", *SCORE_COLUMNS)
 
@@ -75,38 +78,56 @@ def write_sweep_report(
     done = selection.rank(entries)
     axes = axes_of(done)
     points = [full_point(entry, axes, base) for entry in done]
-    values = np.array([entry.value for entry in done])
-    title = f"{folder.name}, {data.subset_sizes()['val']} validation tracks"
-    draw_figures(folder / "figures", done, points, values, selection, title)
+    title = f"Sweep {folder.name}: {len(done)} points, {data.subset_sizes()['val']} validation tracks"
+    for name, figure in sweep_figures(done, points, selection, title).items():
+        save_figure(figure, folder / "figures" / f"{name}.png")
     write_hparams(folder / "tensorboard", done, points, selection)
 
 
-def draw_figures(
-    folder: Path,
-    done: Sequence[QueueEntry],
-    points: Sequence[Mapping[str, Any]],
-    values: npt.NDArray[np.float64],
-    selection: Selection,
-    title: str,
-) -> None:
-    """All figures; those that compare points only where there are some to compare."""
-    score, largest = selection.score, selection.direction == "maximize"
-    varied = {key: order for key in points[0] if len(order := axis_value_labels([point[key] for point in points])) > 1}
-    shown = {
-        "random": drawing.random_search_figure(np.sort(values if largest else -values), score, title, largest),
-        "cost": drawing.costs_figure(
-            {name: np.array([entry.attributes[name] for entry in done], float) for name in ("parameters", "seconds")},
-            values, score, title,
-        ),
-    }  # fmt: skip
-    if varied:
-        places = {key: np.array([order.index(value_label(p[key])) for p in points]) for key, order in varied.items()}
-        shown["marginal"] = drawing.marginals_figure(varied, places, values, score, title)
-        shown["parallel"] = drawing.parallel_figure(varied, places, values, score, title, largest)
-    if varied and len(set(values.tolist())) > 1:
-        shown["importance"] = drawing.importance_figure(importances(varied, points, done, selection), title)
-    for name, figure in shown.items():
-        figures.save_figure(figure, folder / f"{name}.png")
+def sweep_figures(
+    done: Sequence[QueueEntry], points: Sequence[Mapping[str, Any]], selection: Selection, title: str
+) -> dict[str, Figure]:
+    """Draw all figures of complete points: file name without suffix -> figure."""
+    values = np.array([entry.value for entry in done], float)
+    scores = drawing.Scores(selection.score, values, selection.direction == "maximize")
+    costs = {name: np.array([entry.attributes[name] for entry in done], float) for name in drawing.COST_LABELS}
+    drawn = {
+        "random": drawing.random_search_figure(scores, title),
+        "cost": drawing.costs_figure(costs, scores, title),
+    }
+    if axes := varied_axes(points):
+        drawn["marginal"] = drawing.marginals_figure(axes, scores, title)
+        drawn["parallel"] = drawing.parallel_figure(axes, scores, title)
+        note = importance_note(values)
+        drawn["importance"] = (
+            drawing.note_figure(note, title)
+            if note
+            else drawing.importance_figure(importances(axes, done, selection), title)
+        )
+    return drawn
+
+
+def varied_axes(points: Sequence[Mapping[str, Any]]) -> list[drawing.Axis]:
+    """Return the axes on which the points differ."""
+    axes = []
+    for key in points[0]:
+        labels = axis_value_labels([point[key] for point in points])
+        if len(labels) > 1:
+            indices = np.array([labels.index(value_label(point[key])) for point in points])
+            axes.append(drawing.Axis(key, labels, indices))
+    return axes
+
+
+def importance_note(values: npt.NDArray[np.float64]) -> str:
+    """Return why the importance of axes cannot be computed from these scores; empty if it can."""
+    if len(values) < MIN_IMPORTANCE_POINTS:
+        return (
+            f"The importance of the axes is not computed: it compares the best tenth of the points with all,\n"
+            f"which needs {MIN_IMPORTANCE_POINTS} complete points; this sweep has {len(values)}."
+        )
+    if len(set(values.tolist())) == 1:
+        return "The importance of the axes is not computed: all points have the same score."
+    return ""
 
 
 def axis_value_labels(values: Sequence[Any]) -> list[str]:
@@ -118,18 +139,13 @@ def axis_value_labels(values: Sequence[Any]) -> list[str]:
         return list(distinct)
 
 
-def importances(
-    varied: Mapping[str, Sequence[str]],
-    points: Sequence[Mapping[str, Any]],
-    done: Sequence[QueueEntry],
-    selection: Selection,
-) -> dict[str, float]:
+def importances(axes: Sequence[drawing.Axis], done: Sequence[QueueEntry], selection: Selection) -> dict[str, float]:
     """Return the importance of each axis by Optuna's PED-ANOVA: key -> share; the shares sum to 1."""
-    grid = Grid({key: list(order) for key, order in varied.items()})
     labelled = [
-        QueueEntry(entry.trial, entry.state, {key: value_label(point[key]) for key in varied}, entry.value, {})
-        for entry, point in zip(done, points, strict=True)
+        replace(entry, point={axis.key: axis.labels[axis.indices[index]] for axis in axes}, attributes={})
+        for index, entry in enumerate(done)
     ]
+    grid = Grid({axis.key: list(axis.labels) for axis in axes})
     study = in_memory_study(grid, labelled, selection.direction, 0)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
