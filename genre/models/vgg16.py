@@ -113,7 +113,7 @@ class VGG16(nn.Module):
         self.width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
         self.genres, self.rng_state = genres, torch.get_rng_state()
         self.head_values = {"dense_units": dense_units, "dropout": dropout}
-        self.head: nn.Module = self.new_head(dense_units, dropout)
+        self.head: nn.Module = self._next_head(dense_units, dropout)
         self.features.requires_grad_(False)
         self.unfrozen_layers.requires_grad_(True)
 
@@ -127,7 +127,7 @@ class VGG16(nn.Module):
         """Return the head that this network would have with these ``head_arguments`` under the same seed."""
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.rng_state)
-            return self.new_head(**self.head_values | arguments)
+            return self._next_head(**self.head_values | arguments)
 
     def head_layers(self, head: nn.Module) -> HeadLayers:
         """Return the layers of a head from ``make_head``."""

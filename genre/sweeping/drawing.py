@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy.special import gammaln
 
-from genre.evaluation.figures import STYLE, TRAIN, VAL, Floats, new_figure
+from genre.evaluation.arrays import Floats
+from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
 
 Ints = npt.NDArray[np.int64]
 POINT_COLOUR = "#B8B8B8"

@@ -24,7 +24,7 @@ from genre.paths import RECORD
 from genre.sweeping.grid import FIXED_GROUPS, MAY_DIFFER, Point, apply_point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
 from genre.sweeping.trial import SELECTION_SCORES
-from genre.training.run_folder import escaped, flat
+from genre.training.run_folder import escaped
 from genre.training.train import train
 
 log = logging.getLogger(__name__)
@@ -286,7 +286,7 @@ def changed_keys(cfg: DictConfig) -> dict[str, Any]:
     options = config.compose(
         *(f"{group}={choices[group]}" for group in (*EXPERIMENT_GROUPS, *MACHINE_GROUPS)), "folder=x", "name=x"
     )
-    before, after = (dict(flat(config.plain(values))) for values in (options, cfg))
+    before, after = (dict(flatten_keys(config.plain(values))) for values in (options, cfg))
     return {
         key: value
         for key, value in after.items()

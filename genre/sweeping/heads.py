@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from genre.config import flatten_keys
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.data.datamodule import MusicData
 from genre.models.classifier import dropout_seed, losses_and_probabilities
 from genre.sweeping.trial import HistoryRow, TrialData, TrialResult, network_for, resolve_precision, trial_result
-from genre.training.run_folder import flat
 from genre.training.train import partial_of, resolve_monitor
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "seed"})  # beside the backbone's head_arguments
@@ -48,7 +48,7 @@ def family_of(values: Mapping[str, Any]) -> str | None:
     if not set(trainer) <= SUPPORTED_TRAINER_KEYS:
         return None
     head_keys = HEAD_KEYS | {f"model.{name}" for name in head_arguments}
-    return json.dumps({key: value for key, value in flat(values) if key not in head_keys}, sort_keys=True)
+    return json.dumps({key: value for key, value in flatten_keys(values) if key not in head_keys}, sort_keys=True)
 
 
 def train_family(points: Sequence[dict[str, Any]], trial_data: TrialData) -> list[TrialResult]:

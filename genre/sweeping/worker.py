@@ -30,7 +30,6 @@ from genre.sweeping.queue import Direction, Queue, QueueEntry, QueueRules
 from genre.sweeping.record import open_record
 from genre.sweeping.report import write_sweep_report, write_trials
 from genre.sweeping.trial import PruningCallback, TrialData, TrialResult, nan_as_infinite, train_point
-from genre.training.run_folder import flat
 from genre.training.train import precision_of
 
 log = logging.getLogger(__name__)
@@ -254,7 +253,7 @@ def plan_of(settings: Mapping[str, Any], grid: Any, direction: Direction) -> Pla
 
 def shared_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flat configuration that all points of a sweep share."""
-    shared = {key: value for key, value in flat(values) if key not in MAY_DIFFER}
+    shared = {key: value for key, value in flatten_keys(values) if key not in MAY_DIFFER}
     if "weights" in values["model"]:  # the path may differ between machines
         shared["model.weights"] = Path(str(values["model"]["weights"])).name
     return shared | {"grid.select_by": settings["select_by"]}

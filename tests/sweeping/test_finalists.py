@@ -15,7 +15,7 @@ def base():
 
     def compose(*overrides):
         arguments = ["folder=x", "name=x", *overrides]
-        with hydra.initialize_config_dir(str(config.CONF), version_base="1.3"):
+        with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
             cfg = hydra.compose("sweep", arguments, return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         return base_config(config.compose(*arguments, config_name="sweep"))

@@ -8,9 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import genre
+from genre.config import flatten_keys
 from genre.errors import UserError
 from genre.sweeping.grid import Grid, apply_point, canonical_json, grid_of, point_identity
-from genre.training.run_folder import flat
 
 CONF = Path(__file__).parents[2] / "conf"
 GRIDS = sorted({path.stem for path in (CONF / "grid").glob("*.yaml")} - {"custom"})
@@ -42,7 +42,7 @@ def test_a_value_listed_twice_counts_once():
 def test_the_papers_grid_has_576_points_and_contains_the_base_model():
     grid = grid_of(composed(grid="document"))
     assert len(grid) == 576
-    flat_base = dict(flat(OmegaConf.to_container(base())))
+    flat_base = dict(flatten_keys(OmegaConf.to_container(base())))
     assert sum(point_identity(point, flat_base) == "{}" for point in grid.points()) == 1
 
 
@@ -81,7 +81,7 @@ def test_applying_a_point_leaves_the_base_unchanged():
 
 
 def test_a_point_keeps_its_identity_when_an_axis_is_added_at_its_base_value():
-    flat_base = dict(flat(OmegaConf.to_container(base())))
+    flat_base = dict(flatten_keys(OmegaConf.to_container(base())))
     old, new = {"model.kernel_size": 5}, {"model.kernel_size": 5.0, "optimizer.lr": 1e-3}
     assert point_identity(old, flat_base) == point_identity(new, flat_base)
     assert point_identity(old, flat_base) != point_identity({"model.kernel_size": 7}, flat_base)

@@ -104,6 +104,18 @@ def test_the_point_of_a_worker_without_heartbeat_is_requeued_and_that_of_a_runni
         assert running.owns(entry)
 
 
+@pytest.mark.parametrize(("direction", "worse", "better"), [("maximize", 0.1, 0.9), ("minimize", 0.9, 0.1)])
+def test_a_score_worse_than_the_median_of_five_complete_points_is_not_worth_continuing(join, direction, worse, better):
+    queue = join(rules=QueueRules(direction=direction))
+    queue.add([{"batch_size": size} for size in range(1, 8)])
+    for _ in range(5):
+        (entry,) = queue.claim()
+        assert queue.report(entry, 0, 0.5)
+        queue.complete(entry, 0.5, {})
+    assert not queue.report(queue.claim()[0], 0, worse)
+    assert queue.report(queue.claim()[0], 0, better)
+
+
 def test_an_interrupted_worker_releases_its_point_at_once(join):
     interrupted = join()
     interrupted.add(list(GRID.points())[:1])

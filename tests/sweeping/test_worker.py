@@ -16,7 +16,6 @@ import genre
 from genre import config, paths
 from genre.errors import UserError
 from genre.sweeping import trial, worker
-from genre.sweeping.drawing import expected_best
 from genre.sweeping.finalists import Selection
 from genre.sweeping.trial import TrialResult
 from genre.sweeping.worker import devices_of
@@ -225,9 +224,22 @@ def test_random_and_tpe_try_as_many_points_as_configured_and_none_twice(swept, s
     assert len(rows) == len(set(rows)) == 12
 
 
-def test_points_that_are_worse_than_others_are_stopped_where_asked_for(swept):
-    prune = ("grid.sampler=random", "grid.trials=4", "grid.prune=true", "trainer.max_epochs=2")
-    assert {row["state"] for row in trials(swept(*prune).folder)} <= {"complete", "pruned"}
+def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swept, monkeypatch):
+    started = []
+
+    def train(values, trial_data, callbacks):
+        (callback,) = callbacks
+        started.append(values)
+        score = 0.9 if len(started) <= 5 else 0.1 if len(started) == 6 else 0.95
+        metrics = {f"{subset}/{name}": score for subset in ("train", "val") for name in ("loss", "accuracy")}
+        epochs = next((epoch + 1 for epoch in range(4) if not callback.report(epoch, score)), 4)
+        return TrialResult(metrics, epochs=epochs, best_epoch=0, parameters=1, seconds=1.0, pruned=epochs < 4)
+
+    monkeypatch.setattr(worker, "train_point", train)
+    wide = AXES.replace("[3,5]", "[1,3,5,7]")
+    rows = trials(swept("grid.sampler=random", "grid.trials=7", "grid.prune=true", axes=wide).folder)
+    outcomes = sorted((row["state"], row["epochs"], row["val/accuracy"]) for row in rows)
+    assert outcomes == [("complete", "4", "0.9")] * 5 + [("complete", "4", "0.95"), ("pruned", "1", "0.1")]
 
 
 @pytest.mark.parametrize(
@@ -284,23 +296,23 @@ def test_finished_finalists_are_not_repeated_and_interrupted_ones_are_resumed(sw
 
 
 def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
+    monkeypatch.setattr(paths, "CONF", Path(shutil.copytree(paths.CONF, tmp_path / "conf")))
     result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
     winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
     for key, value in result.finalists[0].entry.point.items():
         assert OmegaConf.select(winner, key) == value
     assert winner.name == "document-tuned"
-    written = (config.CONF / "experiment" / "document" / "tuned.yaml").read_text()
+    written = (paths.CONF / "experiment" / "document" / "tuned.yaml").read_text()
     assert "the best val/accuracy of 4 points" in written and "split=random with split.seed=0" in written
     assert written == (result.folder / "tuned.yaml").read_text()
 
 
 def test_without_a_name_the_experiment_is_written_to_the_sweeps_folder_only(swept, monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
-    before = sorted((config.CONF / "experiment").rglob("*.yaml"))
+    monkeypatch.setattr(paths, "CONF", Path(shutil.copytree(paths.CONF, tmp_path / "conf")))
+    before = sorted((paths.CONF / "experiment").rglob("*.yaml"))
     text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
     assert "after copying this file to conf/experiment/sweep/tuned.yaml" in text
-    assert sorted((config.CONF / "experiment").rglob("*.yaml")) == before
+    assert sorted((paths.CONF / "experiment").rglob("*.yaml")) == before
 
 
 def test_an_experiment_that_cannot_be_written_is_a_warning(composed, monkeypatch, tmp_path, caplog):
@@ -313,29 +325,13 @@ def test_an_experiment_that_cannot_be_written_is_a_warning(composed, monkeypatch
 
 def test_the_report_has_figures_and_hparams(swept):
     result = swept()
-    drawn = {path.name for path in (result.folder / "figures").iterdir()}
-    assert drawn >= {"marginal.png", "parallel.png", "cost.png", "random.png"}
+    drawn = sorted(path.name for path in (result.folder / "figures").iterdir())
+    assert drawn == ["cost.png", "importance.png", "marginal.png", "parallel.png", "random.png"]
     written = sorted((result.folder / "tensorboard").iterdir())
     assert [path.name for path in written] == [f"trial-{number:04d}" for number in range(4)]
     events = EventAccumulator(str(written[0])).Reload()
     assert "_hparams_/session_start_info" in events.summary_metadata
     assert "val/accuracy" in events.Tags()["scalars"]
-
-
-def test_the_expected_best_equals_the_mean_best_of_random_draws():
-    values = np.sort(np.random.default_rng(0).random(12))
-    draws = np.random.default_rng(1)
-    means = expected_best(values)
-    assert means[0] == pytest.approx(values.mean()) and means[-1] == pytest.approx(values.max())
-    for count in (2, 5, 9):
-        drawn = [draws.choice(values, count, replace=False).max() for _ in range(20_000)]
-        assert means[count - 1] == pytest.approx(np.mean(drawn), abs=0.005)
-
-
-def test_the_expected_best_of_many_points_stays_finite():
-    means = expected_best(np.arange(576.0))
-    assert np.isfinite(means).all() and (np.diff(means) > 0).all()
-    assert means[1] == pytest.approx(575 - 577 / 3 + 1 / 3, abs=1)
 
 
 def test_the_standard_error_of_an_accuracy_is_binomial_and_that_of_a_loss_unknown():
