@@ -60,12 +60,13 @@ def test_two_workers_that_queue_at_the_same_time_queue_each_point_once(tmp_path)
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(300)
+        assert process.exitcode == 0
     assert len(Queue(record.open_record(tmp_path, None), "test", BASE, TRACKS, QUICK).entries()) == 4
 
 
 def test_two_workers_never_claim_the_same_point(join):
-    one, two = join(), join()
+    one, two = join(rules=QueueRules()), join(rules=QueueRules())
     one.add(list(GRID.points()))
     claimed = [worker.claim()[0].trial for worker in (one, two, one, two)]
     assert sorted(claimed) == [0, 1, 2, 3]
