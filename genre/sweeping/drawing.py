@@ -177,7 +177,8 @@ def draw_score_axis(panel: Axes, norm: Normalize, label: str, position: float) -
     assert norm.vmin is not None and norm.vmax is not None
     panel.vlines(position, 0, 1, color="black", linewidth=0.8, zorder=4)
     ticks = np.asarray(MaxNLocator(5).tick_values(norm.vmin, norm.vmax))
-    for tick in ticks[(ticks >= norm.vmin) & (ticks <= norm.vmax)]:
+    margin = 1e-3 * (norm.vmax - norm.vmin)  # scores are float32: 0.1 is stored as 0.100000001
+    for tick in ticks[(ticks >= norm.vmin - margin) & (ticks <= norm.vmax + margin)]:
         height = float(norm(tick))
         panel.hlines(height, position, position + 0.06, color="black", linewidth=0.8)
         panel.text(position + 0.1, height, f"{tick:.3g}", ha="left", va="center", fontsize=8)

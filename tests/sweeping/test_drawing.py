@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
-from genre.sweeping.drawing import expected_best
+from genre.sweeping.drawing import draw_score_axis, expected_best
 from genre.sweeping.finalists import Selection
 from genre.sweeping.queue import QueueEntry
 from genre.sweeping.report import importance_note, sweep_figures
@@ -48,6 +50,12 @@ def test_no_line_of_parallel_coordinates_crosses_the_label_of_a_value():
             positions = np.asarray(line.get_xdata(), float)
             assert not ((positions > left + 0.06) & (positions < right - 0.06)).any()
         assert all(line.get_zorder() < box.get_zorder() for line in panel.lines)
+
+
+def test_the_score_axis_of_parallel_coordinates_names_its_ends():
+    panel = Figure().add_subplot()
+    draw_score_axis(panel, Normalize(float(np.float32(0.1)), float(np.float32(0.2))), "accuracy", 0)
+    assert [text.get_text() for text in panel.texts] == ["0.1", "0.125", "0.15", "0.175", "0.2", "accuracy"]
 
 
 @pytest.mark.parametrize(("axes", "labels"), [(FOUR, ["1", "2", "5", "10", "20", "50"]), (TWO, ["1", "2", "3", "4"])])
