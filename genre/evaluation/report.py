@@ -221,16 +221,25 @@ def multilabel_figures(predictions: Predictions, title: str, postprocessing: Pos
 def print_summary(metrics: Mapping[str, Any], name: str) -> None:
     """Print the metrics of a run, one row per subset."""
     table = Table(title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left")
-    for heading in ("subset", "tracks", "loss", "accuracy", "95 % interval", "macro F1"):
-        table.add_column(heading, justify="left" if heading == "subset" else "right")
-    for subset in (subset for subset in SUBSETS if f"{subset}/loss" in metrics):
-        low, high = metrics.get(f"{subset}/accuracy_ci95", (None, None))
-        table.add_row(
-            subset, str(metrics["tracks"][subset]), f"{metrics[f'{subset}/loss']:.3f}",
-            f"{metrics[f'{subset}/accuracy']:.1%}", "" if low is None else f"{low:.1%} to {high:.1%}",
-            f"{metrics[f'{subset}/macro_f1']:.3f}",
-        )  # fmt: skip
+    rows = [summary_row(metrics, subset) for subset in SUBSETS if f"{subset}/loss" in metrics]
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "subset" else "right")
+    for row in rows:
+        table.add_row(*row.values())
     Console().print(table)
+
+
+def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:
+    """Return the metrics of a subset as text: column -> cell."""
+    interval = metrics.get(f"{subset}/accuracy_ci95")
+    return {
+        "subset": subset,
+        "tracks": str(metrics["tracks"][subset]),
+        "loss": f"{metrics[f'{subset}/loss']:.3f}",
+        "accuracy": f"{metrics[f'{subset}/accuracy']:.1%}",
+        "95 % interval": f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else "",
+        "macro F1": f"{metrics[f'{subset}/macro_f1']:.3f}",
+    }
 
 
 def figure_title(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:

@@ -34,6 +34,7 @@ EXCERPT_SECONDS = 5.0
 FINAL = [f"{subset}/{name}" for subset in ("test", "val", "train") for name in ("accuracy", "macro_f1", "loss", "ece")]
 HYPERPARAMETER_GROUPS = ("model", "task", "optimizer", "scheduler", "view", "augment", "spectrogram", "split")
 HYPERPARAMETERS = ("seed", "batch_size", "trainer.max_epochs", "trainer.precision")
+FIRST_COLUMNS = ("model", "task", "optimizer.lr", "batch_size", "seed")  # the HParams plugin opens on the first few
 
 
 @dataclass(frozen=True)
@@ -142,24 +143,31 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
     """
     if not trainer.is_global_zero:
         return
-    writer, step, folder = summary_writer(trainer), trainer.global_step, results.folder / "figures"
+    writer, step = summary_writer(trainer), trainer.global_step
     epoch = int(reporting.best_epoch_row(results.history, classifier.monitor)["epoch"])
     curves = figures.curves(results.history, epoch, f"{results.values['name']}: learning curves")
-    log_figure(writer, "curves", curves, step, folder / "curves.png")
+    log_figure(writer, "curves", curves, step, results.folder / "figures" / "curves.png")
     for subset in ("val", "test"):
-        if subset not in results.predictions:
-            continue
-        predictions = results.predictions[subset]
-        title = reporting.figure_title(results.values, subset, len(predictions.names))
-        for name, figure in final_figures(subset, classifier, data, predictions, title, results.postprocessing):
-            log_figure(writer, f"{name}/{subset}", figure, step, folder / f"{name}.png" if subset == "test" else None)
-        if writer is not None:
-            log_precision_recall(writer, predictions, subset, step)
-            log_mistakes(writer, data, predictions, subset, step)
+        if subset in results.predictions:
+            log_subset(writer, classifier, data, results, subset, step)
     log_hyperparameters(trainer, results)
     if writer is not None:
         write_projector(results.folder, {name: each for name, each in results.predictions.items() if name != "train"})
         writer.flush()
+
+
+def log_subset(
+    writer: SummaryWriter | None, classifier: Classifier, data: MusicData, results: Results, subset: str, step: int
+) -> None:
+    """Write the figures of the test subset into the run folder; log figures, curves and mistakes of any subset."""
+    predictions = results.predictions[subset]
+    title = reporting.figure_title(results.values, subset, len(predictions.names))
+    for name, figure in final_figures(subset, classifier, data, predictions, title, results.postprocessing):
+        path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
+        log_figure(writer, f"{name}/{subset}", figure, step, path)
+    if writer is not None:
+        log_precision_recall(writer, predictions, subset, step)
+        log_mistakes(writer, data, predictions, subset, step)
 
 
 def final_figures(
@@ -203,7 +211,8 @@ def hyperparameters(values: Mapping[str, Any]) -> dict[str, bool | int | float |
             name = group if key == f"{group}._target_" else key
             if isinstance(value, bool | int | float | str):
                 chosen[name] = value.rsplit(".", 1)[-1] if name != key and isinstance(value, str) else value
-    return {key: value for key, value in chosen.items() if not key.endswith("_") and "/" not in str(value)}
+    ordered = {key: chosen[key] for key in FIRST_COLUMNS if key in chosen} | chosen
+    return {key: value for key, value in ordered.items() if not key.endswith("_") and "/" not in str(value)}
 
 
 def log_precision_recall(writer: SummaryWriter, predictions: Predictions, subset: str, step: int) -> None:

@@ -13,7 +13,8 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util.tensor_util import make_ndarray
 
 import genre
-from genre.evaluation.tensorboard import MISTAKES, TensorBoardCallback, most_confident_mistakes
+from genre import config
+from genre.evaluation.tensorboard import MISTAKES, TensorBoardCallback, hyperparameters, most_confident_mistakes
 from helpers import csv_rows, csv_rows_by_key
 
 GENRES = ("blues", "jazz", "rock")
@@ -119,6 +120,11 @@ def test_hyperparameters_are_logged_with_final_metrics_and_without_paths(run, ev
     assert {"final/test/accuracy", "final/val/loss", "final/test/macro_f1"} <= metrics
     for tag in metrics:
         assert events.Scalars(tag)[-1].value == pytest.approx(run.metrics[tag.removeprefix("final/")], rel=1e-5)
+
+
+def test_the_hyperparameters_that_usually_vary_are_the_first_columns(configured):
+    values = config.plain(configured())
+    assert list(hyperparameters(values))[:5] == ["model", "task", "optimizer.lr", "batch_size", "seed"]
 
 
 def test_the_projector_has_a_point_for_each_track_of_validation_and_test(run, predictions):
