@@ -28,17 +28,17 @@ def measure() -> list[Measurement]:
 
 def measured(kind: str, points: Callable[[], list[dict[str, Any]]]) -> Measurement:
     """The best of a few rounds, the two sides in turn."""
-    bench = TrialData()
+    trial_data = TrialData()
     first = points()[0]
-    train_point({**first, "trainer": {**first["trainer"], "max_epochs": 1}}, bench)
+    train_point({**first, "trainer": {**first["trainer"], "max_epochs": 1}}, trial_data)
     together, alone = [], []
     for _ in range(ROUNDS):
         begin = time.perf_counter()
-        train_family(points(), bench)
+        train_family(points(), trial_data)
         together.append(time.perf_counter() - begin)
         begin = time.perf_counter()
         for values in islice(points(), 0, None, HEADS // MEASURED):
-            train_point(values, bench)
+            train_point(values, trial_data)
         alone.append((time.perf_counter() - begin) * HEADS / MEASURED)
     return Measurement(f"sweep_heads, {kind}", "each head by itself", min(alone), min(together))
 

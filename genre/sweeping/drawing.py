@@ -14,10 +14,10 @@ from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-PALE = "#B8B8B8"
-COLOURS = "viridis"
-ACROSS = 5  # panels beside each other
-WIDE = 4  # times from the least cost to the largest, beyond which its axis is logarithmic
+POINT_COLOUR = "#B8B8B8"
+SCORE_COLOURS = "viridis"
+PANELS_PER_ROW = 5  # panels beside each other
+LOG_SCALE_RATIO = 4  # times from the least cost to the largest, beyond which its axis is logarithmic
 
 
 def axis_label(score: str) -> str:
@@ -36,7 +36,7 @@ def marginals_figure(
         places: key -> which of them each point has, (points,).
         values: (points,).
     """
-    across = min(ACROSS, len(axes))
+    across = min(PANELS_PER_ROW, len(axes))
     down = -(-len(axes) // across)
     with rc_context(STYLE):
         figure = new_figure(max(2.7 * across, 4.0), 2.9 * down + 0.4)
@@ -44,7 +44,7 @@ def marginals_figure(
         for panel, (key, order) in zip(panels, axes.items(), strict=False):
             at = places[key]
             jitter = (np.arange(len(at)) * 0.618 % 1 - 0.5) * 0.3  # even, and the same at every drawing
-            panel.plot(at + jitter, values, ".", color=PALE, markersize=4, zorder=1)
+            panel.plot(at + jitter, values, ".", color=POINT_COLOUR, markersize=4, zorder=1)
             groups = [values[at == place] for place in range(len(order))]
             means = [float(group.mean()) for group in groups]
             low, high = (np.array([np.percentile(group, edge) for group in groups]) for edge in (25, 75))
@@ -88,7 +88,7 @@ def parallel_figure(
         figure = new_figure(2.1 * (len(axes) + 1) + 0.8, 4.2)
         panel = figure.add_subplot()
         panel.set_axis_off()
-        colours = colormaps[COLOURS if largest else f"{COLOURS}_r"]
+        colours = colormaps[SCORE_COLOURS if largest else f"{SCORE_COLOURS}_r"]
         for place in order_drawn:
             panel.plot(heights[place], color=colours(norm(values[place])), linewidth=1, alpha=0.75)
         panel.vlines(range(len(axes) + 1), 0, 1, color="black", linewidth=0.8)
@@ -132,7 +132,7 @@ def costs_figure(costs_figure: Mapping[str, Floats], values: Floats, score: str,
         for panel, (name, cost) in zip(panels, costs_figure.items(), strict=True):
             panel.plot(cost, values, "o", color=TRAIN, markersize=4, alpha=0.6, markeredgewidth=0)
             panel.set(xlabel="parameters of the network" if name == "parameters" else "seconds of training")
-            if cost.max() > WIDE * cost.min():
+            if cost.max() > LOG_SCALE_RATIO * cost.min():
                 panel.set_xscale("log")
                 panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 panel.xaxis.set_minor_formatter(NullFormatter())

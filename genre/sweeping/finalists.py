@@ -1,4 +1,4 @@
-"""The end of a sweep: the best points by validation, trained again under several seeds, and only then tested."""
+"""The finalists of a sweep: the best points by validation, trained again under several seeds and only then tested."""
 
 import json
 import logging
@@ -20,30 +20,30 @@ from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
-from genre.sweeping.grid import FIXED, MAY_DIFFER, Point, apply_point, value_label
+from genre.sweeping.grid import FIXED_GROUPS, MAY_DIFFER, Point, apply_point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
-from genre.sweeping.trial import SCORES
+from genre.sweeping.trial import SELECTION_SCORES
 from genre.training.run_folder import escaped, flat
 from genre.training.train import train
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("model", "task", "view", "augment")  # of which tuned.yaml names the options
-LEFT_OUT = ("spectrogram", "trainer")  # of which it does not: the music and the machine decide
+EXPERIMENT_GROUPS = ("model", "task", "view", "augment")  # whose chosen options tuned.yaml lists
+MACHINE_GROUPS = ("spectrogram", "trainer")  # whose options it omits: they depend on the music and the machine
 
 
 @dataclass(frozen=True)
 class Selection:
-    """How the best points are found.
+    """How the best points are selected and trained again.
 
     Args:
-        score: what points are selected by, of SCORES.
-        finalists: how many of the best are trained again.
-        seeds: under which.
-        experiment: of train.py that the winner becomes, such as 'document/tuned'; None for none.
+        score: one of SELECTION_SCORES.
+        finalists: number of the best points that are trained again.
+        seeds: each finalist is trained once per seed.
+        experiment: name of the experiment to write for the winner, such as 'document/tuned'; None for none.
 
     Raises:
-        ValueError: naming the key whose value cannot be.
+        ValueError: naming the key with an invalid value.
     """
 
     score: str
@@ -52,49 +52,50 @@ class Selection:
     experiment: str | None = None
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES:
-            raise ValueError(f"grid.select_by={self.score} is not one of {', '.join(SCORES)}")
+        if self.score not in SELECTION_SCORES:
+            raise ValueError(f"grid.select_by={self.score} is not one of {', '.join(SELECTION_SCORES)}")
         if self.finalists < 0:
             raise ValueError(f"grid.finalists={self.finalists} must be 0 or more")
         if self.experiment is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.experiment):
-            raise ValueError(f"grid.experiment={self.experiment} is no name such as document/tuned")
+            raise ValueError(f"grid.experiment={self.experiment} is not a name such as document/tuned")
 
     @property
     def direction(self) -> Direction:
-        """As Optuna has it."""
+        """Optimization direction, in Optuna's words."""
         return "minimize" if self.score.endswith("loss") else "maximize"
 
     def check(self, data: MusicData) -> None:
-        """Refuse to select without tracks to select on.
+        """Require validation tracks.
 
         Raises:
-            UserError: if nothing validates.
+            UserError: if the validation subset is empty.
         """
         if not data.track_names("val"):
-            raise UserError(f"grid.select_by={self.score} needs a validation subset, and this split has none; choose "
-                          "another split")  # fmt: skip
+            raise UserError(
+                f"grid.select_by={self.score} needs a validation subset, and this split has none; choose another split"
+            )
 
-    def ranked(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
-        """The points that are done, the best first; of equal ones that with the lower loss, then the smaller one."""
+    def rank(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
+        """Complete points, the best first; equal ones by validation loss, then by number of parameters."""
         done = [entry for entry in entries if entry.state == TrialState.COMPLETE and entry.value is not None]
-        return sorted(done, key=self.place)
+        return sorted(done, key=self.sort_key)
 
-    def place(self, entry: QueueEntry) -> tuple[float, ...]:
-        """What points are sorted by: the lower the better."""
-        known = entry.attributes
+    def sort_key(self, entry: QueueEntry) -> tuple[float, ...]:
+        """Key by which points are sorted, the best first."""
+        results = entry.attributes
         value = entry.value if self.direction == "minimize" else -(entry.value or 0.0)
-        return (value or 0.0, known["val/loss"], -known["val/accuracy"], known["parameters"], entry.trial)
+        return (value or 0.0, results["val/loss"], -results["val/accuracy"], results["parameters"], entry.trial)
 
-    def noise(self, value: float, tracks: int) -> float:
-        """The standard error of an accuracy on so many tracks; that of a loss is not known, so 0."""
+    def standard_error(self, value: float, tracks: int) -> float:
+        """Standard error of an accuracy measured on so many tracks; 0 for a loss, whose error is unknown."""
         return math.sqrt(value * (1 - value) / tracks) if self.score.endswith("accuracy") else 0.0
 
 
 def selection_of(settings: Mapping[str, Any]) -> Selection:
-    """How the best points are found, from configured values.
+    """Build the selection from configured values.
 
     Raises:
-        UserError: naming the key whose value cannot be.
+        UserError: naming the key with an invalid value.
     """
     try:
         return Selection(settings["select_by"], settings["finalists"], tuple(settings["seeds"]), settings["experiment"])
@@ -104,32 +105,30 @@ def selection_of(settings: Mapping[str, Any]) -> Selection:
 
 @dataclass(frozen=True)
 class Finalist:
-    """One of the best points, trained again.
+    """One of the best points, trained again under each seed.
 
     Args:
-        entry: as it was in the sweep.
-        runs: seed -> folder.
-        metrics: seed -> metrics.json.
-        score: what points are selected by.
+        entry: the point in the sweep.
+        runs: seed -> run folder.
+        metrics: seed -> content of metrics.json.
     """
 
     entry: QueueEntry
     runs: dict[int, Path]
     metrics: dict[int, dict[str, Any]]
-    score: str
 
     def mean(self, name: str) -> float | None:
-        """A metric's mean over the seeds; None where it is missing."""
+        """Mean of a metric over the seeds; None if the metric is missing."""
         values = self.values(name)
         return statistics.mean(values) if values else None
 
-    def spread(self, name: str) -> float | None:
-        """A metric's standard deviation over the seeds; None below two."""
+    def standard_deviation(self, name: str) -> float | None:
+        """Sample standard deviation of a metric over the seeds; None for fewer than two values."""
         values = self.values(name)
         return statistics.stdev(values) if len(values) > 1 else None
 
     def values(self, name: str) -> list[float]:
-        """A metric under each seed."""
+        """Values of a metric, one per seed that has it."""
         return [metrics[name] for metrics in self.metrics.values() if name in metrics]
 
 
@@ -138,17 +137,17 @@ def train_finalists(
 ) -> list[Finalist]:
     """Train the best points under every seed, into run folders; write finalists.csv and the winner's experiment.
 
-    Runs that are finished are not repeated, interrupted ones go on.
+    Finished runs are not repeated, interrupted ones are resumed.
 
     Returns:
-        the finalists, the one with the best mean validation score first.
+        the finalists, the best mean validation score first.
     """
-    chosen = selection.ranked(entries)[: selection.finalists] if selection.seeds else []
+    chosen = selection.rank(entries)[: selection.finalists] if selection.seeds else []
     finalists = []
     for entry in chosen:
         runs = {seed: folder / "finalists" / f"trial-{entry.trial:04d}" / f"seed-{seed}" for seed in selection.seeds}
         metrics = {seed: metrics_of_run(run, cfg, entry.point, seed) for seed, run in runs.items()}
-        finalists.append(Finalist(entry, runs, metrics, selection.score))
+        finalists.append(Finalist(entry, runs, metrics))
     sign = 1 if selection.direction == "minimize" else -1
     finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
     if finalists:
@@ -161,15 +160,15 @@ def train_finalists(
 
 
 def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[str, Any]:
-    """The metrics of a finalist's run, trained first where it is not finished."""
+    """Return the metrics of a finalist's run, after training or resuming it if it is not finished."""
     if (run / "metrics.json").exists():
-        found: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        return found
+        metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        return metrics
     if (run / RECORD).exists():
-        begun = OmegaConf.load(run / RECORD)
-        assert isinstance(begun, DictConfig)
-        begun.resume = str(run).replace("${", "\\${")
-        return train(begun).metrics
+        interrupted = OmegaConf.load(run / RECORD)
+        assert isinstance(interrupted, DictConfig)
+        interrupted.resume = str(run).replace("${", "\\${")
+        return train(interrupted).metrics
     values = apply_point(cfg, point) | {"seed": seed, "folder": str(run), "name": f"{cfg.name}-finalist"}
     return train(OmegaConf.create(escaped(values))).metrics
 
@@ -177,48 +176,64 @@ def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[
 def write_finalists(
     folder: Path, finalists: Sequence[Finalist], entries: Sequence[QueueEntry], selection: Selection, tracks: int
 ) -> None:
-    """Write finalists.csv: a row each, ties named.
+    """Write finalists.csv: one row per finalist, the best first.
 
     Args:
-        tracks: that validate.
+        folder: of the sweep.
+        finalists: the best first.
+        entries: every point of the sweep.
+        selection: how the finalists were selected.
+        tracks: number of validation tracks.
     """
-    score, axes = selection.score, list(dict.fromkeys(key for part in finalists for key in part.entry.point))
-    test = score.replace("val/", "test/")
-    header = (
-        "rank", "trial", *axes, "value", "tied", "within_noise", "seeds", f"{score} mean", f"{score} sd",
-        f"{test} mean", f"{test} sd", "run",
-    )  # fmt: skip
-    rows = []
-    for rank, part in enumerate(finalists, start=1):
-        entry = part.entry
-        equal, close = tie_note(entry, entries, selection, tracks)
-        rows.append((
-            rank, entry.trial, *(value_label(entry.point[key]) if key in entry.point else "" for key in axes),
-            format_number(entry.value), ";".join(map(str, equal)), close, ";".join(map(str, part.runs)),
-            *(format_number(value) for name in (score, test) for value in (part.mean(name), part.spread(name))),
-            next(iter(part.runs.values())).relative_to(folder).as_posix(),
-        ))  # fmt: skip
-    write_csv(folder / "finalists.csv", header, rows)
+    axes = list(dict.fromkeys(key for finalist in finalists for key in finalist.entry.point))
+    rows = [
+        {
+            "rank": rank,
+            "trial": finalist.entry.trial,
+            **{key: value_label(finalist.entry.point[key]) if key in finalist.entry.point else "" for key in axes},
+            "value": format_number(finalist.entry.value),
+            "tied": ";".join(map(str, tied_trials(finalist.entry, entries, selection))),
+            "within_noise": count_within_noise(finalist.entry, entries, selection, tracks),
+            "seeds": ";".join(map(str, finalist.runs)),
+            **seed_statistics(finalist, selection.score),
+            "run": next(iter(finalist.runs.values())).relative_to(folder).as_posix(),
+        }
+        for rank, finalist in enumerate(finalists, start=1)
+    ]
+    write_csv(folder / "finalists.csv", list(rows[0]), [list(row.values()) for row in rows])
 
 
-def tie_note(
-    entry: QueueEntry, entries: Sequence[QueueEntry], selection: Selection, tracks: int
-) -> tuple[list[int], int]:
-    """Other trials with the same value, and how many other points lie within one standard error of it."""
+def seed_statistics(finalist: Finalist, score: str) -> dict[str, str]:
+    """Mean and standard deviation over the seeds of the validation score and the same test score: column -> cell."""
+    cells = {}
+    for name in (score, score.replace("val/", "test/")):
+        cells[f"{name} mean"] = format_number(finalist.mean(name))
+        cells[f"{name} sd"] = format_number(finalist.standard_deviation(name))
+    return cells
+
+
+def tied_trials(entry: QueueEntry, entries: Sequence[QueueEntry], selection: Selection) -> list[int]:
+    """Return the numbers of the other trials with the same score."""
+    return sorted(
+        other.trial for other in selection.rank(entries) if other.trial != entry.trial and other.value == entry.value
+    )
+
+
+def count_within_noise(entry: QueueEntry, entries: Sequence[QueueEntry], selection: Selection, tracks: int) -> int:
+    """Count the other points whose score lies within one standard error of a point's score."""
     assert entry.value is not None
-    noise = selection.noise(entry.value, tracks)
-    others = [other for other in selection.ranked(entries) if other.trial != entry.trial]
-    equal = sorted(other.trial for other in others if other.value == entry.value)
-    return equal, sum(abs((other.value or 0.0) - entry.value) <= noise for other in others)
+    noise = selection.standard_error(entry.value, tracks)
+    others = (other for other in selection.rank(entries) if other.trial != entry.trial)
+    return sum(abs((other.value or 0.0) - entry.value) <= noise for other in others)
 
 
 def format_number(value: float | None) -> str:
-    """A number of a table; empty where there is none."""
+    """Format a number for a table; empty for None."""
     return "" if value is None else f"{value:.6g}"
 
 
 def write_experiment(folder: Path, content: str, experiment: str | None) -> None:
-    """Write the winner as an experiment of train.py: into the sweep's folder, and into conf/experiment if named."""
+    """Write the winner's experiment file to the sweep's folder, and to conf/experiment if it has a name."""
     write_text(folder / "tuned.yaml", content)
     if experiment is None:
         return
@@ -226,7 +241,9 @@ def write_experiment(folder: Path, content: str, experiment: str | None) -> None
     try:
         write_text(path, content)
     except OSError as error:
-        log.warning("%s could not be written (%s); %s holds the same", path, error.strerror, folder / "tuned.yaml")
+        log.warning(
+            "%s could not be written (%s); %s has the same content", path, error.strerror, folder / "tuned.yaml"
+        )
     else:
         log.info("python train.py experiment=%s now trains the winner", experiment)
 
@@ -234,20 +251,20 @@ def write_experiment(folder: Path, content: str, experiment: str | None) -> None
 def tuned_experiment(
     folder: Path, winner: Finalist, points: int, selection: Selection, cfg: DictConfig, data: MusicData
 ) -> str:
-    """The winner's values as an experiment of train.py, and where they are from."""
+    """Return the experiment file of the winner: its values, and a comment on where they come from."""
     mean, name = winner.mean(selection.score), selection.experiment or f"{folder.name}/tuned"
     tracks = ", ".join(f"{count} {subset}" for subset, count in data.subset_sizes().items())
     lines = [
         "# @package _global_",
-        f"# The winner of the sweep {folder.name}: of {points} points the best {selection.score} (mean of "
+        f"# Winner of the sweep {folder.name}: the best {selection.score} of {points} points (mean of "
         f"{len(winner.runs)} seeds: {format_number(mean)}),",
         f"# data={cfg.data.kind}, split={cfg.split.kind} with split.seed={cfg.split.seed} ({tracks}).",
         f"#   python train.py experiment={name}"
-        + ("" if selection.experiment else f"  # once this file is conf/experiment/{name}.yaml"),
+        + ("" if selection.experiment else f"  # after copying this file to conf/experiment/{name}.yaml"),
     ]
     if HydraConfig.initialized():
         choices = HydraConfig.get().runtime.choices
-        lines += ["defaults:", *(f"  - override /{group}: {choices[group]}" for group in GROUPS), ""]
+        lines += ["defaults:", *(f"  - override /{group}: {choices[group]}" for group in EXPERIMENT_GROUPS), ""]
     nested = OmegaConf.create({})
     for key, value in {**changed_keys(cfg), **winner.entry.point}.items():
         OmegaConf.update(nested, key, value)
@@ -258,17 +275,21 @@ def tuned_experiment(
 
 
 def changed_keys(cfg: DictConfig) -> dict[str, Any]:
-    """In what the base of all points differs from the options it was composed of: by the command line, an experiment.
+    """Return the keys that the command line or an experiment changed in the chosen options: key -> value.
 
-    What belongs to the machine, the music or the split is left out.
+    Keys of the machine, the music and the split are omitted.
     """
     if not HydraConfig.initialized():
         return {}
     choices = HydraConfig.get().runtime.choices
-    options = config.compose(*(f"{group}={choices[group]}" for group in (*GROUPS, *LEFT_OUT)), "folder=x", "name=x")
+    options = config.compose(
+        *(f"{group}={choices[group]}" for group in (*EXPERIMENT_GROUPS, *MACHINE_GROUPS)), "folder=x", "name=x"
+    )
     before, after = (dict(flat(config.plain(values))) for values in (options, cfg))
     return {
         key: value
         for key, value in after.items()
-        if key not in (*MAY_DIFFER, "trainer.precision") and key.split(".")[0] not in FIXED and value != before.get(key)
+        if key not in (*MAY_DIFFER, "trainer.precision")
+        and key.split(".")[0] not in FIXED_GROUPS
+        and value != before.get(key)
     }

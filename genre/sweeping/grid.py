@@ -1,4 +1,4 @@
-"""A grid: every combination of some values of configuration keys. A point is known by what it changes in the base."""
+"""A grid: every combination of values of some configuration keys. A point is identified by its changes to the base."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from genre.paths import PATH_KEYS
 from genre.training.run_folder import flat
 
 Point = dict[str, Any]  # configuration key -> value
-FIXED = ("split", "data", "grid", "hydra")  # groups that all points share: they are compared on the same tracks
+FIXED_GROUPS = ("split", "data", "grid", "hydra")  # groups without axes: points are compared on the same tracks
 FIXED_KEYS = (
     "trainer.limit_tracks",
     "trainer.monitor",
@@ -28,7 +28,7 @@ FIXED_KEYS = (
     "debug",
 )
 
-MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands of one sweep, or two machines
+MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands or two machines of one sweep
     "name",
     "worker",
     "debug",
@@ -43,10 +43,10 @@ class Grid:
     """The values of each axis.
 
     Args:
-        axes: configuration key -> its values, of any JSON type; a value that stands twice counts once.
+        axes: configuration key -> its values, of any JSON type; a value listed twice counts once.
 
     Raises:
-        UserError: naming the axis that cannot be one.
+        UserError: naming the invalid axis.
     """
 
     def __init__(self, axes: Mapping[str, Any]) -> None:
@@ -54,8 +54,8 @@ class Grid:
             raise UserError("grid.axes is empty; name configuration keys and their values, as in conf/grid/small.yaml")
         for key, values in axes.items():
             if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-                raise UserError(f"grid.axes: {key}={values} is no list of values; write {key}: [{values}]")
-            if key.split(".")[0] in FIXED or key in FIXED_KEYS:
+                raise UserError(f"grid.axes: {key}={values} is not a list of values; write {key}: [{values}]")
+            if key.split(".")[0] in FIXED_GROUPS or key in FIXED_KEYS:
                 raise UserError(
                     f"grid.axes: {key} cannot differ between points, which are compared on the same tracks; "
                     "start a sweep of its own with another name=…"
@@ -73,10 +73,10 @@ class Grid:
             yield dict(zip(self.axes, values, strict=True))
 
     def check(self, base: DictConfig) -> None:
-        """Try every value of every axis once in the base configuration.
+        """Check the base configuration with each value of each axis.
 
         Raises:
-            UserError: if a key is not there, or its values concern several groups and do not go together.
+            UserError: if a key does not exist, or values of several groups contradict each other.
         """
         for key, values in self.axes.items():
             for value in values:
@@ -84,16 +84,16 @@ class Grid:
 
 
 def grid_of(cfg: DictConfig) -> Grid:
-    """The grid of a configuration; axes may stand under dotted keys or nested (``+grid.axes.optimizer.lr=[1e-3]``)."""
+    """Read the grid of a configuration; axes are dotted keys or nested (``+grid.axes.optimizer.lr=[1e-3]``)."""
     axes = OmegaConf.to_container(cfg.grid.axes, resolve=True)
     return Grid(dict(flat(axes)))
 
 
 def apply_point(base: DictConfig, point: Point) -> dict[str, Any]:
-    """The base configuration with a point's values, as plain values.
+    """Return the base configuration with a point's values.
 
     Raises:
-        UserError: if the base has no such key, or a group of keys there.
+        UserError: if a key does not exist in the base, or names a group.
     """
     changed = deepcopy(base)
     for key, value in point.items():
@@ -101,24 +101,26 @@ def apply_point(base: DictConfig, point: Point) -> dict[str, Any]:
             before = OmegaConf.select(changed, key, throw_on_resolution_failure=False)
             OmegaConf.update(changed, key, value, merge=False)
         except OmegaConfBaseException:
-            raise UserError(f"grid.axes: {key} is no key of this configuration; correct it, or add +{key}=…") from None
+            raise UserError(
+                f"grid.axes: {key} is not a key of this configuration; correct it, or add +{key}=…"
+            ) from None
         if isinstance(before, DictConfig) and isinstance(value, str):
             raise UserError(f"grid.axes: {key} is a group of keys; sweep {key}={value} by itself with another name=…")
     return config.plain(changed)
 
 
 def value_label(value: Any) -> str:
-    """A value as it is shown: JSON, but texts plain."""
+    """Label of a value in tables and figures: JSON, strings without quotes."""
     return value if isinstance(value, str) else canonical_json(value)
 
 
 def canonical_json(value: Any) -> str:
-    """A value as it is compared: JSON, in which 1 and 1.0 are the same."""
+    """JSON by which values are compared; 1 and 1.0 are equal."""
     return json.dumps(normalize_numbers(value), sort_keys=True, ensure_ascii=False)
 
 
 def normalize_numbers(value: Any) -> Any:
-    """A value without the difference between whole numbers and floats."""
+    """Replace whole floats by integers, at any depth."""
     if isinstance(value, Mapping):
         return {key: normalize_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -127,9 +129,9 @@ def normalize_numbers(value: Any) -> Any:
 
 
 def point_identity(point: Point, base: Mapping[str, Any]) -> str:
-    """What tells a point from all others: the values in which it differs from the base.
+    """Key of a point: the values in which it differs from the base.
 
-    So a point stays the same when an axis is added at whose base value it was trained.
+    A point so keeps its identity when an axis is added and the point has that axis's base value.
 
     Args:
         base: configuration key -> value, flat.
@@ -140,7 +142,7 @@ def point_identity(point: Point, base: Mapping[str, Any]) -> str:
 
 
 def value_at(base: Mapping[str, Any], key: str) -> Any:
-    """The value of a key that may be a group: leaves of a flat base put together again."""
+    """Value of a key in a flat base; for a group, a dict of its leaves."""
     if key in base:
         return base[key]
     return {name.removeprefix(f"{key}."): value for name, value in base.items() if name.startswith(f"{key}.")}

@@ -24,12 +24,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from genre.data.datamodule import MusicData
 from genre.models.classifier import dropout_seed, losses_and_probabilities
-from genre.sweeping.trial import Row, TrialData, TrialResult, network_for, resolve_precision, trial_result
+from genre.sweeping.trial import HistoryRow, TrialData, TrialResult, network_for, resolve_precision, trial_result
 from genre.training.run_folder import flat
 from genre.training.train import partial_of, resolve_monitor
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "model.dense_units", "model.dropout", "seed"})
-KNOWN = frozenset(  # what the group trainer may hold; anything else is left to Lightning
+SUPPORTED_TRAINER_KEYS = frozenset(  # what the group trainer may hold; anything else is left to Lightning
     "max_epochs patience monitor precision accelerator devices deterministic enable_progress_bar limit_tracks".split()
 )
 
@@ -39,14 +39,17 @@ def family_of(values: Mapping[str, Any]) -> str | None:
     model, trainer, schedule = values["model"], values["trainer"], values["scheduler"]
     frozen = hasattr(get_class(model["_target_"]), "make_head") and not model["unfreeze"] and model["cached_views"]
     plateau = schedule is None or issubclass(get_class(schedule["_target_"]), ReduceLROnPlateau)
-    if not (frozen and values["data"]["keep"] and plateau and set(trainer) <= KNOWN) or values["init_from"]:
+    if (
+        not (frozen and values["data"]["keep"] and plateau and set(trainer) <= SUPPORTED_TRAINER_KEYS)
+        or values["init_from"]
+    ):
         return None
     if trainer["precision"] == "16-mixed":
         return None
     return json.dumps({key: value for key, value in flat(values) if key not in HEAD_KEYS}, sort_keys=True)
 
 
-def train_family(points: Sequence[dict[str, Any]], bench: TrialData) -> list[TrialResult]:
+def train_family(points: Sequence[dict[str, Any]], trial_data: TrialData) -> list[TrialResult]:
     """Train configurations of one family.
 
     Returns:
@@ -60,7 +63,7 @@ def train_family(points: Sequence[dict[str, Any]], bench: TrialData) -> list[Tri
     order = sorted(range(len(points)), key=lambda place: points[place]["seed"])
     for _, some in groupby(order, key=lambda place: points[place]["seed"]):
         places = list(some)
-        trained |= zip(places, train_same_seed([points[place] for place in places], bench), strict=True)
+        trained |= zip(places, train_heads([points[place] for place in places], trial_data), strict=True)
     share = (time.monotonic() - begin) / len(points)
     return [trial_result(part.rows, part.monitor, part.parameters, share) for _, part in sorted(trained.items())]
 
@@ -83,7 +86,7 @@ class Head:
         self.optimizer: Optimizer = fused_optimizer(partial_of(values["optimizer"]))(list(layers.parameters()))
         schedule = partial_of(values["scheduler"])
         self.schedule = schedule(self.optimizer) if schedule else None
-        self.rows: list[Row] = []
+        self.rows: list[HistoryRow] = []
         self.best, self.waited = math.inf, 0
 
     @property
@@ -91,7 +94,7 @@ class Head:
         """Units of the dense layer."""
         return self.first.out_features
 
-    def goes_on(self, row: Row) -> bool:
+    def goes_on(self, row: HistoryRow) -> bool:
         """Take the values of an epoch; whether another one follows, as Lightning's early stopping has it."""
         self.rows.append(row)
         value = row[self.monitor.replace("/", "_")]
@@ -196,14 +199,14 @@ def stack_shared(parameters: Sequence[Tensor]) -> Tensor:
     return whole.requires_grad_()
 
 
-def train_same_seed(points: Sequence[dict[str, Any]], bench: TrialData) -> list[Head]:
+def train_heads(points: Sequence[dict[str, Any]], trial_data: TrialData) -> list[Head]:
     """Train the heads of one seed."""
     values = points[0]
     for point in points:
         resolve_precision(point)
     seed_everything(values["seed"], verbose=False)
-    network: Any = network_for(values, bench)
-    data = bench.data_for(values, network)
+    network: Any = network_for(values, trial_data)
+    data = trial_data.data_for(values, network)
     heads = build_heads(points, network, data)
     HeadTrainer(heads, data, values).train()
     return heads
@@ -305,7 +308,7 @@ class HeadTrainer:
         return [torch.cat(batch, dim=1) for batch in zip(*parts, strict=True)]
 
 
-def history_rows(epoch: int, scores: Mapping[str, Tensor | None]) -> list[Row]:
+def history_rows(epoch: int, scores: Mapping[str, Tensor | None]) -> list[HistoryRow]:
     """A row of history a head."""
     named = {
         f"{subset}_{name}": values.tolist()

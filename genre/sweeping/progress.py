@@ -1,4 +1,4 @@
-"""How far a sweep is: points done, the best so far, and when it will end."""
+"""Progress of a sweep: points done, the best so far, time left."""
 
 import logging
 import math
@@ -17,27 +17,27 @@ from genre.sweeping.queue import Queue, QueueEntry
 
 log = logging.getLogger(__name__)
 
-EVERY = 60.0  # seconds between two lines of a log
+LOG_INTERVAL = 60.0  # seconds between two lines in a log
 
 
-class Progress:
-    """A line that tells how far a sweep is, of all its workers; in a log, where none can be redrawn, one a minute.
+class SweepProgress:
+    """Progress bar for the points of all workers; where standard error is no terminal, one log line per minute.
 
     Args:
         queue: of the sweep.
-        selection: says which point is the best.
-        shown: whether this worker shows it.
+        selection: ranks the points.
+        enabled: whether this worker shows the bar.
     """
 
-    def __init__(self, queue: Queue, selection: Selection, shown: bool) -> None:
+    def __init__(self, queue: Queue, selection: Selection, enabled: bool) -> None:
         self.queue, self.selection = queue, selection
-        self.told = -math.inf
+        self.last_logged = -math.inf
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         console = Console(stderr=True)
-        self.bar = Bar(*columns, console=console, disable=not (shown and console.is_terminal))
+        self.bar = Bar(*columns, console=console, disable=not (enabled and console.is_terminal))
         self.task = self.bar.add_task("points", left="")
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "SweepProgress":
         self.bar.start()
         self.show()
         return self
@@ -48,33 +48,35 @@ class Progress:
         self.bar.stop()
 
     def show(self) -> None:
-        """Read the record, and show it."""
+        """Read the queue and update the bar or the log."""
         entries = self.queue.entries()
         done = sum(entry.state.is_finished() for entry in entries)
-        about, rest = describe_progress(entries, self.selection), time_left(entries)
-        self.bar.update(self.task, description=about, completed=done, total=len(entries), left=rest)
-        if not self.bar.console.is_terminal and time.monotonic() > self.told + EVERY:
-            self.told = time.monotonic()
-            log.info("%s", "; ".join(part for part in (f"{done} of {len(entries)} points", about, rest) if part))
+        summary, left = describe_progress(entries, self.selection), time_left(entries)
+        self.bar.update(self.task, description=summary, completed=done, total=len(entries), left=left)
+        if not self.bar.console.is_terminal and time.monotonic() > self.last_logged + LOG_INTERVAL:
+            self.last_logged = time.monotonic()
+            log.info("%s", "; ".join(part for part in (f"{done} of {len(entries)} points", summary, left) if part))
 
 
 def describe_progress(entries: list[QueueEntry], selection: Selection) -> str:
-    """'best 0.613 of trial 7 (model.kernel_size=5); 1 failed'."""
+    """Describe the best point and the failures: 'best val/accuracy 0.613, trial 7 (model.kernel_size=5); 1 failed'."""
     failed = sum(entry.state == TrialState.FAIL for entry in entries)
-    ranked = selection.ranked(entries)
+    ranked = selection.rank(entries)
     best = ""
     if ranked:
         values = ", ".join(f"{key}={value_label(value)}" for key, value in ranked[0].point.items())
-        best = f"best {selection.score} {ranked[0].value:.4g} of trial {ranked[0].trial} ({values})"
-    return "; ".join(part for part in (best or "no point is done yet", f"{failed} failed" if failed else "") if part)
+        best = f"best {selection.score} {ranked[0].value:.4g}, trial {ranked[0].trial} ({values})"
+    return "; ".join(
+        part for part in (best or "no point is complete yet", f"{failed} failed" if failed else "") if part
+    )
 
 
 def time_left(entries: list[QueueEntry]) -> str:
-    """'about 12 min left': the time of the points so far, shared by those who work now."""
+    """Estimate the time left, 'about 12 min left': mean seconds per point times unfinished points, over the workers."""
     seconds = [entry.attributes["seconds"] for entry in entries if "seconds" in entry.attributes]
     workers = {entry.attributes.get("worker") for entry in entries if entry.state == TrialState.RUNNING}
     unfinished = sum(not entry.state.is_finished() for entry in entries)
     if not seconds or not unfinished:
         return ""
-    rest = statistics.mean(seconds) * unfinished / max(len(workers), 1)
-    return f"about {rest / 60:.0f} min left" if rest < 5400 else f"about {rest / 3600:.1f} h left"
+    left = statistics.mean(seconds) * unfinished / max(len(workers), 1)
+    return f"about {left / 60:.0f} min left" if left < 5400 else f"about {left / 3600:.1f} h left"

@@ -1,7 +1,7 @@
-"""The points of a sweep as an Optuna study: what is waiting, running elsewhere, lost, failed, and done.
+"""The points of a sweep as an Optuna study: the queue that all workers share.
 
-Each point is one trial, however often it was begun: what a killed worker leaves goes back to waiting in its place. Only
-the lock's holder changes what a trial is, and only the worker that a trial belongs to may finish it.
+Each point is one trial, however often it was started: a trial whose worker was killed returns to WAITING under the same
+number. Trial states change under an inter-process lock only, and only the worker that claimed a trial may finish it.
 """
 
 import hashlib
@@ -22,25 +22,26 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from genre.errors import UserError
 from genre.sweeping.grid import Point, canonical_json, point_identity, value_label
-from genre.sweeping.record import Record
+from genre.sweeping.record import SweepRecord
 
 log = logging.getLogger(__name__)
 
-LOSSES = 5  # how often a point's worker may be lost before the point is suspected of killing it
-NUMBERS = "numbers"
+MAX_LOST_WORKERS = 5  # after which a point is assumed to kill its workers
+NUMERIC = "numbers"  # as stored in the study
 Direction = Literal["minimize", "maximize"]
-BEATS = 4  # signs of life within a lease
+HEARTBEATS_PER_LEASE = 4
 
 
 @dataclass(frozen=True)
 class QueueEntry:
-    """A point as it is recorded.
+    """A point and its trial in the study.
 
     Args:
-        trial: its number in the study.
-        state: of Optuna's: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
-        value: what it was selected by; None until it is complete.
-        attributes: what else is known: metrics, seconds, the traceback of its last failure.
+        trial: number of the trial in the study.
+        state: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
+        point: configuration key -> value.
+        value: the score that points are selected by; None until the trial is complete.
+        attributes: the trial's user attributes: metrics, seconds, traceback of the last failure.
     """
 
     trial: int
@@ -51,18 +52,21 @@ class QueueEntry:
 
 
 def queue_entry(trial: FrozenTrial) -> QueueEntry:
-    """What Optuna keeps of a point."""
+    """Convert an Optuna trial to a queue entry."""
     return QueueEntry(trial.number, trial.state, trial.user_attrs["point"], trial.value, trial.user_attrs)
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How points are handled.
+class QueueRules:
+    """Direction of the optimization, lease and retries.
 
     Args:
-        direction: 'maximize' or 'minimize' what points are selected by.
-        lease: seconds without a sign of life after which a worker is taken for lost.
-        retries: how often a point that failed is tried again.
+        direction: 'maximize' or 'minimize' the score that points are selected by.
+        lease: seconds without a heartbeat after which a worker counts as lost.
+        retries: how often a failed point is tried again.
+
+    Raises:
+        ValueError: if lease or retries is out of range.
     """
 
     direction: Direction = "maximize"
@@ -77,46 +81,46 @@ class Rules:
 
 
 class Queue:
-    """One worker's view of a sweep.
+    """One worker's connection to the queue of a sweep.
 
     Args:
-        record: where it is kept.
+        record: storage and locks of the sweep.
         name: of the study.
-        base: configuration key -> value, flat: what all points share.
-        tracks: what tells the music and its split from any other.
-        rules: how points are handled.
+        base: the configuration that all points share, flat: key -> value.
+        tracks: counts and digest of the tracks and their split.
+        rules: direction, lease and retries.
 
     Raises:
-        UserError: if the sweep was begun with another base or other tracks.
+        UserError: if the sweep was started with other tracks.
     """
 
     def __init__(
-        self, record: Record, name: str, base: Mapping[str, Any], tracks: Mapping[str, Any], rules: Rules
+        self, record: SweepRecord, name: str, base: Mapping[str, Any], tracks: Mapping[str, Any], rules: QueueRules
     ) -> None:
         self.record, self.name, self.rules, self.storage = record, name, rules, record.storage
         self.worker = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        self.seen: dict[int, tuple[Any, float]] = {}  # trial -> its last sign of life, and when we first saw it
-        with self.locked():
+        self.last_heartbeats: dict[int, tuple[Any, float]] = {}  # trial -> heartbeat, our clock when it was first read
+        with self.lock():
             self.study = optuna.create_study(
                 storage=self.storage, study_name=name, direction=rules.direction, load_if_exists=True,
                 sampler=optuna.samplers.RandomSampler(), pruner=optuna.pruners.MedianPruner(),
             )  # fmt: skip
             self.study_id = self.storage.get_study_id_from_name(name)
-            known = self.study.user_attrs
+            recorded = self.study.user_attrs
             for key, value in (("base", dict(base)), ("tracks", dict(tracks))):
-                if key not in known:
+                if key not in recorded:
                     self.study.set_user_attr(key, value)
         self.base: dict[str, Any] = self.study.user_attrs["base"]
         refuse_other_tracks(name, self.study.user_attrs["tracks"], tracks)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else changes the sweep meanwhile."""
+    def lock(self) -> Iterator[None]:
+        """Hold the lock under which the queue is changed."""
         with self.record.lock(f"{self.name}.queue", True):
             yield
 
     def refuse_changes(self, base: Mapping[str, Any], axes: Sequence[str]) -> None:
-        """All points share one base configuration, in all but the axes.
+        """Compare the base configuration with the recorded one, except for the axes.
 
         Raises:
             UserError: naming the first key that differs.
@@ -124,73 +128,77 @@ class Queue:
         for key in sorted(self.base.keys() | base.keys()):
             if any(key == axis or key.startswith(f"{axis}.") for axis in axes):
                 continue
-            before, now = self.base.get(key), base.get(key)
-            if canonical_json(before) != canonical_json(now):
+            recorded, current = self.base.get(key), base.get(key)
+            if canonical_json(recorded) != canonical_json(current):
                 raise UserError(
-                    f"the sweep {self.name} was begun with {key}={value_label(before)}, not {value_label(now)};"
+                    f"the sweep {self.name} was started with {key}={value_label(recorded)}, not {value_label(current)};"
                     f" leave {key} as it was, add it to grid.axes, or start another sweep with name=…"
                 )
 
-    def agreed(self, name: str, propose: Callable[[], str]) -> str:
-        """What the first worker that asks proposes, whoever asks later."""
-        with self.locked():
+    def agree_on(self, name: str, propose: Callable[[], str]) -> str:
+        """Return the value that the first worker proposed under this name."""
+        with self.lock():
             if name not in self.study.user_attrs:
                 self.study.set_user_attr(name, propose())
             return str(self.study.user_attrs[name])
 
     def entries(self) -> list[QueueEntry]:
-        """Every point, in the order in which they were queued; a point that was queued again after it failed counts
-        as it is now."""
+        """Every point once, by trial number; the latest trial of a point that was queued again after it failed."""
         latest = {
             self.identity(entry.point): entry for entry in map(queue_entry, self.study.get_trials(deepcopy=False))
         }
         return sorted(latest.values(), key=lambda entry: entry.trial)
 
     def identity(self, point: Point) -> str:
-        """What tells a point from all others of the sweep."""
+        """Key of a point: the values in which it differs from the base."""
         return point_identity(point, self.base)
 
     def add(self, points: Sequence[Point]) -> int:
-        """Queue the points that are not recorded yet, or whose retries were raised since they failed.
+        """Queue the points that are not recorded yet, and failed ones whose retries were raised since.
 
         Returns:
-            how many those are.
+            the number of points queued.
         """
-        with self.locked():
-            known = {self.identity(entry.point): entry for entry in self.entries()}
-            fresh = {self.identity(point): point for point in points}
-            missing = {key: point for key, point in fresh.items() if key not in known}
-            again = [known[key] for key in fresh if key in known and self.may_retry(known[key])]
+        with self.lock():
+            recorded = {self.identity(entry.point): entry for entry in self.entries()}
+            requested = {self.identity(point): point for point in points}
+            missing = {key: point for key, point in requested.items() if key not in recorded}
+            retried = [recorded[key] for key in requested if key in recorded and self.can_retry(recorded[key])]
             distributions = self.distributions([*missing.values()])
             for point in missing.values():
                 self.enqueue(point, distributions, {})
-            if again:
-                distributions = self.distributions([entry.point for entry in again])
-                for entry in again:
+            if retried:
+                distributions = self.distributions([entry.point for entry in retried])
+                for entry in retried:
                     self.enqueue(entry.point, distributions, {"attempts": entry.attributes["attempts"]})
-        return len(missing) + len(again)
+        return len(missing) + len(retried)
 
-    def may_retry(self, entry: QueueEntry) -> bool:
-        """Whether a point that failed may be tried again."""
-        return entry.state == TrialState.FAIL and entry.attributes.get("attempts", LOSSES) <= self.rules.retries
+    def can_retry(self, entry: QueueEntry) -> bool:
+        """Return whether a point failed and has retries left."""
+        return (
+            entry.state == TrialState.FAIL and entry.attributes.get("attempts", MAX_LOST_WORKERS) <= self.rules.retries
+        )
 
-    def enqueue(self, point: Point, distributions: Mapping[str, tuple[str, BaseDistribution]], more: Any) -> None:
-        """Add a waiting trial, in the lock."""
+    def enqueue(
+        self, point: Point, distributions: Mapping[str, tuple[str, BaseDistribution]], attributes: Mapping[str, Any]
+    ) -> None:
+        """Add a waiting trial; the caller holds the lock."""
         named = {distributions[key][0]: (distributions[key][1], value) for key, value in point.items()}
         trial = create_trial(
             state=TrialState.WAITING,
             params={name: optuna_value(kind, value) for name, (kind, value) in named.items()},
             distributions={name: kind for name, (kind, _) in named.items()},
-            user_attrs={"point": point, **more},
+            user_attrs={"point": point, **attributes},
         )
         self.study.add_trial(trial)
 
     def distributions(self, points: Sequence[Point]) -> dict[str, tuple[str, BaseDistribution]]:
-        """Axis -> its name in Optuna and what values it has.
+        """Map each axis to its parameter name in Optuna and its distribution.
 
-        Optuna lets categories neither grow nor become numbers: an axis that is extended so goes on under a new name.
+        In Optuna, categories can neither be added nor become numbers: an axis that is extended that way continues under
+        a new parameter name.
         """
-        kinds: dict[str, tuple[str, BaseDistribution]] = {}
+        distributions: dict[str, tuple[str, BaseDistribution]] = {}
         for key in {key: None for point in points for key in point}:
             values = [point[key] for point in points if key in point]
             history = self.study.user_attrs.get(f"axis {key}", [])
@@ -199,8 +207,8 @@ class Queue:
                 history = [*history, wanted]
                 self.study.set_user_attr(f"axis {key}", history)
             name = key if len(history) == 1 else f"{key} ({len(history)})"
-            kinds[key] = name, distribution(wanted, values)
-        return kinds
+            distributions[key] = name, axis_distribution(wanted, values)
+        return distributions
 
     def claim(
         self,
@@ -208,173 +216,180 @@ class Queue:
         family: Callable[[Point], str | None] = lambda point: None,
         propose: Callable[[list[QueueEntry]], Point | None] = lambda entries: None,
     ) -> list[QueueEntry]:
-        """Take what waits, after points of lost workers went back to waiting.
+        """Claim waiting points for this worker, after requeueing those of lost workers.
 
         Args:
-            limit: how many points at most.
-            family: what points must have in common to be taken together; None keeps a point alone.
-            propose: a further point where none is waiting.
+            limit: largest number of points.
+            family: key that points claimed together share; a point with None is claimed alone.
+            propose: returns a new point from all entries when none is waiting.
 
         Returns:
-            the points, which are this worker's now; none where none waits.
+            the claimed points; empty if none is waiting.
         """
-        with self.locked():
-            self.take_back()
+        with self.lock():
+            self.requeue_expired()
             waiting = self.waiting()
             if not waiting and (point := propose(self.entries())) is not None:
                 self.enqueue(point, self.distributions([point]), {})
                 waiting = self.waiting()
             if not waiting:
                 return []
-            own = family(waiting[0].point)
-            alike = [entry for entry in waiting[1:] if own is not None and family(entry.point) == own]
-            taken = [waiting[0], *alike][:limit]
-            for entry in taken:
-                self.set(entry, worker=self.worker)
-                self.storage.set_trial_state_values(self.id_of(entry), TrialState.RUNNING)
-        return taken
+            shared = family(waiting[0].point)
+            relatives = [entry for entry in waiting[1:] if shared is not None and family(entry.point) == shared]
+            claimed = [waiting[0], *relatives][:limit]
+            for entry in claimed:
+                self.set_attributes(entry, worker=self.worker)
+                self.set_state(entry, TrialState.RUNNING)
+        return claimed
 
     def waiting(self) -> list[QueueEntry]:
-        """What waits, shuffled: points that are done are then a fair sample of the grid, in values and in seconds."""
-        some = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
-        return sorted(some, key=lambda entry: hashlib.sha256(self.identity(entry.point).encode()).digest())
+        """Waiting points in hashed order, so that finished points are a fair sample of the grid at any time."""
+        waiting = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
+        return sorted(waiting, key=lambda entry: hashlib.sha256(self.identity(entry.point).encode()).digest())
 
-    def take_back(self) -> None:
-        """Let points of workers without a sign of life wait again, in the lock."""
-        now = time.monotonic()
-        for entry in self.entries():
-            if entry.state != TrialState.RUNNING:
-                continue
-            sign = (entry.attributes.get("worker"), entry.attributes.get("beat"))
-            before, since = self.seen.get(entry.trial, (None, now))
-            if sign != before:
-                self.seen[entry.trial] = (sign, now)
-            elif now - since > self.rules.lease:
-                self.lost(entry)
+    def requeue_expired(self) -> None:
+        """Requeue running points without a heartbeat for a lease; the caller holds the lock.
 
-    def lost(self, entry: QueueEntry) -> None:
-        """A point whose worker is gone waits again, unless it seems to be what kills its workers."""
-        losses = entry.attributes.get("losses", 0) + 1
-        log.info("trial %d is taken back: no sign of life of %s", entry.trial, entry.attributes.get("worker"))
-        self.set(entry, losses=losses, worker=None)
-        if losses < LOSSES:
-            self.storage.set_trial_state_values(self.id_of(entry), TrialState.WAITING)
+        Only this worker's clock is read: a lease starts when this worker first reads a heartbeat.
+        """
+        time_now = time.monotonic()
+        for entry in self.running():
+            heartbeat = (entry.attributes.get("worker"), entry.attributes.get("heartbeat"))
+            previous, since = self.last_heartbeats.get(entry.trial, (None, time_now))
+            if heartbeat != previous:
+                self.last_heartbeats[entry.trial] = (heartbeat, time_now)
+            elif time_now - since > self.rules.lease:
+                self.requeue_lost(entry)
+
+    def requeue_lost(self, entry: QueueEntry) -> None:
+        """Requeue the point of a lost worker; fail it if it lost ``MAX_LOST_WORKERS``."""
+        lost_workers = entry.attributes.get("lost_workers", 0) + 1
+        log.info("trial %d is requeued: no heartbeat from worker %s", entry.trial, entry.attributes.get("worker"))
+        self.set_attributes(entry, lost_workers=lost_workers, worker=None)
+        if lost_workers < MAX_LOST_WORKERS:
+            self.set_state(entry, TrialState.WAITING)
             return
-        self.set(entry, traceback=f"its worker was lost {losses} times")
-        self.storage.set_trial_state_values(self.id_of(entry), TrialState.FAIL)
+        self.set_attributes(entry, traceback=f"its worker was lost {lost_workers} times")
+        self.set_state(entry, TrialState.FAIL)
 
     def complete(self, entry: QueueEntry, value: float, attributes: Mapping[str, Any], pruned: bool = False) -> bool:
-        """Record what a point is worth; False where it was taken back meanwhile, and is another worker's."""
-        with self.locked():
+        """Record the result of a point; return False if the point no longer belongs to this worker."""
+        with self.lock():
             if not self.owns(entry):
                 return False
-            self.set(entry, **attributes)
-            state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-            self.storage.set_trial_state_values(self.id_of(entry), state, [value])
+            self.set_attributes(entry, **attributes)
+            self.set_state(entry, TrialState.PRUNED if pruned else TrialState.COMPLETE, value)
             return True
 
     def report(self, entry: QueueEntry, epoch: int, value: float) -> bool:
-        """Tell a point's value at an epoch; whether it is worth going on, beside what others had there."""
-        trial = optuna.trial.Trial(self.study, self.id_of(entry))
+        """Record a point's score at an epoch; return whether to continue, by Optuna's median pruner."""
+        trial = optuna.trial.Trial(self.study, self.storage_id(entry))
         trial.report(value, epoch)
         return not trial.should_prune()
 
     def fail(self, entry: QueueEntry, traceback: str) -> bool:
-        """Record why a point failed, and let it wait again while it has retries; whether it does."""
-        with self.locked():
+        """Record a failure; return whether the point is requeued for another attempt."""
+        with self.lock():
             if not self.owns(entry):
                 return False
-            attempts = self.now(entry).attributes.get("attempts", 0) + 1
-            self.set(entry, attempts=attempts, traceback=traceback)
-            again = attempts <= self.rules.retries
-            state = TrialState.WAITING if again else TrialState.FAIL
-            self.storage.set_trial_state_values(self.id_of(entry), state)
-            return again
+            attempts = self.current(entry).attributes.get("attempts", 0) + 1
+            self.set_attributes(entry, attempts=attempts, traceback=traceback)
+            retry = attempts <= self.rules.retries
+            self.set_state(entry, TrialState.WAITING if retry else TrialState.FAIL)
+            return retry
 
     def release(self, entries: Sequence[QueueEntry]) -> None:
-        """Let points wait again that this worker will not finish."""
-        with self.locked():
+        """Requeue claimed points that this worker will not finish."""
+        with self.lock():
             for entry in entries:
                 if self.owns(entry):
-                    self.set(entry, worker=None)
-                    self.storage.set_trial_state_values(self.id_of(entry), TrialState.WAITING)
+                    self.set_attributes(entry, worker=None)
+                    self.set_state(entry, TrialState.WAITING)
 
     def owns(self, entry: QueueEntry) -> bool:
-        """Whether a point is still this worker's."""
-        now = self.now(entry)
-        return now.state == TrialState.RUNNING and now.attributes.get("worker") == self.worker
+        """Return whether a point is running and claimed by this worker."""
+        current = self.current(entry)
+        return current.state == TrialState.RUNNING and current.attributes.get("worker") == self.worker
 
-    def now(self, entry: QueueEntry) -> QueueEntry:
-        """A point as it is recorded at this moment."""
-        return queue_entry(self.storage.get_trial(self.id_of(entry)))
+    def current(self, entry: QueueEntry) -> QueueEntry:
+        """Read a point from the storage again."""
+        return queue_entry(self.storage.get_trial(self.storage_id(entry)))
 
     def running(self) -> list[QueueEntry]:
-        """What some worker works on, or was lost with."""
+        """Points that are claimed and not finished, those of lost workers included."""
         return [entry for entry in self.entries() if entry.state == TrialState.RUNNING]
 
     @contextmanager
-    def alive(self, entries: Sequence[QueueEntry]) -> Iterator[None]:
-        """Give signs of life for points while they are worked on."""
-        over = threading.Event()
-        thread = threading.Thread(target=self.beat, args=(entries, over), daemon=True)
+    def heartbeat(self, entries: Sequence[QueueEntry]) -> Iterator[None]:
+        """Send heartbeats for claimed points from a thread while the context is open."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.send_heartbeats, args=(entries, stop), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            over.set()
+            stop.set()
             thread.join()
 
-    def beat(self, entries: Sequence[QueueEntry], over: threading.Event) -> None:
-        """One sign of life a point, again and again; an unreachable storage is tried again."""
+    def send_heartbeats(self, entries: Sequence[QueueEntry], stop: threading.Event) -> None:
+        """Send numbered heartbeats until stopped; an unreachable storage is tried again at the next one."""
         count = 0
-        while not over.wait(self.rules.lease / BEATS):
+        while not stop.wait(self.rules.lease / HEARTBEATS_PER_LEASE):
             count += 1
             for entry in entries:
                 try:
                     if self.owns(entry):
-                        self.set(entry, beat=f"{self.worker} {count}")
+                        self.set_attributes(entry, heartbeat=f"{self.worker} {count}")
                 except UpdateFinishedTrialError:
                     continue
-                except Exception as error:  # of whichever database
-                    log.warning("cannot reach the sweep's record: %s", error)
+                except Exception as error:  # each database raises its own
+                    log.warning("cannot reach the sweep's storage: %s", error)
 
-    def set(self, entry: QueueEntry, **attributes: Any) -> None:
-        """Attributes of a point."""
+    def set_attributes(self, entry: QueueEntry, **attributes: Any) -> None:
+        """Set user attributes of a trial."""
         for key, value in attributes.items():
-            self.storage.set_trial_user_attr(self.id_of(entry), key, value)
+            self.storage.set_trial_user_attr(self.storage_id(entry), key, value)
 
-    def id_of(self, entry: QueueEntry) -> int:
-        """A point's number in the storage."""
+    def set_state(self, entry: QueueEntry, state: TrialState, value: float | None = None) -> None:
+        """Set the state of a trial, with its value if it is finished."""
+        self.storage.set_trial_state_values(self.storage_id(entry), state, None if value is None else [value])
+
+    def storage_id(self, entry: QueueEntry) -> int:
+        """Id of a trial in the storage, which differs from its number in the study."""
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, entry.trial)
 
 
-def axis_kind(values: Sequence[Any], before: Any) -> Any:
-    """What an axis' values are for Optuna: numbers, or a list of categories that holds those of before."""
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    if numbers and before in (None, NUMBERS):
-        return NUMBERS
-    older = [] if before in (None, NUMBERS) else before
+def axis_kind(values: Sequence[Any], recorded: Any) -> Any:
+    """Return NUMERIC, or the list of an axis's categories, which includes those recorded before."""
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if numeric and recorded in (None, NUMERIC):
+        return NUMERIC
+    older = [] if recorded in (None, NUMERIC) else recorded
     return list(dict.fromkeys([*older, *map(value_label, values)]))
 
 
-def distribution(kind: Any, values: Sequence[Any]) -> BaseDistribution:
-    """An axis as Optuna has it, from ``kind_of``."""
-    return FloatDistribution(min(values), max(values)) if kind == NUMBERS else CategoricalDistribution(kind)
+def axis_distribution(kind: Any, values: Sequence[Any]) -> BaseDistribution:
+    """Optuna's distribution for a result of ``axis_kind``."""
+    return FloatDistribution(min(values), max(values)) if kind == NUMERIC else CategoricalDistribution(kind)
 
 
-def optuna_value(kind: BaseDistribution, value: Any) -> Any:
-    """A value as Optuna keeps it."""
-    return float(value) if isinstance(kind, FloatDistribution) else value_label(value)
+def optuna_value(distribution: BaseDistribution, value: Any) -> Any:
+    """Convert a value to what Optuna stores: a float, or the label of a category."""
+    return float(value) if isinstance(distribution, FloatDistribution) else value_label(value)
 
 
-def refuse_other_tracks(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """A sweep compares on the same tracks.
+def refuse_other_tracks(name: str, recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Require that the tracks and their split are those that the sweep was started on.
 
     Raises:
-        UserError: saying what differs.
+        UserError: with the counts, if they differ.
     """
-    if before == dict(now):
+    if recorded == dict(current):
         return
-    counts = [", ".join(f"{subset} {count}" for subset, count in t["counts"].items()) for t in (before, now)]
-    what = f"({counts[0]}), not ({counts[1]})" if counts[0] != counts[1] else "of the same number, which are others now"
-    raise UserError(f"the sweep {name} was begun on tracks {what}; restore music and split, or choose another name=…")
+    before, after = (
+        ", ".join(f"{subset} {count}" for subset, count in tracks["counts"].items()) for tracks in (recorded, current)
+    )
+    difference = f"({before}), not ({after})" if before != after else "that have changed (their number is the same)"
+    raise UserError(
+        f"the sweep {name} was started on tracks {difference}; restore music and split, or choose another name=…"
+    )

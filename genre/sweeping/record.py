@@ -1,4 +1,4 @@
-"""Where a sweep is recorded: an Optuna storage, and the locks under which processes and machines take turns."""
+"""The record of a sweep: an Optuna storage, and locks between processes and machines."""
 
 import hashlib
 import warnings
@@ -20,31 +20,33 @@ from sqlalchemy.pool import NullPool
 
 from genre.errors import UserError
 
-Lock = Callable[[str, bool], AbstractContextManager[bool]]  # name, whether to wait -> whether it is ours
-SERVERS = {  # how a server's session takes a lock, which it gives back when it ends, however it ends
+LockFactory = Callable[[str, bool], AbstractContextManager[bool]]  # (name, wait) -> context: True if acquired
+SERVER_LOCKS = {  # backend -> statements that wait for a lock, and that try it once; a session's end releases it
     "postgresql": ("select pg_advisory_lock(:number) is not null", "select pg_try_advisory_lock(:number)"),
     "mysql": ("select get_lock(:name, -1)", "select get_lock(:name, 0)"),
 }
 
 
 @dataclass(frozen=True)
-class Record:
+class SweepRecord:
     """A storage and its locks.
 
     Args:
-        storage: of Optuna's.
-        lock: a context in which no other process of any machine is that asks for the same name.
+        storage: Optuna's.
+        lock: takes a name and whether to wait; returns a context that holds the inter-process lock of that name and
+            yields whether it was acquired.
     """
 
     storage: BaseStorage
-    lock: Lock
+    lock: LockFactory
 
 
-def open_record(folder: Path, address: str | None) -> Record:
-    """The record of a sweep: the journal in its folder, or a database.
+def open_record(folder: Path, address: str | None) -> SweepRecord:
+    """Open the record of a sweep: a journal file in its folder, or a database.
 
     Args:
-        address: of a database, as SQLAlchemy has it; None for the journal.
+        folder: of the sweep.
+        address: SQLAlchemy URL of a database; None for the journal.
 
     Raises:
         UserError: if the database cannot be used.
@@ -54,48 +56,52 @@ def open_record(folder: Path, address: str | None) -> Record:
     if address is None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "journal.log"
-        return Record(JournalStorage(JournalFileBackend(str(path))), file_locks(path))
+        return SweepRecord(JournalStorage(JournalFileBackend(str(path))), file_locks(path))
     try:
         url = with_driver(make_url(address))
-        lock = lock_of(url)
-        with lock("tables", True):  # two processes that make the tables at once fail
-            return Record(RDBStorage(url.render_as_string(hide_password=False)), lock)
+        lock = database_locks(url)
+        with lock("tables", True):  # two processes that create the tables at the same time fail
+            return SweepRecord(RDBStorage(url.render_as_string(hide_password=False)), lock)
     except (SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"grid.storage={redacted(address)} cannot be used ({reason}); correct it, start the server, or "
-                      "leave it out for a journal in the sweep's folder") from None  # fmt: skip
+        raise UserError(
+            f"grid.storage={redacted(address)} cannot be used ({reason}); correct it, start the server, or "
+            "leave it out for a journal in the sweep's folder"
+        ) from None
 
 
 def with_driver(url: URL) -> URL:
-    """An address of PostgreSQL with the driver that is installed: which one is taken else changes with SQLAlchemy."""
-    found = [name for name in ("psycopg2", "psycopg") if find_spec(name)]
-    return url.set(drivername=f"postgresql+{found[0]}") if url.drivername == "postgresql" and found else url
+    """Name the installed driver in a PostgreSQL URL; SQLAlchemy's default differs between its versions."""
+    installed = [name for name in ("psycopg2", "psycopg") if find_spec(name)]
+    return url.set(drivername=f"postgresql+{installed[0]}") if url.drivername == "postgresql" and installed else url
 
 
 def redacted(address: str) -> str:
-    """An address without its password."""
+    """Return a database URL with its password masked."""
     try:
         return make_url(address).render_as_string(hide_password=True)
     except ArgumentError:
         return address
 
 
-def lock_of(url: URL) -> Lock:
-    """The locks of a database.
+def database_locks(url: URL) -> LockFactory:
+    """Return the lock factory of a database.
 
     Raises:
-        UserError: if it has none that we know.
+        UserError: if the database is not supported.
     """
     kind = url.get_backend_name()
     if kind == "sqlite" and url.database:
         return file_locks(Path(url.database))
-    if kind not in SERVERS:
-        raise UserError(f"grid.storage: {kind} is none of sqlite (one machine), {', '.join(SERVERS)}; choose one")
-    return server_locks(url, *SERVERS[kind])
+    if kind not in SERVER_LOCKS:
+        raise UserError(
+            f"grid.storage: {kind} is not one of sqlite (one machine), {', '.join(SERVER_LOCKS)}; choose one"
+        )
+    return server_locks(url, *SERVER_LOCKS[kind])
 
 
-def file_locks(path: Path) -> Lock:
-    """Locks that are files beside a file; a killed process gives them back."""
+def file_locks(path: Path) -> LockFactory:
+    """Lock files next to a file; the system releases them when the process ends."""
 
     @contextmanager
     def lock(name: str, wait: bool) -> Iterator[bool]:
@@ -113,8 +119,8 @@ def file_locks(path: Path) -> Lock:
     return lock
 
 
-def server_locks(url: URL, wait_for: str, try_for: str) -> Lock:
-    """Locks of a session with a database server; a killed process' session ends, and its locks with it."""
+def server_locks(url: URL, wait_for: str, try_for: str) -> LockFactory:
+    """Advisory locks of a database server; the server releases them when the session ends."""
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -122,7 +128,7 @@ def server_locks(url: URL, wait_for: str, try_for: str) -> Lock:
         digest = hashlib.sha256(f"genre {name}".encode()).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
         with engine.connect() as session:
-            asked = {"number": number, "name": digest.hex()[:32]}
-            yield bool(session.execute(text(wait_for if wait else try_for), asked).scalar())
+            parameters = {"number": number, "name": digest.hex()[:32]}
+            yield bool(session.execute(text(wait_for if wait else try_for), parameters).scalar())
 
     return lock

@@ -1,4 +1,4 @@
-"""What is written of a sweep: its points as a table, figures, and TensorBoard's HParams."""
+"""The report of a sweep: trials.csv, figures, and TensorBoard's HParams."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,47 +21,58 @@ from genre.sweeping.grid import Grid, value_at, value_label
 from genre.sweeping.proposal import in_memory_study
 from genre.sweeping.queue import QueueEntry
 
-STATES = {
+STATE_NAMES = {
     TrialState.WAITING: "waiting",
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-SCORES = ("val/accuracy", "val/loss", "train/accuracy", "train/loss")
-KNOWN = ("seconds", "parameters", "epochs", "best_epoch", *SCORES)
+SCORE_COLUMNS = ("val/accuracy", "val/loss", "train/accuracy", "train/loss")
+RESULT_COLUMNS = ("seconds", "parameters", "epochs", "best_epoch", *SCORE_COLUMNS)
 
 
 def axes_of(entries: Sequence[QueueEntry]) -> list[str]:
-    """Every axis that a sweep ever had."""
+    """Return every axis of a sweep, those of earlier grids included."""
     return list(dict.fromkeys(key for entry in entries for key in entry.point))
 
 
 def full_point(entry: QueueEntry, axes: Sequence[str], base: Mapping[str, Any]) -> dict[str, Any]:
-    """A point's value on every axis; that of the base where it was queued before there was such an axis."""
+    """Return a point's value on every axis; the base value for an axis that was added after the point was queued."""
     return {key: entry.point[key] if key in entry.point else value_at(base, key) for key in axes}
 
 
 def write_trials(folder: Path, entries: Sequence[QueueEntry], base: Mapping[str, Any]) -> None:
-    """Write trials.csv: a row a point."""
+    """Write trials.csv: one row per point."""
     axes = axes_of(entries)
-    rows = []
-    for entry in entries:
-        known = entry.attributes
-        error = str(known.get("traceback", "")).strip().splitlines()
-        rows.append((
-            entry.trial, STATES[entry.state], *(value_label(value) for value in full_point(entry, axes, base).values()),
-            format_number(entry.value), *(format_number(known.get(name)) for name in KNOWN),
-            error[-1] if error and entry.state == TrialState.FAIL else "",
-        ))  # fmt: skip
-    write_csv(folder / "trials.csv", ("trial", "state", *axes, "value", *KNOWN, "error"), rows)
+    columns = ("trial", "state", *axes, "value", *RESULT_COLUMNS, "error")
+    rows = (trial_row(entry, axes, base) for entry in entries)
+    write_csv(folder / "trials.csv", columns, ([row[column] for column in columns] for row in rows))
 
 
-def write_report(
+def trial_row(entry: QueueEntry, axes: Sequence[str], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a point's row of trials.csv: column -> cell."""
+    return {
+        "trial": entry.trial,
+        "state": STATE_NAMES[entry.state],
+        **{key: value_label(value) for key, value in full_point(entry, axes, base).items()},
+        "value": format_number(entry.value),
+        **{name: format_number(entry.attributes.get(name)) for name in RESULT_COLUMNS},
+        "error": last_error(entry),
+    }
+
+
+def last_error(entry: QueueEntry) -> str:
+    """Return the last line of a failed point's traceback; empty for other points."""
+    lines = str(entry.attributes.get("traceback", "")).strip().splitlines()
+    return lines[-1] if lines and entry.state == TrialState.FAIL else ""
+
+
+def write_sweep_report(
     folder: Path, entries: Sequence[QueueEntry], base: Mapping[str, Any], selection: Selection, data: MusicData
 ) -> None:
-    """Draw what a finished sweep shows, into figures/ and TensorBoard's HParams."""
-    done = selection.ranked(entries)
+    """Write the figures and TensorBoard's HParams of a finished sweep."""
+    done = selection.rank(entries)
     axes = axes_of(done)
     points = [full_point(entry, axes, base) for entry in done]
     values = np.array([entry.value for entry in done])
@@ -99,7 +110,7 @@ def draw_figures(
 
 
 def axis_value_labels(values: Sequence[Any]) -> list[str]:
-    """The values of an axis as they are shown: in order where they have one, else as they came."""
+    """Return the labels of an axis's distinct values: sorted if the values can be, else in order of appearance."""
     distinct = {value_label(value): value for value in values}
     try:
         return sorted(distinct, key=lambda label: distinct[label])
@@ -113,13 +124,13 @@ def importances(
     done: Sequence[QueueEntry],
     selection: Selection,
 ) -> dict[str, float]:
-    """How much each axis matters, by Optuna's PED-ANOVA: shares that add up to 1."""
+    """Return the importance of each axis by Optuna's PED-ANOVA: key -> share; the shares sum to 1."""
     grid = Grid({key: list(order) for key, order in varied.items()})
-    same = [
+    labelled = [
         QueueEntry(entry.trial, entry.state, {key: value_label(point[key]) for key in varied}, entry.value, {})
         for entry, point in zip(done, points, strict=True)
     ]
-    study = in_memory_study(grid, same, selection.direction, 0)
+    study = in_memory_study(grid, labelled, selection.direction, 0)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
 
@@ -127,15 +138,15 @@ def importances(
 def write_hparams(
     folder: Path, done: Sequence[QueueEntry], points: Sequence[Mapping[str, Any]], selection: Selection
 ) -> None:
-    """Write every point for TensorBoard's HParams, anew."""
+    """Write every complete point for TensorBoard's HParams, replacing earlier files."""
     shutil.rmtree(folder, ignore_errors=True)
     for entry, point in zip(done, points, strict=True):
-        plain = {
+        hparams = {
             key: value if isinstance(value, bool | int | float | str) else value_label(value)
             for key, value in point.items()
         }
-        known = {name: entry.attributes[name] for name in KNOWN if name in entry.attributes}
+        results = {name: entry.attributes[name] for name in RESULT_COLUMNS if name in entry.attributes}
         with SummaryWriter(str(folder)) as writer:
-            writer.add_hparams(plain, known, run_name=f"trial-{entry.trial:04d}")
-    for empty in folder.glob("events.*"):  # of the writers themselves
-        empty.unlink()
+            writer.add_hparams(hparams, results, run_name=f"trial-{entry.trial:04d}")
+    for unused in folder.glob("events.*"):  # SummaryWriter opens one file besides those of add_hparams
+        unused.unlink()

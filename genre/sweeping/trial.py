@@ -1,6 +1,7 @@
-"""One point of a sweep, trained in this process: metrics of training and validation, no files, no test tracks."""
+"""Train one point of a sweep in this process: training and validation metrics, no files, no test tracks."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,21 +19,21 @@ from genre.training.callbacks import History, ResumableEarlyStopping
 from genre.training.train import OWN_KEYS, classifier_for, precision_of, quiet_lightning, start_from
 
 SHARED_GROUPS = ("data", "split", "spectrogram", "view", "augment", "task")
-SCORES = ("val/accuracy", "val/loss")  # what points can be selected by
-Row = dict[str, float]
+SELECTION_SCORES = ("val/accuracy", "val/loss")  # by which points can be selected
+HistoryRow = dict[str, float]
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What is known of a trained point.
+    """Result of a trained point.
 
     Args:
-        metrics: losses and accuracies of training (running) and validation at the best epoch, as logged there.
-        epochs: that it trained.
-        best_epoch: the one with the best ``trainer.monitor``, whose checkpoint train.py would have kept.
-        parameters: of the network.
-        seconds: that it took.
-        pruned: whether it was stopped because others were better.
+        metrics: loss and accuracy of training (running) and validation, logged in the best epoch.
+        epochs: number of epochs trained.
+        best_epoch: the epoch with the best ``trainer.monitor``, whose checkpoint train.py would save.
+        parameters: number of the network's parameters.
+        seconds: training time.
+        pruned: True if the pruner stopped it.
     """
 
     metrics: dict[str, float]
@@ -44,32 +45,33 @@ class TrialResult:
 
 
 def trial_result(
-    rows: Sequence[Row], monitor: str, parameters: int, seconds: float, pruned: bool = False
+    rows: Sequence[HistoryRow], monitor: str, parameters: int, seconds: float, pruned: bool = False
 ) -> TrialResult:
-    """What the epochs of a history say."""
-    watched = [nan_as_worst(row[monitor.replace("/", "_")]) for row in rows]
-    best = watched.index((min if monitor.endswith("loss") else max)(watched))
+    """Build the result of a point from its history, one row per epoch."""
+    monitored = [nan_as_infinite(row[monitor.replace("/", "_")]) for row in rows]
+    best = monitored.index((min if monitor.endswith("loss") else max)(monitored))
     metrics = {key.replace("_", "/", 1): value for key, value in rows[best].items() if key.startswith(("train", "val"))}
     return TrialResult(metrics, len(rows), best, parameters, seconds, pruned)
 
 
-def nan_as_worst(value: float) -> float:
-    """A loss or accuracy that can be compared: what is not a number is the worst loss."""
-    return float("inf") if value != value else value
+def nan_as_infinite(value: float) -> float:
+    """Return infinity for NaN, so that losses can be compared and stored."""
+    return math.inf if math.isnan(value) else value
 
 
 class TrialData:
-    """What a worker keeps from one trial to the next: the music, unless the point changes what is seen of it."""
+    """The data module that a worker reuses from trial to trial, as long as points need the same data."""
 
     def __init__(self) -> None:
         self.key = ""
         self.data: MusicData | None = None
 
     def data_for(self, values: Mapping[str, Any], network: nn.Module | None = None) -> MusicData:
-        """The data of a configuration, prepared; that of the call before where it is the same.
+        """Return the prepared data module of a configuration; that of the previous call if its data key is the same.
 
         Args:
-            network: whose features are kept, if it is frozen.
+            values: the configuration.
+            network: its features are cached if it is a frozen backbone.
         """
         key = data_key(values, network)
         if self.data is None or key != self.key:
@@ -83,21 +85,22 @@ class TrialData:
 
 
 def data_key(values: Mapping[str, Any], network: nn.Module | None) -> str:
-    """All that a prepared data module depends on; kept views of a frozen backbone are drawn by the seed."""
+    """Return a key of all that a prepared data module depends on, the seed included for a backbone's cached views."""
     shared = {name: values[name] for name in SHARED_GROUPS}
     settings = values["trainer"]
-    own: Any = [settings["limit_tracks"], settings["accelerator"], settings.get("devices", 1)]
+    rest: Any = [settings["limit_tracks"], settings["accelerator"], settings.get("devices", 1)]
     if isinstance(network, Backbone):
-        own += [settings["precision"], network.cached_views, network.feature_identity, values["seed"]]
-    return json.dumps([shared, own], sort_keys=True)
+        rest += [settings["precision"], network.cached_views, network.feature_identity, values["seed"]]
+    return json.dumps([shared, rest], sort_keys=True)
 
 
-def train_point(values: dict[str, Any], bench: TrialData, callbacks: Sequence[Callback] = ()) -> TrialResult:
-    """Train a configuration as ``genre.train`` would, and keep nothing but its metrics.
+def train_point(values: dict[str, Any], trial_data: TrialData, callbacks: Sequence[Callback] = ()) -> TrialResult:
+    """Train a configuration as ``genre.train`` would, without writing files.
 
     Args:
-        values: the configuration, as plain values.
-        callbacks: further ones of Lightning's.
+        values: the configuration.
+        trial_data: of the worker.
+        callbacks: additional Lightning callbacks.
 
     Raises:
         UserError: if the configuration cannot be used.
@@ -105,59 +108,59 @@ def train_point(values: dict[str, Any], bench: TrialData, callbacks: Sequence[Ca
     begin = time.monotonic()
     settings = resolve_precision(values)
     seed_everything(values["seed"], verbose=False)
-    network = network_for(values, bench)
-    data = bench.data_for(values, network)
+    network = network_for(values, trial_data)
+    data = trial_data.data_for(values, network)
     classifier = classifier_for(values, network, data)
     history = History(None)
-    around: list[Callback] = [history, *callbacks]
+    all_callbacks: list[Callback] = [history, *callbacks]
     if settings["patience"] is not None:
         mode = "min" if classifier.monitor.endswith("loss") else "max"
-        around.append(ResumableEarlyStopping(classifier.monitor, patience=settings["patience"], mode=mode))
-    quick_trainer(settings, around).fit(classifier.train(), datamodule=data)
+        all_callbacks.append(ResumableEarlyStopping(classifier.monitor, patience=settings["patience"], mode=mode))
+    trial_trainer(settings, all_callbacks).fit(classifier.train(), datamodule=data)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    pruned = any(isinstance(part, Prune) and part.pruned for part in callbacks)
+    pruned = any(isinstance(callback, PruningCallback) and callback.pruned for callback in callbacks)
     return trial_result(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruned)
 
 
 def resolve_precision(values: dict[str, Any]) -> dict[str, Any]:
-    """The group trainer with its precision measured, in place."""
+    """Return the group trainer, its ``precision=auto`` replaced in place by the measured precision."""
     settings: dict[str, Any] = values["trainer"]
     settings["precision"] = precision_of(settings, config.device_of(settings))
     return settings
 
 
-def network_for(values: Mapping[str, Any], bench: TrialData) -> nn.Module:
-    """The network of a point, as ``genre.train`` would begin with it; the genres are those of the worker's music."""
-    genres = (bench.data or bench.data_for(values)).genres
+def network_for(values: Mapping[str, Any], trial_data: TrialData) -> nn.Module:
+    """Build the network of a point as ``genre.train`` would, with the genres of the worker's data."""
+    genres = (trial_data.data or trial_data.data_for(values)).genres
     network = config.network_of(values, len(genres))
     if values["init_from"]:
         start_from(values["init_from"], network, genres)
     return network
 
 
-def quick_trainer(settings: Mapping[str, Any], callbacks: list[Callback]) -> Trainer:
-    """Lightning's trainer without files and pictures.
+def trial_trainer(settings: Mapping[str, Any], callbacks: list[Callback]) -> Trainer:
+    """Build a Lightning trainer that writes no files.
 
     Raises:
-        UserError: if the group trainer has a key that it does not know.
+        UserError: if the group trainer has an unknown key.
     """
     quiet_lightning()
-    given = {key: value for key, value in settings.items() if key not in (*OWN_KEYS, "enable_progress_bar")}
+    arguments = {key: value for key, value in settings.items() if key not in (*OWN_KEYS, "enable_progress_bar")}
     try:
         return Trainer(
-            **given, callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            **arguments, callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
         )  # fmt: skip
     except TypeError as error:
         raise UserError(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
 
 
-class Prune(Callback):
-    """Stops a point that is worse than others were at the same epoch.
+class PruningCallback(Callback):
+    """Stops training when a report of the epoch's score returns False.
 
     Args:
-        score: of SCORES.
-        report: takes epoch and score; whether to go on.
+        score: one of SELECTION_SCORES.
+        report: takes epoch and score; returns whether to continue.
     """
 
     def __init__(self, score: str, report: Callable[[int, float], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What the winner of a sweep is, beside the values of its point."""
+"""The experiment of the winner: its point, and what the command line changed for all points."""
 
 import hydra
 import pytest
@@ -11,41 +11,41 @@ from genre.sweeping.worker import base_config
 
 @pytest.fixture
 def base():
-    """The base of a sweep, as it is inside a command with these overrides."""
+    """Return a function that composes the base of a sweep as inside a command with these overrides."""
 
     def compose(*overrides):
-        own = ["folder=x", "name=x", *overrides]
+        arguments = ["folder=x", "name=x", *overrides]
         with hydra.initialize_config_dir(str(config.CONF), version_base="1.3"):
-            cfg = hydra.compose("sweep", own, return_hydra_config=True)
+            cfg = hydra.compose("sweep", arguments, return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        return base_config(config.compose(*own, config_name="sweep"))
+        return base_config(config.compose(*arguments, config_name="sweep"))
 
     yield compose
     HydraConfig.instance().cfg = None
 
 
-def test_options_alone_change_nothing(base):
+def test_chosen_options_are_not_changes(base):
     assert changed_keys(base("grid=small", "model=resnet", "data=logmel", "data.path=x", "augment=strong")) == {}
 
 
-def test_what_the_command_line_changed_for_all_points_belongs_to_the_winner(base):
+def test_overrides_for_all_points_belong_to_the_winner(base):
     given = ["model=resnet", "optimizer.weight_decay=1e-4", "+scheduler.threshold=0.1", "batch_size=16"]
     assert changed_keys(base(*given, "trainer.max_epochs=9")) == {
         "optimizer.weight_decay": 1e-4, "scheduler.threshold": 0.1, "batch_size": 16, "trainer.max_epochs": 9,
     }  # fmt: skip
 
 
-def test_so_does_what_an_experiment_changed(base):
+def test_values_of_an_experiment_belong_to_the_winner(base):
     assert changed_keys(base("experiment=vgg16_pooled")) == {"model.features": "pooled"}
 
 
-def test_the_machine_the_music_and_the_split_do_not(base):
-    apart = [
+def test_keys_of_the_machine_the_music_and_the_split_do_not_belong_to_the_winner(base):
+    overrides = [
         "model=vgg16", "model.weights=/a/file", "data=logmel", "data.path=/music", "split.seed=3", "worker=1",
         "grid.trials=null", "trainer.accelerator=cpu", "trainer.precision=32-true", "data.cache=/cache",
     ]  # fmt: skip
-    assert changed_keys(base(*apart)) == {}
+    assert changed_keys(base(*overrides)) == {}
 
 
-def test_from_python_there_is_no_command_line():
+def test_a_sweep_started_from_python_has_no_overrides():
     assert changed_keys(config.compose("batch_size=16", "folder=x")) == {}

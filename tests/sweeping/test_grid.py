@@ -1,4 +1,4 @@
-"""A grid is every combination once; a point is what it changes in the base."""
+"""A grid is every combination once; a point is identified by its changes to the base."""
 
 from pathlib import Path
 
@@ -29,19 +29,19 @@ def axes_in(name):
     return OmegaConf.to_container(OmegaConf.load(CONF / "grid" / f"{name}.yaml").axes)
 
 
-def test_every_combination_is_there_once():
+def test_a_grid_has_every_combination_once():
     points = list(Grid({"model.kernel_size": [3, 5], "optimizer.lr": [0.1, 0.2, 0.3]}).points())
     assert len(points) == 6 == len({canonical_json(point) for point in points})
     assert points[1] == {"model.kernel_size": 3, "optimizer.lr": 0.2}
 
 
-def test_a_value_that_stands_twice_counts_once():
+def test_a_value_listed_twice_counts_once():
     assert len(Grid({"model.dropout": [0, 0.0, 0.5], "model.filters": [[1, 2], [1.0, 2]]})) == 2
 
 
-def test_the_documents_search_has_as_many_points_and_the_base_model_among_them():
+def test_the_papers_grid_has_576_points_and_contains_the_base_model():
     grid = grid_of(composed(grid="document"))
-    assert len(grid) == 576 >= 551
+    assert len(grid) == 576
     flat_base = dict(flat(OmegaConf.to_container(base())))
     assert sum(point_identity(point, flat_base) == "{}" for point in grid.points()) == 1
 
@@ -62,28 +62,29 @@ def test_every_value_of_a_grid_can_be_built(name):
             genre.training.train.partial_of(changed["optimizer"])
 
 
-def test_hydras_own_sweeper_enumerates_the_documents_points():
+def test_hydras_own_sweeper_enumerates_the_same_points():
     """What ``python train.py -m experiment=document/grid`` would run, without running it."""
     experiment = OmegaConf.load(CONF / "experiment" / "document" / "grid.yaml")
     parser = OverridesParser.create()
     overrides = parser.parse_overrides([f"{key}={value}" for key, value in experiment.hydra.sweeper.params.items()])
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    theirs = [{o.key_or_group: o.value() for o in parser.parse_overrides(job)} for job in jobs]
-    ours = grid_of(composed(grid="document")).points()
-    assert sorted(map(canonical_json, theirs)) == sorted(map(canonical_json, ours))
+    enumerated = [{o.key_or_group: o.value() for o in parser.parse_overrides(job)} for job in jobs]
+    points = grid_of(composed(grid="document")).points()
+    assert sorted(map(canonical_json, enumerated)) == sorted(map(canonical_json, points))
 
 
-def test_a_point_is_applied_to_the_base_and_leaves_it_as_it_was():
+def test_applying_a_point_leaves_the_base_unchanged():
     before = base()
     values = apply_point(before, {"model.filters": [8, 8], "scheduler": None})
     assert values["model"]["filters"] == [8, 8] and values["scheduler"] is None
     assert before.model.filters == [32, 64, 128] and before.scheduler.patience == 5
 
 
-def test_a_point_stays_the_same_when_an_axis_is_added_at_its_base_value():
-    known = dict(flat(OmegaConf.to_container(base())))
+def test_a_point_keeps_its_identity_when_an_axis_is_added_at_its_base_value():
+    flat_base = dict(flat(OmegaConf.to_container(base())))
     old, new = {"model.kernel_size": 5}, {"model.kernel_size": 5.0, "optimizer.lr": 1e-3}
-    assert point_identity(old, known) == point_identity(new, known) != point_identity({"model.kernel_size": 7}, known)
+    assert point_identity(old, flat_base) == point_identity(new, flat_base)
+    assert point_identity(old, flat_base) != point_identity({"model.kernel_size": 7}, flat_base)
 
 
 def test_axes_can_be_added_and_changed_on_the_command_line():
@@ -96,16 +97,16 @@ def test_axes_can_be_added_and_changed_on_the_command_line():
     ("axes", "message"),
     [
         ({}, "grid.axes is empty"),
-        ({"model.kernel_size": 3}, r"model.kernel_size=3 is no list of values; write model.kernel_size: \[3\]"),
-        ({"model.kernel_size": []}, "is no list of values"),
+        ({"model.kernel_size": 3}, r"model.kernel_size=3 is not a list of values; write model.kernel_size: \[3\]"),
+        ({"model.kernel_size": []}, "is not a list of values"),
         ({"split.seed": [0, 1]}, "split.seed cannot differ between points"),
         ({"trainer.limit_tracks": [1]}, "trainer.limit_tracks cannot differ between points"),
-        ({"model.kernelsize": [3]}, "model.kernelsize is no key of this configuration"),
-        ({"nothing": [3]}, "nothing is no key of this configuration"),
+        ({"model.kernelsize": [3]}, "model.kernelsize is not a key of this configuration"),
+        ({"nothing": [3]}, "nothing is not a key of this configuration"),
         ({"model": ["cnn", "vgg16"]}, "model is a group of keys"),
         ({"batch_size": [0]}, "batch_size=0"),
     ],
 )
-def test_an_axis_that_cannot_be_one_is_named(axes, message):
+def test_an_invalid_axis_is_refused_by_name(axes, message):
     with pytest.raises(UserError, match=message):
         Grid(axes).check(base())

@@ -32,7 +32,7 @@ def base(configured):
 
 
 @pytest.fixture(scope="module")
-def bench():
+def trial_data():
     return TrialData()
 
 
@@ -60,9 +60,9 @@ def test_each_head_equals_its_own_run(base, overrides):
     cfg = base(*overrides)
     points = [apply_point(cfg, point) for point in DIFFERENT]
     together = train_family(points, TrialData())
-    bench = TrialData()
+    trial_data = TrialData()
     for point, one in zip(DIFFERENT, together, strict=True):
-        same(one, train_point(apply_point(cfg, point), bench))
+        same(one, train_point(apply_point(cfg, point), trial_data))
 
 
 def test_a_head_that_stops_early_leaves_the_others_to_go_on(base):

@@ -1,4 +1,4 @@
-"""Several workers on real data, killed and joined as it happens: every point is complete exactly once."""
+"""Several workers on real data, some of them killed: every point is completed exactly once."""
 
 import getpass
 import glob
@@ -21,7 +21,7 @@ from genre.sweeping import record
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SWEEP = "outputs/sweep/small"
-KILLED_AT = (3, 8, 14)  # points done when a worker is killed
+KILLED_AT = (3, 8, 14)  # numbers of complete points at which a worker is killed
 SMALL = [
     "+grid.axes.model.filters=[[2,4,4],[4,4,8]]", "model.dense_units=8", "trainer.max_epochs=1", "grid.lease=4",
     "trainer.precision=32-true", "split=fault_filtered", "grid.seeds=[]", "trainer.accelerator=cpu",
@@ -35,45 +35,45 @@ def arguments(shared: Path, tmp_path: Path, *overrides: str) -> list[str]:
     return [sys.executable, str(ROOT / "sweep.py"), "grid=small", *music, *SMALL, *overrides]
 
 
-ALONE = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def started(command: list[str], tmp_path: Path) -> subprocess.Popen[bytes]:
+def start_worker(command: list[str], tmp_path: Path) -> subprocess.Popen[bytes]:
     log = (tmp_path / "workers.log").open("ab")
-    return subprocess.Popen(command, cwd=tmp_path, env=ALONE, stdout=log, stderr=log)
+    return subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stdout=log, stderr=log)
 
 
-def programs(name: str) -> Path | None:
-    """Where PostgreSQL's programs lie."""
-    found = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))]
-    return next((Path(path).parent for path in found if path), None)
+def postgresql_programs(name: str) -> Path | None:
+    """Return the folder of PostgreSQL's programs."""
+    candidates = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))]
+    return next((Path(path).parent for path in candidates if path), None)
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
-    """The address of a database on a server of our own, which ends with the tests."""
+    """The URL of a database on a server that runs during these tests."""
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
-    if (place := programs("initdb")) is None:
+    if (programs := postgresql_programs("initdb")) is None:
         pytest.skip("PostgreSQL is not installed")
     folder = Path(tempfile.mkdtemp(prefix="genre-postgresql-"))
     owner = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
     if owner:
         shutil.chown(folder, "postgres", "postgres")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as unused:
+        unused.bind(("localhost", 0))
+        port = unused.getsockname()[1]
     data, quiet = str(folder / "data"), {"check": True, "cwd": folder, "stdout": subprocess.DEVNULL, **owner}
-    subprocess.run([place / "initdb", "-D", data, "-A", "trust", "--no-sync"], **quiet)
+    subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "--no-sync"], **quiet)
     options = f"-p {port} -k {folder} -c listen_addresses=localhost -c fsync=off"
-    subprocess.run([place / "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"], **quiet)
+    subprocess.run([programs / "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"], **quiet)
     user = "postgres" if owner else getpass.getuser()
     yield f"postgresql://{user}@localhost:{port}/postgres"
-    subprocess.run([place / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+    subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
     shutil.rmtree(folder)
 
 
 def entries(folder: Path, address: str | None) -> list[optuna.trial.FrozenTrial]:
-    """What is recorded, or nothing where there is no study yet."""
+    """Trials of the study; empty if there is no study yet."""
     try:
         study = optuna.load_study(study_name="small", storage=record.open_record(folder, address).storage)
     except KeyError:
@@ -81,11 +81,11 @@ def entries(folder: Path, address: str | None) -> list[optuna.trial.FrozenTrial]
     return study.get_trials(deepcopy=False)
 
 
-def complete(folder: Path, address: str | None) -> int:
+def count_complete(folder: Path, address: str | None) -> int:
     return sum(trial.state == TrialState.COMPLETE for trial in entries(folder, address))
 
 
-def every_point_once(folder: Path, address: str | None) -> None:
+def assert_every_point_once(folder: Path, address: str | None) -> None:
     trials = entries(folder, address)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 24
     assert len({str(sorted(trial.params.items())) for trial in trials}) == 24
@@ -94,26 +94,26 @@ def every_point_once(folder: Path, address: str | None) -> None:
 
 
 @pytest.mark.parametrize("storage", ["journal", "postgresql"])
-def test_workers_killed_when_3_8_and_14_points_are_done_lose_nothing(shared, tmp_path, storage, request):
+def test_workers_killed_after_3_8_and_14_points_lose_nothing(shared, tmp_path, storage, request):
     address = request.getfixturevalue("postgresql") if storage == "postgresql" else None
     command = arguments(shared, tmp_path, *([f"grid.storage={address}"] if address else []))
-    workers = [started(command, tmp_path) for _ in range(2)]
+    workers = [start_worker(command, tmp_path) for _ in range(2)]
     deadline = time.monotonic() + 400
     for number, limit in enumerate(KILLED_AT):
-        while complete(tmp_path / SWEEP, address) < limit:
+        while count_complete(tmp_path / SWEEP, address) < limit:
             assert time.monotonic() < deadline, (tmp_path / "workers.log").read_text()[-3000:]
             time.sleep(0.2)
         victim = workers[number % 2]
         victim.kill()
         victim.wait()
-        workers[number % 2] = started(command, tmp_path)
+        workers[number % 2] = start_worker(command, tmp_path)
     for worker in workers:
         assert worker.wait(max(deadline - time.monotonic(), 1)) == 0, (tmp_path / "workers.log").read_text()[-3000:]
-    every_point_once(tmp_path / SWEEP, address)
+    assert_every_point_once(tmp_path / SWEEP, address)
 
 
 def slurm_works() -> bool:
-    """Whether a SLURM cluster takes jobs from here."""
+    """Return whether a SLURM cluster accepts jobs."""
     return bool(shutil.which("sbatch")) and b" up " in subprocess.run(["sinfo", "-h"], capture_output=True).stdout
 
 
@@ -132,9 +132,9 @@ def slurm_works() -> bool:
 def test_hydras_launchers_run_several_workers(shared, tmp_path, launcher, options, plugin):
     pytest.importorskip(f"hydra_plugins.{plugin}")
     command = [*arguments(shared, tmp_path, f"hydra/launcher={launcher}", "worker=range(2)", *options), "--multirun"]
-    done = subprocess.run(command, cwd=tmp_path, env=ALONE, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    every_point_once(tmp_path / SWEEP, None)
-    taken = {trial.user_attrs["worker"] for trial in entries(tmp_path / SWEEP, None)}
-    assert len(taken) == 2
+    assert_every_point_once(tmp_path / SWEEP, None)
+    workers = {trial.user_attrs["worker"] for trial in entries(tmp_path / SWEEP, None)}
+    assert len(workers) == 2
     assert not any("=" in path.name for path in (tmp_path / SWEEP).rglob("*"))

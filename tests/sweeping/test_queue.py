@@ -1,4 +1,4 @@
-"""Every point once, whoever is killed, fails, comes late or asks twice."""
+"""Each point is completed once, whichever workers are killed, fail or return late."""
 
 import multiprocessing
 import time
@@ -10,25 +10,25 @@ from optuna.trial import TrialState
 from genre.errors import UserError
 from genre.sweeping import record
 from genre.sweeping.grid import Grid
-from genre.sweeping.queue import LOSSES, Queue, Rules
+from genre.sweeping.queue import MAX_LOST_WORKERS, Queue, QueueRules
 
 BASE = {"model.filters": [8], "model.kernel_size": 3, "optimizer.lr": 0.001, "batch_size": 32}
 TRACKS = {"counts": {"train": 3, "val": 1, "test": 1}, "sha256": "0"}
 GRID = Grid({"model.filters": [[8], [16]], "model.kernel_size": [3, 5]})
-QUICK = Rules(lease=0.2)
+QUICK = QueueRules(lease=0.2)
 
 
 @pytest.fixture(params=["journal", "sqlite"])
 def join(request, tmp_path):
-    """Open the sweep as a worker of its own."""
+    """Return a function that opens the sweep as a new worker."""
 
-    def opened(base=BASE, tracks=TRACKS, rules=QUICK, axes=GRID.axes):
+    def open_queue(base=BASE, tracks=TRACKS, rules=QUICK, axes=GRID.axes):
         address = None if request.param == "journal" else f"sqlite:///{tmp_path / 'sweep.db'}"
         queue = Queue(record.open_record(tmp_path, address), "test", base, tracks, rules)
         queue.refuse_changes(base, list(axes))
         return queue
 
-    return opened
+    return open_queue
 
 
 def states(queue):
@@ -41,8 +41,10 @@ def test_queueing_the_same_points_again_adds_nothing(join):
     assert states(join()) == [TrialState.WAITING] * 4
 
 
-def test_what_the_first_worker_proposes_is_what_all_agree_on(join):
-    assert [join().agreed("precision", lambda own=own: own) for own in ("bf16-mixed", "32-true")] == ["bf16-mixed"] * 2
+def test_all_workers_get_the_value_that_the_first_proposes(join):
+    assert [join().agree_on("precision", lambda value=value: value) for value in ("bf16-mixed", "32-true")] == [
+        "bf16-mixed"
+    ] * 2
 
 
 def add_all(folder, barrier):
@@ -51,7 +53,7 @@ def add_all(folder, barrier):
     queue.add(list(GRID.points()))
 
 
-def test_two_workers_that_queue_at_once_queue_every_point_once(tmp_path):
+def test_two_workers_that_queue_at_the_same_time_queue_each_point_once(tmp_path):
     processes = multiprocessing.get_context("forkserver")
     barrier = processes.Barrier(2)
     both = [processes.Process(target=add_all, args=(tmp_path, barrier)) for _ in range(2)]
@@ -62,15 +64,15 @@ def test_two_workers_that_queue_at_once_queue_every_point_once(tmp_path):
     assert len(Queue(record.open_record(tmp_path, None), "test", BASE, TRACKS, QUICK).entries()) == 4
 
 
-def test_two_workers_never_have_the_same_point(join):
+def test_two_workers_never_claim_the_same_point(join):
     one, two = join(), join()
     one.add(list(GRID.points()))
-    taken = [worker.claim()[0].trial for worker in (one, two, one, two)]
-    assert sorted(taken) == [0, 1, 2, 3]
+    claimed = [worker.claim()[0].trial for worker in (one, two, one, two)]
+    assert sorted(claimed) == [0, 1, 2, 3]
     assert one.claim() == [] and len(one.running()) == 4
 
 
-def test_a_complete_point_is_not_given_out_again(join):
+def test_a_complete_point_is_not_claimed_again(join):
     queue = join()
     queue.add(list(GRID.points()))
     (entry,) = queue.claim()
@@ -82,53 +84,53 @@ def test_a_complete_point_is_not_given_out_again(join):
     assert done.value == 0.5 and done.attributes["seconds"] == 1.0
 
 
-def test_points_are_given_out_in_an_order_that_follows_no_axis(join):
-    queue = join(rules=Rules())
+def test_points_are_claimed_in_an_order_that_follows_no_axis(join):
+    queue = join(rules=QueueRules())
     queue.add(list(Grid({"model.kernel_size": [1, 3, 5, 7], "optimizer.lr": [0.1, 0.2, 0.3, 0.4, 0.5]}).points()))
     order = [queue.claim()[0].trial for _ in range(20)]
     assert sorted(order) == list(range(20)) != order
     assert 5 < sum(order[:10]) / 10 < 14
 
 
-def test_a_point_of_a_lost_worker_is_taken_back_and_one_of_a_living_worker_is_not(join):
-    lost, living, other = join(), join(), join()
+def test_the_point_of_a_worker_without_heartbeat_is_requeued_and_that_of_a_running_worker_is_not(join):
+    lost, running, other = join(), join(), join()
     lost.add(list(GRID.points())[:2])
-    (gone,) = lost.claim()
-    (kept,) = living.claim()
-    with living.alive([kept]):
+    (lost_entry,) = lost.claim()
+    (entry,) = running.claim()
+    with running.heartbeat([entry]):
         assert other.claim() == []
         time.sleep(0.5)
-        assert [entry.trial for entry in other.claim()] == [gone.trial]
-        assert living.owns(kept)
+        assert [claimed.trial for claimed in other.claim()] == [lost_entry.trial]
+        assert running.owns(entry)
 
 
-def test_an_interrupted_worker_gives_its_point_back_at_once(join):
+def test_an_interrupted_worker_releases_its_point_at_once(join):
     interrupted = join()
     interrupted.add(list(GRID.points())[:1])
     (entry,) = interrupted.claim()
     interrupted.release([entry])
-    (taken,) = join().claim()
+    (claimed,) = join().claim()
     interrupted.release([entry])
-    assert taken.trial == entry.trial and len(join().running()) == 1
+    assert claimed.trial == entry.trial and len(join().running()) == 1
 
 
-def test_a_worker_that_comes_back_late_may_not_finish_what_was_taken_back(join):
+def test_a_worker_that_returns_late_cannot_finish_a_requeued_point(join):
     late, other = join(), join()
     late.add(list(GRID.points())[:1])
     (entry,) = late.claim()
     other.claim()
     time.sleep(0.3)
-    (taken,) = other.claim()
+    (claimed,) = other.claim()
     assert not late.complete(entry, 0.1, {})
-    assert other.complete(taken, 0.9, {})
+    assert other.complete(claimed, 0.9, {})
     assert not late.complete(entry, 0.1, {}) and not late.fail(entry, "late")
     assert [e.value for e in join().entries()] == [0.9]
 
 
-def test_a_point_that_loses_every_worker_is_given_up(join):
+def test_a_point_that_loses_five_workers_fails(join):
     queue = join()
     queue.add(list(GRID.points())[:1])
-    for _ in range(LOSSES):
+    for _ in range(MAX_LOST_WORKERS):
         assert join().claim()
         queue.claim(0)
         time.sleep(0.3)
@@ -137,8 +139,8 @@ def test_a_point_that_loses_every_worker_is_given_up(join):
     assert "lost 5 times" in queue.entries()[0].attributes["traceback"]
 
 
-def test_a_failing_point_is_tried_again_as_often_as_configured_and_keeps_its_traceback(join):
-    queue = join(rules=Rules(retries=1))
+def test_a_failing_point_is_retried_as_configured_and_records_its_traceback(join):
+    queue = join(rules=QueueRules(retries=1))
     queue.add(list(GRID.points())[:1])
     assert queue.fail(queue.claim()[0], "Traceback: first")
     assert not queue.fail(queue.claim()[0], "Traceback: second")
@@ -147,11 +149,11 @@ def test_a_failing_point_is_tried_again_as_often_as_configured_and_keeps_its_tra
     assert queue.claim() == [] and queue.add(list(GRID.points())[:1]) == 0
 
 
-def test_raising_the_retries_queues_what_failed_again(join):
-    queue = join(rules=Rules(retries=0))
+def test_raising_the_retries_queues_failed_points_again(join):
+    queue = join(rules=QueueRules(retries=0))
     queue.add(list(GRID.points())[:1])
     assert not queue.fail(queue.claim()[0], "Traceback")
-    patient = join(rules=Rules(retries=1))
+    patient = join(rules=QueueRules(retries=1))
     assert patient.add(list(GRID.points())[:1]) == 1
     assert patient.complete(patient.claim()[0], 1.0, {})
     assert states(patient) == [TrialState.COMPLETE]
@@ -165,7 +167,7 @@ def test_a_changed_grid_extends_the_sweep(join):
     assert len(queue.entries()) == 18
 
 
-def test_an_axis_of_numbers_may_get_other_values(join):
+def test_an_axis_of_numbers_accepts_other_kinds_of_values(join):
     join().add([{"batch_size": 16}, {"batch_size": 32}])
     mixed = join()
     assert mixed.add([{"batch_size": None}, {"batch_size": "all"}]) == 2
@@ -176,30 +178,30 @@ def test_an_axis_of_numbers_may_get_other_values(join):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("batch_size", 16, "begun with batch_size=32, not 16; leave batch_size as it was"),
-        ("trainer.max_epochs", 3, "begun with trainer.max_epochs=null, not 3"),
+        ("batch_size", 16, "started with batch_size=32, not 16; leave batch_size as it was"),
+        ("trainer.max_epochs", 3, "started with trainer.max_epochs=null, not 3"),
     ],
 )
 def test_a_changed_base_configuration_is_refused_by_name(join, key, value, message):
     join().add(list(GRID.points()))
     with pytest.raises(UserError, match=message):
         join(base=BASE | {key: value})
-    join(base=BASE | {"model.kernel_size": 9})  # an axis has no value of its own
+    join(base=BASE | {"model.kernel_size": 9})  # axes are not compared
 
 
-def test_other_tracks_are_refused_with_what_differs(join):
+def test_other_tracks_are_refused_with_both_counts(join):
     join()
     with pytest.raises(UserError, match=r"tracks \(train 3, val 1, test 1\), not \(train 2, val 2, test 1\)"):
         join(tracks={"counts": {"train": 2, "val": 2, "test": 1}, "sha256": "1"})
-    with pytest.raises(UserError, match="of the same number, which are others now"):
+    with pytest.raises(UserError, match=r"that have changed \(their number is the same\)"):
         join(tracks=TRACKS | {"sha256": "2"})
 
 
 def test_points_of_a_family_are_claimed_together(join):
     queue = join()
     queue.add(list(GRID.points()))
-    taken = queue.claim(3, lambda point: str(point["model.kernel_size"]))
-    assert [entry.point["model.kernel_size"] for entry in taken] == [3, 3]
+    claimed = queue.claim(3, lambda point: str(point["model.kernel_size"]))
+    assert [entry.point["model.kernel_size"] for entry in claimed] == [3, 3]
 
 
 def test_optuna_reads_the_study_with_its_parameters_by_their_keys(join, tmp_path):
@@ -211,9 +213,9 @@ def test_optuna_reads_the_study_with_its_parameters_by_their_keys(join, tmp_path
 
 
 @pytest.mark.parametrize("rules", [{"lease": 0}, {"retries": -1}])
-def test_rules_that_cannot_be_are_named(rules):
+def test_invalid_rules_are_refused_by_name(rules):
     with pytest.raises(ValueError, match=f"grid.{next(iter(rules))}="):
-        Rules(**rules)
+        QueueRules(**rules)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_rules_that_cannot_be_are_named(rules):
         ("postgresql://user:secret@localhost:1/name", r"user:\*\*\*@localhost:1/name cannot be used"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_a_mistake_without_its_password(tmp_path, address, message):
+def test_an_unusable_database_is_a_user_error_without_its_password(tmp_path, address, message):
     pytest.importorskip("psycopg2")
     with pytest.raises(UserError, match=message) as caught:
         record.open_record(tmp_path, address)

@@ -1,4 +1,4 @@
-"""A sweep tries every point once, goes on where it stopped, and tests the best alone."""
+"""A sweep trains every point once, continues after an interruption, and tests the finalists only."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ AXES = "+grid.axes={model.filters:[[2,2,4],[4,4,8]],model.kernel_size:[3,5],opti
 
 @pytest.fixture
 def composed(music, cache, tmp_path):
-    """The configuration of a sweep over the small music, four points of one epoch."""
+    """Return a function that composes a sweep over the small music: four points of one epoch."""
 
     def compose(*overrides, axes=AXES):
         return genre.compose(
@@ -42,7 +42,7 @@ def composed(music, cache, tmp_path):
 
 @pytest.fixture
 def swept(composed):
-    """Sweep; returns what the worker hands back."""
+    """Return a function that runs such a sweep and returns its result."""
     return lambda *overrides, **axes: genre.sweep(composed(*overrides, **axes))
 
 
@@ -62,7 +62,7 @@ def points(folder):
 EVERY = [("[2, 2, 4]", "3"), ("[2, 2, 4]", "5"), ("[4, 4, 8]", "3"), ("[4, 4, 8]", "5")]
 
 
-def test_every_point_is_a_row_with_its_values_under_their_keys(swept):
+def test_trials_csv_has_one_row_per_point_with_its_values_under_their_keys(swept):
     result = swept()
     rows = trials(result.folder)
     assert points(result.folder) == EVERY
@@ -71,35 +71,35 @@ def test_every_point_is_a_row_with_its_values_under_their_keys(swept):
     assert max(float(row["value"]) for row in rows) == pytest.approx(result.objective, rel=1e-5)
 
 
-def counted(monkeypatch, change=lambda values: None):
-    """Which points are trained from now on."""
-    done, usual = [], trial.train_point
+def record_trained(monkeypatch, before=lambda values: None):
+    """Return a list that each trained point's model settings are appended to; ``before`` is called before training."""
+    trained, train_point = [], trial.train_point
 
     def train(values, *given):
-        change(values)
-        done.append(values["model"])
-        return usual(values, *given)
+        before(values)
+        trained.append(values["model"])
+        return train_point(values, *given)
 
     monkeypatch.setattr(worker, "train_point", train)
-    return done
+    return trained
 
 
 def test_the_same_command_again_trains_nothing(swept, monkeypatch):
     first = swept()
-    done = counted(monkeypatch)
+    trained = record_trained(monkeypatch)
     again = swept()
-    assert done == [] and again.objective == first.objective
+    assert trained == [] and again.objective == first.objective
 
 
-def test_the_table_is_there_while_the_sweep_goes_on(swept, monkeypatch, tmp_path):
-    seen = []
-    counted(monkeypatch, lambda values: seen.append((tmp_path / "sweep" / "trials.csv").exists()))
+def test_trials_csv_is_written_while_the_sweep_runs(swept, monkeypatch, tmp_path):
+    exists = []
+    record_trained(monkeypatch, lambda values: exists.append((tmp_path / "sweep" / "trials.csv").exists()))
     swept()
-    assert seen == [False, True, True, True]
+    assert exists == [False, True, True, True]
 
 
 @pytest.mark.parametrize(("worker", "gpus", "device"), [(0, 0, 1), (5, 1, 1), (0, 4, [0]), (5, 4, [1]), (7, 4, [3])])
-def test_the_workers_of_a_machine_take_its_gpus_in_turn(monkeypatch, worker, gpus, device):
+def test_worker_n_uses_gpu_n_modulo_the_number_of_gpus(monkeypatch, worker, gpus, device):
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     trainer = {"accelerator": "auto", "devices": 1}
@@ -110,63 +110,63 @@ def test_the_workers_of_a_machine_take_its_gpus_in_turn(monkeypatch, worker, gpu
 
 
 def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
-    seen = []
+    devices = []
     monkeypatch.setattr(worker, "devices_of", lambda trainer, number: [3])
     metrics = {f"{subset}/{name}": 0.5 for subset in ("train", "val") for name in ("loss", "accuracy")}
 
     def train(values, *given):
-        seen.append(values["trainer"]["devices"])
+        devices.append(values["trainer"]["devices"])
         return TrialResult(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
 
     monkeypatch.setattr(worker, "train_point", train)
     swept()
-    assert seen == [[3]] * 4
+    assert devices == [[3]] * 4
 
 
 def test_all_points_are_trained_in_the_precision_that_the_first_worker_measured(swept, monkeypatch):
-    seen = []
-    counted(monkeypatch, lambda values: seen.append(values["trainer"]["precision"]))
+    precisions = []
+    record_trained(monkeypatch, lambda values: precisions.append(values["trainer"]["precision"]))
     for measured, kernels in (("32-true", "[3,5]"), ("bf16-mixed", "[3,5,7]")):
         monkeypatch.setattr(worker, "precision_of", lambda trainer, device, measured=measured: measured)
         swept("trainer.precision=auto", axes=AXES.replace("[3,5]", kernels))
-    assert seen == ["32-true"] * 6
+    assert precisions == ["32-true"] * 6
 
 
-def test_an_interrupted_sweep_goes_on(swept, monkeypatch, tmp_path):
-    begun = []
+def test_the_same_command_continues_an_interrupted_sweep(swept, monkeypatch, tmp_path):
+    started = []
 
     def stop(values):
-        begun.append(values)
-        if len(begun) == 2:
+        started.append(values)
+        if len(started) == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        counted(patched, stop)
+        record_trained(patched, stop)
         with pytest.raises(KeyboardInterrupt):
             swept()
     states = [row["state"] for row in trials(tmp_path / "sweep")]
     assert sorted(states) == ["complete", "waiting", "waiting", "waiting"]
-    done = counted(monkeypatch)
-    assert points(swept().folder) == EVERY and len(done) == 3
+    trained = record_trained(monkeypatch)
+    assert points(swept().folder) == EVERY and len(trained) == 3
 
 
 def test_a_changed_grid_extends_the_sweep(swept, monkeypatch):
     swept()
-    done = counted(monkeypatch)
+    trained = record_trained(monkeypatch)
     result = swept(axes=AXES.replace("[3,5]", "[3,5,7]"))
-    assert [model["kernel_size"] for model in done] == [7, 7]
+    assert [model["kernel_size"] for model in trained] == [7, 7]
     swept(axes=AXES.replace("optimizer.lr", "batch_size").replace("[1e-3]", "[32,8]"))
-    assert sorted(model["kernel_size"] for model in done) == [3, 3, 5, 5, 7, 7]
+    assert sorted(model["kernel_size"] for model in trained) == [3, 3, 5, 5, 7, 7]
     assert [row["batch_size"] for row in trials(result.folder)] == ["32"] * 6 + ["8"] * 4
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("batch_size=8", "begun with batch_size=32, not 8"),
-        ("trainer.max_epochs=2", "begun with trainer.max_epochs=1, not 2"),
-        ("split.seed=1", "was begun on tracks|begun with split.seed=0, not 1"),
-        ("grid.select_by=val/loss", "begun with grid.select_by=val/accuracy, not val/loss"),
+        ("batch_size=8", "started with batch_size=32, not 8"),
+        ("trainer.max_epochs=2", "started with trainer.max_epochs=1, not 2"),
+        ("split.seed=1", "was started on tracks|started with split.seed=0, not 1"),
+        ("grid.select_by=val/loss", "started with grid.select_by=val/accuracy, not val/loss"),
     ],
 )
 def test_a_changed_base_or_split_is_refused_by_name(swept, override, message):
@@ -175,16 +175,16 @@ def test_a_changed_base_or_split_is_refused_by_name(swept, override, message):
         swept(override)
 
 
-def test_a_failing_point_is_recorded_tried_again_and_does_not_stop_the_rest(swept, monkeypatch, tmp_path):
+def test_a_failing_point_is_retried_and_recorded_and_does_not_stop_the_sweep(swept, monkeypatch, tmp_path):
     def fail(values):
         if values["model"]["kernel_size"] == 5 and values["model"]["filters"] == [2, 2, 4]:
-            raise RuntimeError("out of luck")
+            raise RuntimeError("it fails")
 
-    done = counted(monkeypatch, fail)
+    trained = record_trained(monkeypatch, fail)
     swept("grid.retries=2")
     states = [row["state"] for row in trials(tmp_path / "sweep")]
-    assert states == ["complete", "failed", "complete", "complete"] and len(done) == 3
-    assert trials(tmp_path / "sweep")[1]["error"] == "RuntimeError: out of luck"
+    assert states == ["complete", "failed", "complete", "complete"] and len(trained) == 3
+    assert trials(tmp_path / "sweep")[1]["error"] == "RuntimeError: it fails"
     study = optuna.load_study(study_name="test", storage=journal(tmp_path / "sweep"))
     assert "Traceback" in study.trials[1].user_attrs["traceback"] and study.trials[1].user_attrs["attempts"] == 3
 
@@ -194,16 +194,16 @@ def journal(folder):
     return optuna.storages.JournalStorage(backend)
 
 
-def test_where_every_point_fails_the_reasons_are_pointed_to(swept, monkeypatch):
+def test_a_sweep_whose_points_all_fail_names_the_table_with_the_reasons(swept, monkeypatch):
     def fail(values):
-        raise RuntimeError("out of luck")
+        raise RuntimeError("it fails")
 
-    counted(monkeypatch, fail)
-    with pytest.raises(UserError, match=r"no point of the sweep could be trained; .*trials.csv has the reasons"):
+    record_trained(monkeypatch, fail)
+    with pytest.raises(UserError, match=r"no point of the sweep could be trained; .*trials.csv lists the reasons"):
         swept("grid.retries=0")
 
 
-def test_a_value_that_no_network_can_have_is_refused_before_anything_is_tried(swept, tmp_path):
+def test_an_invalid_value_of_an_axis_is_refused_before_anything_is_queued(swept, tmp_path):
     with pytest.raises(UserError, match=r"model\.kernel_size=2 must be odd"):
         swept(axes=AXES.replace("[3,5]", "[2,4]"))
     assert not (tmp_path / "sweep" / "journal.log").exists()
@@ -216,7 +216,7 @@ def test_optuna_opens_the_study(swept):
 
 
 @pytest.mark.parametrize(("sampler", "count"), [("random", 3), ("tpe", 4)])
-def test_random_and_tpe_try_as_many_points_as_asked_and_none_twice(swept, sampler, count):
+def test_random_and_tpe_try_as_many_points_as_configured_and_none_twice(swept, sampler, count):
     wide = AXES.replace("[3,5]", "[1,3,5]").replace("[0.25]", "[0,0.25]")
     result = swept(f"grid.sampler={sampler}", f"grid.trials={count}", axes=wide)
     assert len(trials(result.folder)) == count
@@ -237,26 +237,26 @@ def test_points_that_are_worse_than_others_are_stopped_where_asked_for(swept):
         ("grid.sampler=genetic", "grid.sampler=genetic is not one of grid, random, tpe"),
         ("grid.sampler=random", "random and tpe need grid.trials=N"),
         ("grid.trials=3", "the grid takes every point"),
-        ("grid.prune=true", "grid.prune=true goes with"),
+        ("grid.prune=true", "grid.prune=true requires"),
         ("grid.select_by=test/accuracy", "grid.select_by=test/accuracy is not one of"),
         ("grid.lease=0", "grid.lease=0 must be more than 0"),
         ("grid.retries=-1", "grid.retries=-1"),
         ("grid.heads=0", "grid.heads=0"),
-        ("trainer=ddp", "trains on one device; leave out trainer=ddp"),
+        ("trainer=ddp", "trains on one device; remove trainer=ddp"),
         ("grid.finalists=-1", "grid.finalists=-1"),
-        ("grid.experiment=../mine", "grid.experiment=../mine is no name such as document/tuned"),
-        ("worker=mine", "worker=mine must be a number from 0 up"),
+        ("grid.experiment=../mine", "grid.experiment=../mine is not a name such as document/tuned"),
+        ("worker=mine", "worker=mine must be a whole number, 0 or more"),
         ("+grid.axes.trainer.devices=[1,2]", "trainer.devices cannot differ between points"),
         ("+grid.axes.data.root=[a]", "data.root cannot differ between points"),
     ],
 )
-def test_a_mistake_in_the_grid_is_named_before_anything_is_read(swept, monkeypatch, override, message):
+def test_an_invalid_key_of_the_grid_is_refused_by_name_before_data_is_read(swept, monkeypatch, override, message):
     monkeypatch.setattr("genre.config.data_of", lambda *given: pytest.fail("data was read"))
     with pytest.raises(UserError, match=message):
         swept(override)
 
 
-def test_the_best_are_trained_again_under_every_seed_and_tested_once(swept):
+def test_finalists_are_trained_under_every_seed_and_tested(swept):
     result = swept("grid.finalists=2", "grid.seeds=[0,5]")
     with (result.folder / "finalists.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -273,19 +273,19 @@ def test_the_best_are_trained_again_under_every_seed_and_tested_once(swept):
     genre.load(result.folder / rows[0]["run"])
 
 
-def test_finalists_are_not_trained_twice_and_interrupted_ones_go_on(swept, monkeypatch, tmp_path):
+def test_finished_finalists_are_not_repeated_and_interrupted_ones_are_resumed(swept, monkeypatch, tmp_path):
     first = swept("grid.seeds=[0,1]")
     run = first.finalists[0].runs[1]
     (run / "metrics.json").unlink()
     resumed = []
-    usual = genre.training.train.train
-    monkeypatch.setattr("genre.sweeping.finalists.train", lambda cfg: (resumed.append(cfg.resume), usual(cfg))[1])
+    train = genre.training.train.train
+    monkeypatch.setattr("genre.sweeping.finalists.train", lambda cfg: (resumed.append(cfg.resume), train(cfg))[1])
     again = swept("grid.seeds=[0,1]")
     assert resumed == [str(run)]
     assert again.finalists[0].metrics[1]["val/loss"] == first.finalists[0].metrics[1]["val/loss"]
 
 
-def test_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path):
+def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp_path):
     monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
     result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
     winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
@@ -293,19 +293,19 @@ def test_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path)
         assert OmegaConf.select(winner, key) == value
     assert winner.name == "document-tuned"
     written = (config.CONF / "experiment" / "document" / "tuned.yaml").read_text()
-    assert "of 4 points the best val/accuracy" in written and "split=random with split.seed=0" in written
+    assert "the best val/accuracy of 4 points" in written and "split=random with split.seed=0" in written
     assert written == (result.folder / "tuned.yaml").read_text()
 
 
-def test_without_a_name_the_winner_stays_in_the_sweeps_folder(swept, monkeypatch, tmp_path):
+def test_without_a_name_the_experiment_is_written_to_the_sweeps_folder_only(swept, monkeypatch, tmp_path):
     monkeypatch.setattr(config, "CONF", Path(shutil.copytree(config.CONF, tmp_path / "conf")))
     before = sorted((config.CONF / "experiment").rglob("*.yaml"))
     text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
-    assert "once this file is conf/experiment/sweep/tuned.yaml" in text
+    assert "after copying this file to conf/experiment/sweep/tuned.yaml" in text
     assert sorted((config.CONF / "experiment").rglob("*.yaml")) == before
 
 
-def test_an_experiment_that_cannot_be_written_costs_a_warning(composed, monkeypatch, tmp_path, caplog):
+def test_an_experiment_that_cannot_be_written_is_a_warning(composed, monkeypatch, tmp_path, caplog):
     cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned")
     (tmp_path / "experiment").touch()
     monkeypatch.setattr(config, "CONF", tmp_path)
@@ -324,7 +324,7 @@ def test_the_report_has_figures_and_hparams(swept):
     assert "val/accuracy" in events.Tags()["scalars"]
 
 
-def test_the_expected_best_of_random_draws_is_what_drawing_gives():
+def test_the_expected_best_equals_the_mean_best_of_random_draws():
     values = np.sort(np.random.default_rng(0).random(12))
     draws = np.random.default_rng(1)
     means = expected_best(values)
@@ -340,9 +340,9 @@ def test_the_expected_best_of_many_points_stays_finite():
     assert means[1] == pytest.approx(575 - 577 / 3 + 1 / 3, abs=1)
 
 
-def test_equal_points_are_named_and_noise_is_the_standard_error():
-    assert Selection("val/accuracy", 1, (0,)).noise(0.7, 84) == pytest.approx(math.sqrt(0.7 * 0.3 / 84))
-    assert Selection("val/loss", 1, (0,)).noise(0.7, 84) == 0
+def test_the_standard_error_of_an_accuracy_is_binomial_and_that_of_a_loss_unknown():
+    assert Selection("val/accuracy", 1, (0,)).standard_error(0.7, 84) == pytest.approx(math.sqrt(0.7 * 0.3 / 84))
+    assert Selection("val/loss", 1, (0,)).standard_error(0.7, 84) == 0
 
 
 def test_a_split_without_validation_is_refused(swept, music, tmp_path):
@@ -356,13 +356,18 @@ def test_a_split_without_validation_is_refused(swept, music, tmp_path):
 
 def test_heads_of_a_frozen_backbone_train_in_one_pass(swept, monkeypatch):
     passes = []
-    usual = worker.train_family
-    monkeypatch.setattr(worker, "train_family", lambda some, bench: (passes.append(len(some)), usual(some, bench))[1])
+    train_family = worker.train_family
+
+    def count(points, trial_data):
+        passes.append(len(points))
+        return train_family(points, trial_data)
+
+    monkeypatch.setattr(worker, "train_family", count)
     result = swept(*VGG16, axes=HEADS)
     assert passes == [4] and {row["state"] for row in trials(result.folder)} == {"complete"}
 
 
-def test_heads_that_fail_together_are_trained_alone(swept, monkeypatch):
-    monkeypatch.setattr(worker, "train_family", lambda values, bench: 1 / 0)
+def test_heads_whose_pass_fails_are_trained_alone(swept, monkeypatch):
+    monkeypatch.setattr(worker, "train_family", lambda values, trial_data: 1 / 0)
     result = swept(*VGG16, axes=HEADS)
     assert {row["state"] for row in trials(result.folder)} == {"complete"}
