@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genre.data.pipeline import CACHE_BATCH, Pipeline
 from genre.data.store import Key, Store
@@ -30,6 +30,49 @@ class Backbone(Protocol):
 
     def embed(self, picture: Tensor) -> Tensor:
         """(batch, 1, size, size) -> (batch, width)."""
+
+
+class HeadLayers(NamedTuple):
+    """Layers of a head, from features (batch, width) to logits (batch, genres); a ReLU follows ``first``.
+
+    Args:
+        normalization: of the features, without learnable parameters.
+        first: width -> hidden units.
+        dropout: probability after the ReLU.
+        last: hidden units -> genres.
+    """
+
+    normalization: nn.Module
+    first: nn.Linear
+    dropout: float
+    last: nn.Linear
+
+
+@runtime_checkable
+class HeadBackbone(Backbone, Protocol):
+    """A frozen backbone many of whose heads a sweep can train in one pass over the cached features.
+
+    Args:
+        head_arguments: names of the constructor's arguments that concern the head alone (``model.<name>`` in the
+            configuration).
+        head: the network's own head.
+    """
+
+    head_arguments: ClassVar[frozenset[str]]
+    head: nn.Module
+
+    @classmethod
+    def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a network with these constructor arguments trains its head alone, on cached features."""
+
+    def make_head(self, **arguments: Any) -> nn.Module:
+        """Return the head that this network would have with these ``head_arguments`` under the same seed.
+
+        Arguments that are not given have the values of this network's own head.
+        """
+
+    def head_layers(self, head: nn.Module) -> HeadLayers:
+        """Return the layers of a head from ``make_head``."""
 
 
 class FeatureCache:

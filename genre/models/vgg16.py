@@ -3,10 +3,10 @@
 import hashlib
 import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import URLError
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
+from genre.data.backbone_features import HeadLayers
 from genre.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class VGG16(nn.Module):
         UserError: if the weights cannot be had.
     """
 
+    head_arguments: ClassVar[frozenset[str]] = frozenset({"dense_units", "dropout"})
+
     def __init__(
         self,
         genres: int,
@@ -108,7 +111,8 @@ class VGG16(nn.Module):
         self.register_buffer("std", torch.tensor(published.std).view(1, 3, 1, 1), persistent=False)
         self.width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
         self.genres, self.rng_state = genres, torch.get_rng_state()
-        self.head = self.new_head(dense_units, dropout)
+        self.head_values = {"dense_units": dense_units, "dropout": dropout}
+        self.head: nn.Module = self.new_head(dense_units, dropout)
         self.features.requires_grad_(False)
         self.unfrozen_layers.requires_grad_(True)
 
@@ -119,11 +123,23 @@ class VGG16(nn.Module):
             nn.Linear(self.width, dense_units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dense_units, self.genres),
         )  # fmt: skip
 
-    def make_head(self, dense_units: int, dropout: float) -> nn.Sequential:
-        """Return the head that this network would have with these values, initialised from the same seed."""
+    def make_head(self, **arguments: Any) -> nn.Sequential:
+        """Return the head that this network would have with these ``head_arguments`` under the same seed."""
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.rng_state)
-            return self.new_head(dense_units, dropout)
+            return self.new_head(**self.head_values | arguments)
+
+    def head_layers(self, head: nn.Module) -> HeadLayers:
+        """Return the layers of a head from ``make_head``."""
+        assert isinstance(head, nn.Sequential)
+        normalization, first, _, dropout, last = head
+        assert isinstance(first, nn.Linear) and isinstance(dropout, nn.Dropout) and isinstance(last, nn.Linear)
+        return HeadLayers(normalization, first, dropout.p, last)
+
+    @classmethod
+    def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a network with these constructor arguments trains its head alone, on cached features."""
+        return not arguments.get("unfreeze") and arguments.get("cached_views") != 0
 
     @property
     def unfrozen_layers(self) -> nn.Sequential:

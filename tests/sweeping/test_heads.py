@@ -1,9 +1,14 @@
-"""Heads that train side by side are each what they would have become alone."""
+"""Heads trained in one pass have the results that each has alone."""
+
+from typing import ClassVar
 
 import pytest
 import torch
+from torch import nn
 
 from genre import config
+from genre.data.backbone_features import HeadBackbone, HeadLayers
+from genre.models.vgg16 import VGG16
 from genre.sweeping.grid import apply_point
 from genre.sweeping.heads import family_of, train_family
 from genre.sweeping.trial import TrialData, train_point
@@ -22,7 +27,7 @@ DIFFERENT = [
 
 @pytest.fixture
 def base(configured):
-    """A frozen network without pre-training, whose head is trained for a few epochs in small batches."""
+    """Return a function that composes a short training of a frozen VGG16 with random weights."""
 
     def compose(*overrides):
         quick = ("model.weights=random", "model.dense_units=8", "trainer.max_epochs=5", "batch_size=8")
@@ -36,7 +41,7 @@ def trial_data():
     return TrialData()
 
 
-def same(together, alone, tolerance=1e-3):
+def assert_same(together, alone, tolerance=1e-3):
     assert (together.epochs, together.best_epoch, together.parameters) == (
         alone.epochs, alone.best_epoch, alone.parameters,
     )  # fmt: skip
@@ -62,17 +67,17 @@ def test_each_head_equals_its_own_run(base, overrides):
     together = train_family(points, TrialData())
     trial_data = TrialData()
     for point, one in zip(DIFFERENT, together, strict=True):
-        same(one, train_point(apply_point(cfg, point), trial_data))
+        assert_same(one, train_point(apply_point(cfg, point), trial_data))
 
 
-def test_a_head_that_stops_early_leaves_the_others_to_go_on(base):
+def test_the_other_heads_continue_when_one_stops_early(base):
     cfg = base("augment=none", "trainer.patience=1", "trainer.max_epochs=6", "scheduler=null")
     points = [{"optimizer.lr": rate} for rate in (1e-3, 0.0, 3e-3)]
     together = train_family([apply_point(cfg, point) for point in points], TrialData())
     alone = [train_point(apply_point(cfg, point), TrialData()) for point in points]
     assert together[1].epochs == 2 < together[0].epochs
     for one, other in zip(together, alone, strict=True):
-        same(one, other)
+        assert_same(one, other)
 
 
 def test_in_half_precision_a_head_is_close_to_its_own_run(base):
@@ -84,35 +89,96 @@ def test_in_half_precision_a_head_is_close_to_its_own_run(base):
         assert one.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=0.02)
 
 
-def test_what_is_no_heads_own_separates_families(base):
+def test_points_of_one_family_differ_in_keys_of_the_head_only(base):
     cfg = base()
-    own = family_of(config.plain(cfg))
-    assert own is not None
+    family = family_of(config.plain(cfg))
+    assert family is not None
     for key, value in (("optimizer.lr", 0.1), ("model.dense_units", 3), ("seed", 9)):
-        assert family_of(apply_point(cfg, {key: value})) == own
+        assert family_of(apply_point(cfg, {key: value})) == family
     for key, value in (("batch_size", 4), ("augment.shift", 0.3), ("trainer.max_epochs", 2)):
-        assert family_of(apply_point(cfg, {key: value})) not in (own, None)
+        assert family_of(apply_point(cfg, {key: value})) not in (family, None)
 
 
 @pytest.mark.parametrize(
     "point",
     [{"model.unfreeze": 1}, {"model.cached_views": 0}, {"data.keep": False}, {"trainer.precision": "16-mixed"}],
 )
-def test_what_is_not_frozen_and_kept_trains_alone(base, point):
+def test_a_point_without_cached_features_has_no_family(base, point):
     assert family_of(apply_point(base(), point)) is None
 
 
-def test_a_convolutional_network_trains_alone(configured):
+def test_a_network_without_head_arguments_has_no_family(configured):
     assert family_of(config.plain(configured())) is None
 
 
-def test_another_head_is_the_one_that_the_seed_would_have_given():
-    from genre.models.vgg16 import VGG16
-
+def test_make_head_gives_the_head_that_a_new_network_has_under_the_same_seed():
     def seeded(**values):
         torch.manual_seed(5)
         return VGG16(3, 32, "random", **values)
 
-    wanted, other = seeded(dense_units=7, dropout=0.1).head, seeded(dense_units=9).make_head(7, 0.1)
-    assert [p.tolist() for p in wanted.parameters()] == [p.tolist() for p in other.parameters()]
-    assert str(wanted) == str(other)
+    expected, made = (
+        seeded(dense_units=7, dropout=0.1).head,
+        seeded(dense_units=9).make_head(dense_units=7, dropout=0.1),
+    )
+    assert [p.tolist() for p in expected.parameters()] == [p.tolist() for p in made.parameters()]
+    assert str(expected) == str(made)
+
+
+class Halving(nn.Module):
+    """Features are divided by two, then two linear layers with a ReLU between; not a Sequential."""
+
+    def __init__(self, width, hidden, genres, rate):
+        super().__init__()
+        self.into, self.out, self.rate = nn.Linear(width, hidden), nn.Linear(hidden, genres), rate
+
+    def forward(self, features):
+        return self.out(nn.functional.dropout(self.into(features / 2).relu(), self.rate, self.training))
+
+
+class Half(nn.Module):
+    def forward(self, features):
+        return features / 2
+
+
+class MeanBackbone(nn.Module):
+    """A backbone of its own: the mean of each mel band is a feature. It has the protocol's members and no others."""
+
+    head_arguments = frozenset({"hidden", "rate"})
+    feature_identity: ClassVar = {"backbone": "mean of each mel band"}
+    cached_views = 1
+
+    def __init__(self, genres, size, hidden=6, rate=0.25):
+        super().__init__()
+        self.rng_state = torch.get_rng_state()
+        self.sizes, self.head = (size, genres), Halving(size, hidden, genres, rate)
+
+    def forward(self, inputs):
+        return self.head(self.embed(inputs) if inputs.ndim == 4 else inputs)
+
+    def embed(self, picture):
+        return picture.mean(dim=(1, 3))
+
+    @classmethod
+    def caches_features(cls, arguments):
+        return True
+
+    def make_head(self, hidden=6, rate=0.25):
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self.rng_state)
+            return Halving(self.sizes[0], hidden, self.sizes[1], rate)
+
+    def head_layers(self, head):
+        return HeadLayers(Half(), head.into, head.rate, head.out)
+
+
+def test_heads_of_another_backbone_need_the_protocol_only(base):
+    def point(**arguments):
+        values = config.plain(base("augment=none"))
+        return values | {"model": {"_target_": f"{__name__}.MeanBackbone", **arguments}}
+
+    arguments = [{"hidden": 6}, {"hidden": 12}, {"hidden": 6, "rate": 0.0}]
+    assert isinstance(MeanBackbone(3, 32), HeadBackbone) and isinstance(VGG16(3, 32, "random"), HeadBackbone)
+    assert len({family_of(point(**each)) for each in arguments} - {None}) == 1
+    together = train_family([point(**each) for each in arguments], TrialData())
+    for each, result in zip(arguments, together, strict=True):
+        assert_same(result, train_point(point(**each), TrialData()))
