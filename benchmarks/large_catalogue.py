@@ -7,15 +7,15 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-import genre
 from benchmarks.timing import Measurement
-from genre import config
+from genre.config.build import build_data, read_catalogue
+from genre.config.compose import compose
+from genre.config.settings import TrainSettings, train_settings
 from genre.data import datamodule
 from genre.data.datamodule import MusicData
 from genre.data.sources import waveform_key
@@ -50,12 +50,11 @@ def measure_size(size: int) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         table = catalogue(Path(folder), size)
         overrides = ["data=csv", f"data.path={table}", f"data.cache={folder}/cache", f"folder={folder}/run", "name=x"]
-        values = config.plain(genre.compose(*overrides, "view=segments", "data.keep=false"))
-        sparse_store(values, size)
+        settings = train_settings(compose(*overrides, "view=segments", "data.keep=false"))
+        sparse_store(settings, size)
         datamodule.MAX_COMPARED_TRACKS = 0  # measure a collection that is not searched for duplicates
         begin = time.perf_counter()
-        data = config.data_of(values, torch.device("cpu"))
-        data.prepare_data()
+        data = build_data(settings, read_catalogue(settings.data), settings.split, torch.device("cpu"))
         data.setup()
         opened, before = time.perf_counter() - begin, anonymous_memory()
         seconds = [seconds_per_track(data) for _ in range(ROUNDS + 1)][1:]
@@ -73,10 +72,10 @@ def catalogue(folder: Path, size: int) -> Path:
     return path
 
 
-def sparse_store(values: dict[str, Any], size: int) -> None:
+def sparse_store(settings: TrainSettings, size: int) -> None:
     """Write a sparse store of silence, which uses no disk space, as the catalogue's decoded music."""
-    key = waveform_key(config.catalogue_of(values["data"]), values["spectrogram"]["sample_rate"])
-    folder = Path(values["data"]["cache"]) / key.name
+    key = waveform_key(read_catalogue(settings.data), settings.spectrogram.build().sample_rate)
+    folder = settings.data.cache / key.name
     folder.mkdir(parents=True)
     with (folder / "data.bin").open("wb") as file:
         file.truncate(2 * SAMPLES * size)

@@ -12,7 +12,9 @@ from PIL import Image
 
 from benchmarks.music import wav_files
 from benchmarks.timing import Measurement, alternate
-from genre import config
+from genre.config.build import build_pipeline
+from genre.config.compose import compose
+from genre.config.settings import train_settings
 from genre.data.catalogue import Track, build_catalogue
 from genre.data.sources import first_store
 
@@ -35,11 +37,11 @@ def paper_picture(path: Path, folder: Path) -> npt.NDArray[np.float32]:
 
 def our_pictures(files: list[Path]) -> None:
     """Decode into a store and compute every track's picture, as the first training run does."""
-    cfg = config.plain(config.compose("data=gtzan", "name=bench", "folder=unused"))
+    settings = train_settings(compose("data=gtzan", "name=bench", "folder=unused"))
     catalogue = build_catalogue(Track(path.stem, (path.parent.name,), path) for path in files)
-    line = config.pipeline_of(cfg)
+    pipeline = build_pipeline(settings)
     with TemporaryDirectory() as folder:
-        line.picture_store(first_store(catalogue, line.spectrogram.sample_rate, Path(folder)), Path(folder))
+        pipeline.picture_store(first_store(catalogue, pipeline.spectrogram.sample_rate, Path(folder)), Path(folder))
 
 
 def measure() -> list[Measurement]:

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.music import archive_or_synthetic
 from benchmarks.timing import Measurement
-from genre.config import compose
+from genre.config.compose import compose
+from genre.config.settings import sweep_settings
 from genre.sweeping.grid import canonical_json, grid_of
 
 MEASURED = 4  # points timed with train.py, spread over the grid; extrapolated to 24
@@ -36,7 +37,7 @@ def seconds_of(arguments: list[str]) -> float:
 
 def training_seconds(folder: Path) -> float:
     """Return the seconds of all points in one process each, sequentially on all cores."""
-    grid = grid_of(compose("grid=small", config_name="sweep"))
+    grid = grid_of(sweep_settings(compose("grid=small", "folder=x", config_name="sweep")).grid)
     every = len(grid) // MEASURED
     seconds = [
         seconds_of(command("train.py", folder, f"hydra.run.dir={folder / str(index)}", *overrides))

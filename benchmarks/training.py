@@ -10,7 +10,9 @@ from lightning import Callback, LightningModule, Trainer
 
 from benchmarks.keras_runs import PICTURES
 from benchmarks.music import random_pictures
-from genre import config
+from genre.config.build import build_network, build_pipeline, quiet_lightning
+from genre.config.compose import compose
+from genre.config.settings import train_settings
 from genre.data.catalogue import Catalogue, Track
 from genre.data.datamodule import MusicData
 from genre.data.duplicates import Pair
@@ -18,7 +20,6 @@ from genre.data.splits import Split
 from genre.data.store import Key, Store
 from genre.models.classifier import Classifier
 from genre.training.precision import faster_precision
-from genre.training.train import quiet_lightning
 
 
 class EpochTimer(Callback):
@@ -50,16 +51,16 @@ class RandomPictures(MusicData):
 
 def prepare_training(cache: Path, *overrides: str) -> Callable[[int], list[float]]:
     """Prepare a run; each call of the result trains ``epochs`` epochs and returns the seconds of each."""
-    cfg = config.plain(config.compose("data=synthetic", "name=bench", "folder=unused", *overrides))
+    settings = train_settings(compose("data=synthetic", "name=bench", "folder=unused", *overrides))
     _, genres = random_pictures(PICTURES)
     tracks = tuple(Track(f"{n:05d}", (f"genre {genre}",), split="train") for n, genre in enumerate(genres))
     precision: Any = faster_precision(torch.device("cpu"))
+    network = build_network(settings, 10)
     data = RandomPictures(
-        Catalogue(tracks), Split("column"), config.pipeline_of(cfg), config.task_of(cfg),
-        batch_size=cfg["batch_size"], seed=0, cache=cache, precision=precision,
+        Catalogue(tracks), Split("column"), build_pipeline(settings), settings.task.build(),
+        batch_size=settings.batch_size, seed=0, cache=cache, precision=precision, backbone=network,
     )  # fmt: skip
-    data.backbone = network = config.network_of(cfg, 10)
-    classifier = Classifier(network, data.task, torch.optim.Adam, None, "train/loss", 0, {})
+    classifier = Classifier(network, data.task, torch.optim.Adam, None, "train/loss", 0, {"genres": data.genres})
 
     def train(epochs: int) -> list[float]:
         quiet_lightning()

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 # Imported when first used: `--help` and a mistake in the configuration should not wait for PyTorch.
 _HOMES = {
     "command": "cli",
-    "compose": "config",
+    "compose": "config.compose",
     "evaluate": "evaluation.evaluate",
     "explore": "exploration.explore",
     "load": "prediction.model",

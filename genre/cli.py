@@ -1,4 +1,4 @@
-"""What every command shares: paths taken literally, and mistakes told in one sentence."""
+"""What all commands share: literal paths, --help, and one sentence for a user's mistake."""
 
 import contextlib
 import errno
@@ -11,17 +11,19 @@ from typing import Any, TextIO
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from genre import resolvers  # noqa: F401  # which Hydra asks when it composes
+from genre.config.help import help_text
+from genre.config.overrides import error_message
 from genre.errors import UserError
 from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+HELP = {"--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
 RESUMED = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
 
 
 class QuietStderr:
-    """Standard error without the line in which Hydra repeats the overrides before a mistake is told."""
+    """Standard error without the line in which Hydra repeats the overrides before an error."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -33,21 +35,29 @@ class QuietStderr:
         return getattr(self.stream, name)
 
 
-def command(main: Callable[[], Any]) -> None:
-    """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, ``debug=true`` shows it whole."""
+def command(main: Callable[[], Any], config_name: str = "config") -> None:
+    """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1.
+
+    Args:
+        config_name: of the command, such as 'evaluate': its keys are suggested where one is misspelt.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
+    given = sys.argv[1:]
     try:
-        sys.argv[1:] = hydra_arguments(sys.argv[1:])
+        if HELP & set(given):
+            print(help_text(config_name, given))
+            return
+        sys.argv[1:] = hydra_arguments(given)
         with contextlib.redirect_stderr(QuietStderr(sys.stderr)):
             main()
     except (UserError, HydraException, OmegaConfBaseException) as error:
-        if "debug=true" in sys.argv:
+        if "debug=true" in given:
             raise
-        sys.exit(f"error: {error_message(error)}")
+        sys.exit(f"error: {error_message(error, given, config_name)}")
     except OSError as error:
-        if error.errno not in FULL or "debug=true" in sys.argv:
+        if error.errno not in FULL or "debug=true" in given:
             raise
-        sys.exit(f"error: no room is left on the disk ({error.filename or 'results'}); make some and start again")
+        sys.exit(f"error: the disk is full ({error.filename or 'results'}); free some space and start again")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -64,11 +74,3 @@ def hydra_arguments(arguments: list[str]) -> list[str]:
     folder = folder_to_resume(runs[-1])
     place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
     return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED]
-
-
-def error_message(error: Exception) -> str:
-    """The message of a mistake, without the advice on tracebacks that Hydra appends."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        lines.append(str(error.__cause__).splitlines()[0])
-    return " ".join(lines)

@@ -20,7 +20,7 @@ def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], float | 
 
     def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(function)
-        return functools.wraps(function)(functools.partial(command, main))
+        return functools.wraps(function)(functools.partial(command, main, config_name))
 
     return decorate
 

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-THRESHOLDS = ("fixed", "shared", "per_genre")
+from genre.ranges import OpenShare, Share, checked_dataclass
 
 
 class Task(ABC):
@@ -56,7 +56,7 @@ class Task(ABC):
         return targets
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class Multiclass(Task):
     """A track has one genre; of several, the first counts.
 
@@ -68,11 +68,8 @@ class Multiclass(Task):
 
     class_weights: bool = False
     calibrate: bool = False
-    certain: float = 0.9
+    certain: Share = 0.9
     multilabel = False
-
-    def __post_init__(self) -> None:
-        check_certain(self.certain)
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
         """The first genre."""
@@ -100,7 +97,7 @@ class Multiclass(Task):
         return share[:, None] * target + (1 - share[:, None]) * other
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class Multilabel(Task):
     """A track has any number of genres; each is a binary label.
 
@@ -114,19 +111,12 @@ class Multilabel(Task):
         certain: required accuracy of the most probable genre among the tracks not marked uncertain, from 0 to 1.
     """
 
-    threshold: float = 0.2
-    thresholds: str = "fixed"
+    threshold: OpenShare = 0.2
+    thresholds: Literal["fixed", "shared", "per_genre"] = "fixed"
     class_weights: bool = False
     calibrate: bool = False
-    certain: float = 0.9
+    certain: Share = 0.9
     multilabel = True
-
-    def __post_init__(self) -> None:
-        if self.thresholds not in THRESHOLDS:
-            raise ValueError(f"task.thresholds={self.thresholds} is not one of {', '.join(THRESHOLDS)}")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"task.threshold={self.threshold} must lie between 0 and 1")
-        check_certain(self.certain)
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
         """All genres."""
@@ -153,9 +143,3 @@ class Multilabel(Task):
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """The union of both tracks' genres, whatever the shares."""
         return torch.maximum(target, other.where(share[:, None] < 1, 0))
-
-
-def check_certain(certain: float) -> None:
-    """Raise a ValueError unless 0 <= certain <= 1."""
-    if not 0 <= certain <= 1:
-        raise ValueError(f"task.certain={certain} must lie between 0 and 1")

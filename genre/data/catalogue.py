@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from genre.errors import BadRow, SkipKind, SkipReason, UserError
+from genre.ranges import checked
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ def build_catalogue(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), ar
     return Catalogue(ordered, tuple(skipped), archive)
 
 
+@checked
 def read_folder(root: str | Path) -> Catalogue:
     """Read one folder per genre, with audio at any depth; a track is named by its path below ``root``.
 
@@ -168,6 +170,7 @@ def rejection_reason(file: Path) -> SkipReason | None:
     return None
 
 
+@checked
 def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
     """Read a CSV with ``path`` and ``genres`` (separated by ``;``), optional artist, split, start, duration (seconds).
 
@@ -264,6 +267,7 @@ def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
     return value
 
 
+@checked
 def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalogue:
     """Read the tracks of a log-mel archive (``mel_u8``, ``track``, ``genre``), selected and annotated by a CSV.
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,32 +58,61 @@ class Batch(NamedTuple):
     weight: float = 1.0
 
 
-class Batches:
-    """Index batches of one subset; with ``data``, in a new random order per epoch, drawn from (seed, epoch) alone.
+class EvaluationBatches:
+    """Index batches of some rows in their order, each row once.
 
-    In distributed training each process takes its part of every batch and draws its own random numbers.
+    Args:
+        rows: (tracks,) of the first store.
+        batch_size: tracks per batch.
     """
 
-    def __init__(self, rows: Tensor, batch_size: int, data: "MusicData | None" = None) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.data = data
+    def __init__(self, rows: Tensor, batch_size: int) -> None:
+        self.rows, self.batch_size = rows, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Index]:
+        yield from (Index(rows, None) for rows in self.rows.split(self.batch_size))
+
+
+class TrainingBatches:
+    """Index batches of some rows, in a new random order per epoch that derives from (seed, epoch) alone.
+
+    In distributed training each process takes its part of every batch and draws its own random numbers.
+
+    Args:
+        rows: (tracks,) of the first store.
+        batch_size: tracks per batch, of all processes together.
+        seed: of order and random numbers.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, rows: Tensor, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self.rank, self.world_size, self.epoch = rank, world_size, 0
+
+    @property
+    def sampler(self) -> "TrainingBatches":
+        """What Lightning calls ``set_epoch`` of before each epoch, as of any data loader's sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration has."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return max(whole + (rest >= (self.data.world_size if self.data else 1)), 1)
+        return max(whole + (rest >= self.world_size), 1)
 
     def __iter__(self) -> Iterator[Index]:
-        if self.data is None:
-            yield from (Index(rows, None) for rows in self.rows.split(self.batch_size))
-            return
-        (epoch, rank), world_size = self.data.epoch_and_rank, self.data.world_size
-        shared, own = (np.random.SeedSequence([self.data.seed, epoch, process]) for process in (0, rank))
+        shared, own = (np.random.SeedSequence([self.seed, self.epoch, process]) for process in (0, self.rank))
         order = np.random.default_rng(shared.generate_state(1)[0]).permutation(len(self.rows))
         ends = [*range(self.batch_size, self.batch_size * len(self), self.batch_size), len(order)]
         for draw, begin, end in zip(own.generate_state(1 + len(self))[1:], [0, *ends], ends, strict=False):
-            rows = self.rows[order[begin:end][rank::world_size]]
-            yield Index(rows, int(draw), len(rows) * world_size / (end - begin))
+            rows = self.rows[order[begin:end][self.rank :: self.world_size]]
+            yield Index(rows, int(draw), len(rows) * self.world_size / (end - begin))
 
 
 class MusicData(LightningDataModule):
@@ -98,7 +128,7 @@ class MusicData(LightningDataModule):
         seed: of order and augmentation.
         cache: folder of the stores.
         keep: True to cache the pictures, log-mels and features that do not change between epochs.
-        device: where the pipeline computes.
+        device: where the pipeline computes; None is the device of Lightning's strategy, or the CPU without a trainer.
         backbone: network whose features are cached if it is frozen.
         precision: of the run, as Lightning names it; features are computed in it.
     """
@@ -120,18 +150,20 @@ class MusicData(LightningDataModule):
         precision: str = "32-true",
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size} must be at least 1")
         self.catalogue, self.split, self.pipeline, self.task = catalogue, split, pipeline, task
         self.batch_size, self.seed, self.cache, self.keep = batch_size, seed, cache, keep
-        self.device = device or torch.device("cpu")
-        self.genres = tuple(genres or sorted({g for t in catalogue.tracks for g in task.labels(t.genres)}))
+        self.configured_device = device
+        self.genres = tuple(genres or genres_of(catalogue, task))
         self.backbone, self.precision = backbone, precision
         self.subsets: dict[str, str] = {}
         self.pairs: list[Pair] = []
 
     def prepare_data(self) -> None:
-        """Build the stores that do not exist yet, and assign the subsets."""
+        """Build the stores that do not exist yet; Lightning calls this on one process of each machine."""
+        copy(self).setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the stores, built where they do not exist yet, and assign the subsets; a second call does nothing."""
         if self.subsets:
             return
         self.pipeline.spectrogram.to(self.device)
@@ -141,9 +173,11 @@ class MusicData(LightningDataModule):
         self.train_store, self.eval_store = train.resident(self.device), evaluation.resident(self.device)
         self.train_row_of = {name: row for row, name in enumerate(train.names)}
 
-    def setup(self, stage: str | None = None) -> None:
-        """Open the stores on every process."""
-        self.prepare_data()
+    def reconfigured(self, batch_size: int, seed: int) -> "MusicData":
+        """The same opened stores under another batch size and seed, for another trainer."""
+        other = copy(self)
+        other.batch_size, other.seed, other.trainer = batch_size, seed, None
+        return other
 
     def decode(self) -> Store:
         """The store of the first stage."""
@@ -194,45 +228,47 @@ class MusicData(LightningDataModule):
         return feature_cache.view_features(train, rows, self.targets[rows], self.task, self.seed), features
 
     @property
-    def world_size(self) -> int:
-        """Number of processes that train together."""
-        return self.trainer.world_size if self.trainer else 1
+    def device(self) -> torch.device:
+        """Where the pipeline computes."""
+        if self.configured_device is not None:
+            return self.configured_device
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     @property
-    def epoch_and_rank(self) -> tuple[int, int]:
-        """Epoch and rank, from which all random numbers derive."""
-        return (self.trainer.current_epoch, self.trainer.global_rank) if self.trainer else (0, 0)
+    def rank_and_world_size(self) -> tuple[int, int]:
+        """This process's rank, and the number of processes that train together."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def track_names(self, subset: str) -> list[str]:
         """Names of a subset's tracks, in the catalogue's order; of every subset for 'all'."""
         return [t.name for t in self.catalogue.tracks if subset in ("all", self.subsets[t.name])]
 
-    def batches(self, subset: str) -> Batches:
+    def batches(self, subset: str) -> EvaluationBatches:
         """Evaluation batches: every track of a subset once."""
-        return Batches(self.rows(subset), self.batch_size)
+        return EvaluationBatches(self.rows(subset), self.batch_size)
 
     def rows(self, subset: str) -> Tensor:
         """Rows of a subset's tracks in the first store, (tracks,)."""
         return torch.tensor([self.row_of[name] for name in self.track_names(subset)], dtype=torch.long)
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> TrainingBatches:
         """Training batches of this process, in random order.
 
         Raises:
             UserError: if a batch has fewer tracks than there are processes.
         """
-        rows = self.rows("train")
-        if min(self.batch_size, len(rows)) < self.world_size:
-            raise UserError(f"batch_size={self.batch_size} is too small for {self.world_size} processes; raise it")
-        return Batches(rows, self.batch_size, self)
+        rows, (rank, world_size) = self.rows("train"), self.rank_and_world_size
+        if min(self.batch_size, len(rows)) < world_size:
+            raise UserError(f"batch_size={self.batch_size} is too small for {world_size} processes; raise it")
+        return TrainingBatches(rows, self.batch_size, self.seed, rank, world_size)
 
-    def val_dataloader(self) -> Batches | list[Batches]:
+    def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:
         """Validation batches of this process; an empty list without validation tracks."""
         if not self.track_names("val"):
             return []
-        rows = self.rows("val")
-        part = rows[self.epoch_and_rank[1] :: self.world_size]
-        return Batches(part if len(rows) >= self.world_size else rows, self.batch_size)
+        rows, (rank, world_size) = self.rows("val"), self.rank_and_world_size
+        part = rows[rank::world_size]
+        return EvaluationBatches(part if len(rows) >= world_size else rows, self.batch_size)
 
     def on_after_batch_transfer(self, batch: Index, dataloader_idx: int = 0) -> Batch:
         """Turn an index batch into inputs and targets, on the device."""
@@ -284,3 +320,8 @@ class MusicData(LightningDataModule):
     def subset_sizes(self) -> dict[str, int]:
         """Number of tracks per subset."""
         return {subset: len(self.track_names(subset)) for subset in SUBSETS}
+
+
+def genres_of(catalogue: Catalogue, task: Task) -> tuple[str, ...]:
+    """The genres that count in a task, sorted."""
+    return tuple(sorted({genre for track in catalogue.tracks for genre in task.labels(track.genres)}))

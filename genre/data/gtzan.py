@@ -7,11 +7,13 @@ from pathlib import Path
 from genre.data.catalogue import Catalogue, Track, annotate, audio_files, build_catalogue, printable_name
 from genre.data.download import ArchiveSource, install_archive
 from genre.errors import UserError
+from genre.ranges import Count, checked
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 LAYOUTS = (".", "genres", "genres_original", "Data/genres_original", "gtzan/genres")
 
 
+@checked
 def read_gtzan(
     root: str | Path,
     catalogue: str | Path | None = None,
@@ -20,7 +22,7 @@ def read_gtzan(
     filename: str = "data/genres.tar.gz",
     revision: str = "main",
     archive: str | None = None,
-    unpacked_bytes: int = 2_000_000_000,
+    unpacked_bytes: Count = 2_000_000_000,
 ) -> Catalogue:
     """GTZAN in any of its usual layouts, .wav or .au; track names are like 'blues.00000'.
 
@@ -37,8 +39,6 @@ def read_gtzan(
     Raises:
         UserError: if there is no GTZAN, or it cannot be fetched or unpacked.
     """
-    if not isinstance(download, bool):
-        raise UserError(f"data.download={download} must be true or false")
     base = Path(root).expanduser()
     if (download or archive) and genre_folder(base) is None:
         source = ArchiveSource(repository, filename, revision, archive, unpacked_bytes)

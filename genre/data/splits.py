@@ -3,9 +3,10 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -14,17 +15,17 @@ from scipy.sparse.csgraph import connected_components
 from genre.data.catalogue import Catalogue, Track, parse_genres, read_table
 from genre.data.gtzan import fault_filtered
 from genre.errors import SkipKind, SkipReason, UserError
+from genre.ranges import Seed, checked_dataclass
 
 log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the tracks of each genre (the paper)
 RANDOM_KINDS = ("random", "artist")
-SPLIT_KINDS = (*RANDOM_KINDS, "fault_filtered", "column")
 SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class Split:
     """Assigns the tracks of a catalogue to subsets.
 
@@ -37,14 +38,12 @@ class Split:
         group_duplicates: True to put all tracks with the same recording into one subset.
     """
 
-    kind: str = "random"
-    seed: int = 0
+    kind: Literal["random", "artist", "fault_filtered", "column"] = "random"
+    seed: Seed = 0
     hold_out: str | None = None
     group_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in SPLIT_KINDS:
-            raise ValueError(f"split.kind={self.kind} is not one of {', '.join(SPLIT_KINDS)}")
         if self.group_duplicates and self.kind not in RANDOM_KINDS:
             raise ValueError(
                 f"split.group_duplicates=true needs split=random or split=artist; split={self.kind} lists its tracks"

@@ -25,6 +25,8 @@ from rich.progress import track as progress
 from scipy import fft
 
 from genre.data.audio import PAPER_SAMPLE_RATE
+from genre.data.catalogue import Catalogue, read_csv
+from genre.ranges import Count, Seconds, Seed, WholeNumber, checked
 
 Wave = npt.NDArray[np.float32]
 Samples = npt.NDArray[np.float64]
@@ -573,3 +575,22 @@ def _write(folder: Path, songs: list[tuple[tuple[str, ...], int]], seconds: floa
         rows = list(progress(pool.map(write, songs), description="synthesizing songs", total=len(songs)))
     with (folder / "catalogue.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("track", "path", "genres"), *rows])
+
+
+@checked
+def read_synthetic(
+    folder: str | Path, tracks: Count, two_genre_tracks: WholeNumber, seconds: Seconds, seed: Seed
+) -> Catalogue:
+    """Read the synthetic set of these settings, and make it first where it does not exist yet.
+
+    Args:
+        folder: of all synthetic sets.
+        tracks: per genre.
+        two_genre_tracks: songs of two genres in all.
+        seconds: length of each song.
+        seed: of the whole set.
+    """
+    name = f"synthetic-{tracks}-{two_genre_tracks}-{seconds:g}s-{seed}"
+    return read_csv(
+        write_songs(Path(folder).expanduser() / name, tracks, two_genre_tracks, seconds, seed) / "catalogue.csv"
+    )

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from omegaconf import OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from yaml import YAMLError
 
-from genre.config import flatten_keys
+from genre.config.records import flatten, read_record
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
@@ -201,11 +200,11 @@ def read_run(folder: Path) -> Run | str:
         if not (folder / name).is_file():
             return f"{why}: it has no {name}"
     try:
-        values: Any = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=True)
+        values = read_record(folder)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         tested = read_predictions(folder / "predictions.csv")
         section = section_of(values, tested)
-        settings = {key: value for key, value in flatten_keys(values) if key not in IGNORED_KEYS}
+        settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
         correct = {track: true == predicted for track, (true, predicted) in tested.items()}
         return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, correct)
     except (KeyError, TypeError, ValueError, YAMLError) as error:

@@ -3,7 +3,6 @@
 import csv
 import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,17 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre import config
+from genre.config.build import build_data, read_catalogue, root_device, trained_network
+from genre.config.settings import (
+    DataSettings,
+    EvaluateSettings,
+    TrainerSettings,
+    TrainSettings,
+    evaluate_settings,
+    train_settings,
+)
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
-from genre.data.splits import SUBSETS
 from genre.errors import SkipKind, SkipReason, UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
@@ -73,26 +79,22 @@ def named_metrics(
     return values
 
 
-def evaluate(cfg: DictConfig) -> Evaluation:
+def evaluate(cfg: DictConfig | EvaluateSettings) -> Evaluation:
     """Evaluate one run's best checkpoint on a subset or on another catalogue, or compare many runs.
 
     Raises:
         UserError: if there is no such run, the subset is empty, or no track of the catalogue can be used.
     """
-    values = config.plain(cfg)
-    if values["runs"]:
-        return compare_runs(values)
-    if not values["run"]:
+    settings = evaluate_settings(cfg)
+    if settings.runs:
+        return compare_runs(settings)
+    if not settings.run:
         raise UserError("evaluate.py needs run=FOLDER, which train.py printed, or runs=GLOB for a table of many")
-    saved = checkpoint.read_checkpoint(values["run"])
-    subset = values["subset"] or ("all" if values["data"] else "test")
-    if subset not in (*SUBSETS, "all"):
-        raise UserError(f"subset={subset} is not one of train, val, test, all")
-    data = evaluation_data(saved, values, subset)
-    classifier = load_classifier(saved, data)
-    data.backbone = classifier.network
-    data.prepare_data()
-    folder = Path(values["folder"])
+    saved = checkpoint.read_checkpoint(settings.run)
+    run = train_settings(saved.record)
+    subset = settings.subset or ("all" if settings.data else "test")
+    data, classifier = load_run(saved, run, settings)
+    folder = settings.folder
     write_skipped(folder, data.catalogue)
     if not data.track_names(subset):
         raise UserError(f"there is no track in subset={subset}; the run has {data.subset_sizes()}")
@@ -100,13 +102,12 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
     final = apply_thresholds(predictions, data.task, saved.postprocessing)
     tracks = len(predictions.names)
-    other = values["data"]
-    title = catalogue_title(other, tracks) if other else figure_title(saved.config, subset, tracks)
-    write_evaluation(folder, saved, classifier, data, final, title)
+    other = settings.data
+    title = catalogue_title(other, tracks) if other else figure_title(run, subset, tracks)
+    write_evaluation(folder, saved, run, classifier, data, final, title)
     metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
-        "run": str(saved.folder), "subset": subset, "split": saved.config["split"]["kind"],
-        "split_seed": saved.config["split"]["seed"], "seed": saved.config["seed"],
-        "tracks": {subset: tracks},
+        "run": str(saved.folder), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
+        "seed": run.seed, "tracks": {subset: tracks},
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     low, high = metrics[f"{subset}/accuracy_ci95"]
@@ -115,22 +116,23 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     return Evaluation(folder, metrics)
 
 
-def compare_runs(values: Mapping[str, Any]) -> Evaluation:
+def compare_runs(settings: EvaluateSettings) -> Evaluation:
     """Compare many runs in one table.
 
     Raises:
         UserError: if keys of a single run are given too, or no run is found.
     """
-    single = [key for key in ("run", "data", "subset") if values[key]]
-    if single:
-        raise UserError(f"runs= makes a table of finished runs and evaluates none; leave out {', '.join(single)}=")
-    folder = Path(values["folder"])
-    return Evaluation(folder, {"rows": comparison.compare(values["runs"], folder)})
+    given = {"run": settings.run, "data": settings.data, "subset": settings.subset}
+    if extra := [key for key, value in given.items() if value]:
+        raise UserError(f"runs= makes a table of finished runs and evaluates none; omit {', '.join(extra)}=")
+    assert settings.runs is not None
+    return Evaluation(settings.folder, {"rows": comparison.compare(settings.runs, settings.folder)})
 
 
 def write_evaluation(
     folder: Path,
     saved: checkpoint.Checkpoint,
+    run: TrainSettings,
     classifier: Classifier,
     data: MusicData,
     predictions: Predictions,
@@ -138,7 +140,7 @@ def write_evaluation(
 ) -> None:
     """Write predictions, report and figures of a subset."""
     history = reporting.read_history(saved.folder / "history.csv")
-    monitor = str(saved.config["trainer"]["monitor"])
+    monitor = run.stopping.monitor
     gap = reporting.generalization_gap_note(history, monitor, data.subset_sizes()["val"])
     reporting.write_subset_report(folder, predictions, saved.postprocessing, title, gap)
     pages = reporting.subset_figures(predictions, title, saved.postprocessing)
@@ -146,35 +148,41 @@ def write_evaluation(
         pages["gradcam"] = figure
     if history:
         epoch = int(reporting.best_epoch_row(history, monitor)["epoch"])
-        pages["curves"] = figures.curves(history, epoch, f"{saved.config['name']}: learning curves")
+        pages["curves"] = figures.curves(history, epoch, f"{run.name}: learning curves")
     for name, figure in pages.items():
         figures.save_figure(figure, folder / "figures" / f"{name}.png")
 
 
-def evaluation_data(saved: checkpoint.Checkpoint, values: Mapping[str, Any], subset: str) -> MusicData:
-    """Return the run's own data, or another catalogue without the tracks of its training; nothing is decoded yet."""
-    cfg = saved.config
-    device = config.device_of(values)
-    if not values["data"]:
-        data = config.data_of(without_download(cfg), device, saved.genres)
-    else:
-        catalogue = with_known_genres(config.catalogue_of(values["data"]), saved.genres, config.task_of(cfg).multilabel)
-        if values["exclude_seen"]:
+def load_run(
+    saved: checkpoint.Checkpoint, run: TrainSettings, settings: EvaluateSettings
+) -> tuple[MusicData, Classifier]:
+    """The data to evaluate on, and the classifier of a run.
+
+    The data is the run's own, or another catalogue without the tracks that the run trained or validated on.
+    """
+    network = trained_network(saved)
+    device = root_device(TrainerSettings(accelerator=settings.accelerator))
+    if settings.data:
+        catalogue = settings.data.reader.build()
+        catalogue = with_known_genres(catalogue, saved.genres, run.task.build().multilabel)
+        if settings.exclude_seen:
             catalogue = without_seen_tracks(catalogue, saved.folder)
-        data = config.data_on(catalogue, None, {**cfg, "data": values["data"]}, device, saved.genres)
-    return data
+        run, split = run.model_copy(update={"data": settings.data}), None
+    else:
+        if "download" in run.data.reader.arguments:  # nothing is fetched from the addresses in a checkpoint
+            run = run.replace(data__download=False)
+        catalogue, split = read_catalogue(run.data), run.split
+    data = build_data(run, catalogue, split, device, network, saved.genres)
+    data.setup()
+    metadata = checkpoint.checkpoint_metadata(saved.genres, saved.record)
+    return data, Classifier(network, data.task, torch.optim.SGD, None, "", 0, metadata)
 
 
-def without_download(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint's configuration without the permission to download from the addresses in it."""
-    data = {key: False if key == "download" else value for key, value in cfg["data"].items()}
-    return {**cfg, "data": data}
-
-
-def catalogue_title(data: Mapping[str, Any], tracks: int) -> str:
+def catalogue_title(data: DataSettings, tracks: int) -> str:
     """Return 'catalogue my_music, 96 tracks': the title of figures and report of another catalogue."""
-    source = data.get("path") or data.get("root")
-    return f"catalogue {Path(source).name if source else data['kind']}, {tracks} tracks"
+    given = data.reader.arguments
+    source = given.get("path") or given.get("root")
+    return f"catalogue {Path(source).name if source else data.reader.target.__name__}, {tracks} tracks"
 
 
 def with_known_genres(catalogue: Catalogue, genres: tuple[str, ...], multilabel: bool) -> Catalogue:
@@ -212,8 +220,3 @@ def without_seen_tracks(catalogue: Catalogue, run: Path) -> Catalogue:
     if not unseen.tracks:
         raise UserError("the run has seen every track of this catalogue; exclude_seen=false evaluates on them anyway")
     return unseen
-
-
-def load_classifier(saved: checkpoint.Checkpoint, data: MusicData) -> Classifier:
-    """Return the module of a checkpoint, ready to predict."""
-    return Classifier(config.trained_network(saved), data.task, torch.optim.SGD, None, "", 0, {})

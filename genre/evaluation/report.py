@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from genre.config.settings import TrainSettings
 from genre.data.catalogue import Catalogue
 from genre.data.splits import SUBSETS
 from genre.evaluation import calibration, figures, thresholds
@@ -242,10 +243,11 @@ def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:
     }
 
 
-def figure_title(cfg: Mapping[str, Any], subset: str, tracks: int) -> str:
+def figure_title(settings: TrainSettings, subset: str, tracks: int) -> str:
     """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split."""
-    held = ", held out" if subset == "test" and cfg["split"]["hold_out"] else ""
-    return f"{subset}{held}, split {cfg['split']['kind']} (seed {cfg['split']['seed']}), {tracks} tracks"
+    split = settings.split
+    held = ", held out" if subset == "test" and split.hold_out else ""
+    return f"{subset}{held}, split {split.kind} (seed {split.seed}), {tracks} tracks"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from genre.config import flatten_keys
+from genre.config.records import Record, flatten
+from genre.config.settings import TrainSettings
 from genre.data.catalogue import display_name
 from genre.data.datamodule import Batch, MusicData
 from genre.evaluation import figures, gradcam
@@ -42,7 +43,7 @@ class Results:
     """The results of a finished run.
 
     Args:
-        values: its configuration.
+        settings: of the run.
         folder: of its files.
         predictions: subset -> final predictions.
         postprocessing: fitted after training.
@@ -50,7 +51,7 @@ class Results:
         metrics: as in metrics.json.
     """
 
-    values: Mapping[str, Any]
+    settings: TrainSettings
     folder: Path
     predictions: Mapping[str, Predictions]
     postprocessing: PostProcessing
@@ -62,19 +63,19 @@ class TensorBoardCallback(Callback):
     """Log the configuration, and ten confusion matrices of validation during training.
 
     Args:
-        values: the configuration.
+        settings: of the run.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-        epochs = values["trainer"].get("max_epochs") or UNLIMITED_EPOCHS
+    def __init__(self, settings: TrainSettings) -> None:
+        self.record = settings.record
+        epochs = settings.trainer.max_epochs or UNLIMITED_EPOCHS
         self.every = -(-(epochs if epochs > 0 else UNLIMITED_EPOCHS) // CONFUSION_MATRICES)
         self.counts: Tensor | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         writer = summary_writer(trainer)
         if writer is not None and trainer.ckpt_path is None and trainer.is_global_zero:
-            text = yaml.safe_dump(dict(self.values), sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(dict(self.record), sort_keys=False, allow_unicode=True)
             writer.add_text("configuration", f"```yaml\n{text}```")
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,9 +99,7 @@ class TensorBoardCallback(Callback):
         if (writer := summary_writer(trainer)) is not None and trainer.is_global_zero:
             title = f"validation, epoch {trainer.current_epoch}"
             table = counts.long().cpu().numpy()
-            figure = figures.confusion(
-                table[:, :-1], table[:, -1], pl_module.card["genres"], title, pl_module.task.multilabel
-            )
+            figure = figures.confusion(table[:, :-1], table[:, -1], pl_module.genres, title, pl_module.task.multilabel)
             log_figure(writer, "confusion/val", figure, trainer.global_step - 1)  # the step of Lightning's own values
 
 
@@ -145,7 +144,7 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
         return
     writer, step = summary_writer(trainer), trainer.global_step
     epoch = int(reporting.best_epoch_row(results.history, classifier.monitor)["epoch"])
-    curves = figures.curves(results.history, epoch, f"{results.values['name']}: learning curves")
+    curves = figures.curves(results.history, epoch, f"{results.settings.name}: learning curves")
     log_figure(writer, "curves", curves, step, results.folder / "figures" / "curves.png")
     for subset in ("val", "test"):
         if subset in results.predictions:
@@ -161,7 +160,7 @@ def log_subset(
 ) -> None:
     """Write the figures of the test subset into the run folder; log figures, curves and mistakes of any subset."""
     predictions = results.predictions[subset]
-    title = reporting.figure_title(results.values, subset, len(predictions.names))
+    title = reporting.figure_title(results.settings, subset, len(predictions.names))
     for name, figure in final_figures(subset, classifier, data, predictions, title, results.postprocessing):
         path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
         log_figure(writer, f"{name}/{subset}", figure, step, path)
@@ -189,7 +188,7 @@ def final_figures(
 
 def log_hyperparameters(trainer: Trainer, results: Results) -> None:
     """Log hyperparameters with the final metrics, to every logger of the run."""
-    parameters = hyperparameters(results.values)
+    parameters = hyperparameters(results.settings.record)
     final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -199,13 +198,13 @@ def log_hyperparameters(trainer: Trainer, results: Results) -> None:
             logger.log_metrics(final, trainer.global_step)
 
 
-def hyperparameters(values: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
     """Return the settings that differ between models, by dotted key: no paths, names or lists.
 
     A group's class is under the group's own key: {'model': 'CNN', 'model.dropout': 0.3, 'seed': 0, …}.
     """
     chosen = {}
-    for key, value in flatten_keys(values):
+    for key, value in flatten(record):
         group = key.split(".")[0]
         if key in HYPERPARAMETERS or (group in HYPERPARAMETER_GROUPS and not key.endswith("weights")):
             name = group if key == f"{group}._target_" else key

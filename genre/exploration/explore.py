@@ -5,14 +5,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
-from genre import config
+from genre.config.build import build_pipeline
+from genre.config.settings import ExploreSettings, explore_settings
 from genre.data import duplicates
-from genre.data.catalogue import Catalogue, Skipped, Track, parse_genres, read_table
+from genre.data.catalogue import Catalogue, Skipped, Track, parse_genres, read_logmel, read_table
 from genre.data.sources import first_store
 from genre.data.store import Store
 from genre.errors import BadRow, SkipKind, UserError
@@ -42,48 +42,30 @@ class Exploration:
     findings: list[Finding] = field(default_factory=list)
 
 
-def explore(cfg: DictConfig) -> Exploration:
+def explore(cfg: DictConfig | ExploreSettings) -> Exploration:
     """Explore a collection of music, an archive of log-mels, or a table of features.
 
     Raises:
         UserError: if the collection or table does not exist, or has nothing usable.
     """
-    values = config.plain(cfg)
-    check_settings(values)
-    return explore_table(values) if values["features"] else explore_collection(values)
+    settings = explore_settings(cfg)
+    if settings.features:
+        return explore_table(settings, settings.features)
+    if settings.data.reader.target is not read_logmel:
+        features.check_names(settings.also)
+    return explore_collection(settings)
 
 
-def check_settings(values: Mapping[str, Any]) -> None:
-    """Check the settings before any data is read.
-
-    Raises:
-        UserError: if a value is out of range; the message names the key.
-    """
-    same = values["duplicates"]
-    if not 0 < same["correlation"] <= 1:
-        raise UserError(f"duplicates.correlation={same['correlation']} must be above 0 and at most 1")
-    if not 0 < same["overlap"] <= same["seconds"]:
-        raise UserError(f"duplicates.overlap={same['overlap']} must be above 0 and at most duplicates.seconds")
-    if values["examples"] < 0 or values["few"] < 0:
-        raise UserError("examples and few are numbers of tracks: 0 or more")
-    if not values["features"]:
-        archive = values["spectrogram"]["_target_"].endswith(".ArchiveSpectrogram")
-        if values["data"]["kind"] == "logmel" and not archive:
-            raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
-        if values["data"]["kind"] != "logmel":
-            features.check_names(values["also"])
-
-
-def explore_table(values: Mapping[str, Any]) -> Exploration:
+def explore_table(settings: ExploreSettings, path: Path) -> Exploration:
     """Draw the figures of an existing table of features, without music.
 
     Raises:
         UserError: if the table lacks a column, or has no usable row.
     """
-    folder, path = Path(values["folder"]), Path(values["features"]).expanduser()
+    folder = settings.folder
     if not path.is_file():
         raise UserError(f"features={path} does not exist; give a CSV with one row of features per track")
-    columns = list(dict.fromkeys([*features.PAPER_FEATURES, *(f"{name}_mean" for name in values["also"])]))
+    columns = list(dict.fromkeys([*features.PAPER_FEATURES, *(f"{name}_mean" for name in settings.also)]))
     rows = read_table(path, tuple(columns))
     name, genre = parse_column(rows[0], ("track", "filename"), path), parse_column(rows[0], ("genres", "label"), path)
     tracks, table, skipped = [], {}, []
@@ -131,31 +113,31 @@ def parse_finite(cell: str, column: str) -> float:
     return value
 
 
-def explore_collection(values: Mapping[str, Any]) -> Exploration:
+def explore_collection(settings: ExploreSettings) -> Exploration:
     """Explore a collection of music, or an archive of log-mels."""
-    folder, cache = Path(values["folder"]), Path(values["data"]["cache"]).expanduser()
-    listed = config.catalogue_of(values["data"])
-    choose_track(values["show"], [track.name for track in listed.tracks])
-    pipeline = config.pipeline_of({**values, "augment": {"_target_": "genre.transforms.augment.Augment"}})
+    folder, cache = settings.folder, settings.data.cache
+    listed = settings.data.reader.build()
+    choose_track(settings.show, [track.name for track in listed.tracks])
+    pipeline = build_pipeline(settings)
     first = first_store(listed, pipeline.spectrogram.sample_rate, cache)
-    name = choose_track(values["show"], first.names)
+    name = choose_track(settings.show, first.names)
     catalogue = listed.without(first.skipped)
-    pairs = duplicates.find_duplicates(first, cache, **values["duplicates"])
-    problems = all_findings(catalogue, first, pairs, pipeline.view.seconds, values)
+    pairs = duplicates.find_duplicates(first, cache, **settings.duplicates.model_dump())
+    problems = all_findings(catalogue, first, pairs, pipeline.view.seconds, settings)
     table: dict[str, Values] = {}
     measured = catalogue
     if not catalogue.archive:
-        table, bad = features.feature_table(catalogue.tracks, values["also"], cache / "tracks")
+        table, bad = features.feature_table(catalogue.tracks, settings.also, cache / "tracks")
         measured = catalogue.without(bad)
         write_features(folder, table, measured)
         draw_features(folder, table, measured)
-    store = pipeline.picture_store(first, cache) if values["data"]["keep"] else first
-    unwritten = pictures.write_pictures(folder, pipeline, store, catalogue) if values["pictures"] else []
-    pictures.draw_examples(folder, pipeline, store, catalogue, values["examples"])
+    store = pipeline.picture_store(first, cache) if settings.data.keep else first
+    unwritten = pictures.write_pictures(folder, pipeline, store, catalogue) if settings.pictures else []
+    pictures.draw_examples(folder, pipeline, store, catalogue, settings.examples)
     pictures.draw_mel(folder, pipeline, first, name)
     write_findings(folder / "findings.csv", problems, listed.tracks)
     write_skipped(folder, replace(measured, skipped=(*measured.skipped, *unwritten)))
-    write_text(folder / "report.txt", exploration_report(values["name"], catalogue, problems, pairs, table))
+    write_text(folder / "report.txt", exploration_report(settings.name, catalogue, problems, pairs, table))
     print_findings(problems)
     if catalogue.archive:
         Console().print(WITHOUT_MUSIC, highlight=False)
@@ -174,15 +156,14 @@ def choose_track(name: str | None, names: Sequence[str]) -> str:
 
 
 def all_findings(
-    catalogue: Catalogue, first: Store, pairs: Sequence[duplicates.Pair], seconds: float, values: Mapping[str, Any]
+    catalogue: Catalogue, first: Store, pairs: Sequence[duplicates.Pair], seconds: float, settings: ExploreSettings
 ) -> list[Finding]:
     """Return all findings, in the order of KINDS."""
     problems = findings.skipped_findings(catalogue)
     if not catalogue.archive:
-        cache = Path(values["data"]["cache"]).expanduser()
-        problems += findings.file_findings(catalogue.tracks, values["clipped"], cache / "tracks")
+        problems += findings.file_findings(catalogue.tracks, settings.clipped, settings.data.cache / "tracks")
     problems += findings.length_findings(first, seconds) + findings.duplicate_findings(pairs, catalogue)
-    problems += findings.artist_findings(catalogue) + findings.genre_findings(catalogue, values["few"])
+    problems += findings.artist_findings(catalogue) + findings.genre_findings(catalogue, settings.few)
     order = list(findings.KINDS)
     return sorted(problems, key=lambda finding: order.index(finding.kind))
 

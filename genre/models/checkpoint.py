@@ -14,7 +14,7 @@ from genre.errors import UserError
 from genre.files import write_bytes
 from genre.models.postprocessing import PostProcessing
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,21 @@ class Checkpoint:
     Args:
         folder: the run it belongs to.
         genres: the order of the logits.
-        config: the run's configuration, resolved, as plain values.
+        record: the run's configuration, resolved, as plain values.
         weights: of the network.
         postprocessing: fitted after training.
     """
 
     folder: Path
     genres: tuple[str, ...]
-    config: dict[str, Any]
+    record: dict[str, Any]
     weights: dict[str, Tensor]
     postprocessing: PostProcessing = field(default_factory=PostProcessing)
 
 
-def checkpoint_metadata(genres: tuple[str, ...], config: Mapping[str, Any]) -> dict[str, Any]:
+def checkpoint_metadata(genres: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits."""
-    return {"version": VERSION, "genres": list(genres), "config": dict(config)}
+    return {"version": VERSION, "genres": list(genres), "config": dict(record)}
 
 
 def read_checkpoint(run: str | Path) -> Checkpoint:

@@ -1,36 +1,63 @@
 """The LightningModule: a network, a task, and how the two learn."""
 
 from collections.abc import Callable, Mapping
-from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import MeanMetric
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+    MultilabelPrecision,
+    MultilabelRecall,
+)
 
 from genre.data.datamodule import Batch
 from genre.errors import UserError
 from genre.tasks import Task
 
-SUBSETS, VALUES = ("train", "val"), ("loss", "accuracy")
+SUBSETS = ("train", "val")
+ON_PROGRESS_BAR = ("loss", "accuracy")
+
+
+class Schedule(Protocol):
+    """A learning-rate schedule that waits for its optimiser.
+
+    Args:
+        interval: 'epoch' or 'step'.
+    """
+
+    @property
+    def interval(self) -> str: ...
+
+    def build(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        """Build the schedule of an optimiser; ``total_steps`` is the length of the whole training."""
 
 
 class Classifier(LightningModule):
-    """Learns genres from pictures.
+    """A network that learns genres from pictures.
+
+    Logged per epoch, as 'train/…' and 'val/…': loss, accuracy (all genres of a track right), macro_precision,
+    macro_recall and macro_f1, for several genres also micro_f1.
 
     Args:
         network: pictures (batch, 1, size, size) -> logits (batch, genres).
         task: loss, probabilities and decision.
         optimizer: parameters -> optimiser.
-        scheduler: optimiser -> learning rate schedule, stepped by the monitored value after each epoch.
-        monitor: the logged value that schedule and checkpoints go by.
+        schedule: of the learning rate; None keeps it constant.
+        monitor: the logged value that a plateau schedule goes by.
         seed: of dropout.
-        class_weights: (genres,) what each genre counts in training; None for all the same.
-        card: plain values that make a checkpoint self-contained.
+        metadata: plain values that make a checkpoint self-contained, among them ``genres``.
+        class_weights: (genres,) weight of each genre in the training loss; None weighs all the same.
     """
 
     def __init__(
@@ -38,19 +65,32 @@ class Classifier(LightningModule):
         network: nn.Module,
         task: Task,
         optimizer: Callable[..., Optimizer],
-        scheduler: Callable[[Optimizer], ReduceLROnPlateau] | None,
+        schedule: Schedule | None,
         monitor: str,
         seed: int,
-        card: Mapping[str, Any],
+        metadata: Mapping[str, Any],
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
-        self.task, self.optimizer, self.scheduler = task, optimizer, scheduler
-        self.monitor, self.seed, self.card = monitor, seed, dict(card)
+        self.task, self.optimizer, self.schedule = task, optimizer, schedule
+        self.monitor, self.seed, self.metadata = monitor, seed, dict(metadata)
+        self.validated_epoch = -1
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
-        self.running = nn.ModuleDict({f"{subset}_{name}": MeanMetric() for subset, name in product(SUBSETS, VALUES)})
+        self.losses = nn.ModuleDict({f"{subset}_loss": MeanMetric() for subset in SUBSETS})
+        scores = classification_metrics(task, len(self.genres))
+        self.scores = nn.ModuleDict({f"{subset}_scores": scores.clone(prefix=f"{subset}/") for subset in SUBSETS})
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The genres in the order of the logits."""
+        return tuple(self.metadata["genres"])
+
+    @property
+    def logged(self) -> list[str]:
+        """The names of all that is logged, which ``stopping.monitor`` may name."""
+        return [f"{subset}/{name}" for subset in SUBSETS for name in ("loss", *score_names(self.task))]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Pictures (batch, crops, 1, size, size) or features (batch, crops, width) -> logits (batch, crops, genres)."""
@@ -64,47 +104,64 @@ class Classifier(LightningModule):
         return self.step(batch, "train")[0]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The mean loss, and the probabilities for whoever looks on."""
+        """The mean loss, and the probabilities for callbacks."""
         loss, probabilities = self.step(batch, "val")
         return {"loss": loss, "probabilities": probabilities}
 
     def step(self, batch: Batch, subset: str) -> tuple[Tensor, Tensor]:
-        """Log a batch's losses and hits; its mean loss, as it counts among several processes, and its probabilities."""
+        """Update and log a batch's metrics; return its loss, weighted among processes, and its probabilities."""
         logits = self(batch.inputs)
         weights = self.class_weights if subset == "train" else None
         losses, probabilities = losses_and_probabilities(self.task, logits, batch.targets, weights)
-        for name, values in zip(VALUES, (losses, self.task.correct(probabilities, batch.targets).float()), strict=True):
-            mean = self.running[f"{subset}_{name}"]
-            assert isinstance(mean, MeanMetric)
-            mean.update(values.detach())
-            self.log(f"{subset}/{name}", mean, on_step=False, on_epoch=True, prog_bar=True)
+        mean_loss, scores = self.losses[f"{subset}_loss"], self.scores[f"{subset}_scores"]
+        assert isinstance(mean_loss, MeanMetric) and isinstance(scores, MetricCollection)
+        mean_loss.update(losses.detach())
+        scores.update(*(class_labels(self.task, values) for values in (probabilities.detach(), batch.targets)))
+        logged: dict[str, Metric] = {f"{subset}/loss": mean_loss, **dict(scores.items(copy_state=False))}
+        for name, metric in logged.items():
+            on_bar = name.partition("/")[2] in ON_PROGRESS_BAR
+            self.log(name, metric, on_step=False, on_epoch=True, prog_bar=on_bar)
         return losses.mean() * batch.weight, probabilities
 
     def on_train_epoch_start(self) -> None:
         """Derive dropout's random numbers from the seed, the epoch and the rank, never from what came before."""
         torch.manual_seed(dropout_seed(self.seed, self.current_epoch, self.global_rank))
 
+    def on_validation_epoch_end(self) -> None:
+        self.validated_epoch = self.current_epoch
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         grouped = getattr(self.network, "parameter_groups", None)
         optimizer = self.optimizer(grouped() if grouped else self.network.parameters())
-        if self.scheduler is None:
+        if self.schedule is None:
             return optimizer
-        schedule = {"scheduler": self.scheduler(optimizer), "monitor": self.monitor}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
+        scheduler = self.schedule.build(optimizer, int(self.trainer.estimated_stepping_batches))
+        config = {"scheduler": scheduler, "interval": self.schedule.interval, "monitor": self.monitor, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Nothing: Lightning steps after the checkpoint is written, which would then miss the step."""
+        """Step a schedule that counts batches; Lightning steps one that counts epochs after the checkpoint is written,
+        which a resumed run would then miss."""
+        if self.schedule is not None and self.schedule.interval == "step":
+            scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        if isinstance(scheduler := self.lr_schedulers(), ReduceLROnPlateau):
+        """Step a schedule that counts epochs; a plateau schedule only after a validation."""
+        scheduler = self.lr_schedulers()
+        if self.schedule is None or self.schedule.interval != "epoch" or scheduler is None:
+            return
+        assert not isinstance(scheduler, list)
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+        elif self.monitor.startswith("train/") or self.validated_epoch == self.current_epoch:
             scheduler.step(self.trainer.callback_metrics[self.monitor])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes it self-contained; what only resumes leaves frozen weights to those it was built from."""
-        checkpoint["genre"] = self.card
+        checkpoint["genre"] = self.metadata
         if "optimizer_states" in checkpoint and (frozen := self.frozen()):
             checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
-            checkpoint["genre"] = self.card | {"frozen": self.network.fingerprint}
+            checkpoint["genre"] = self.metadata | {"frozen": self.network.fingerprint}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fill in the frozen weights that a checkpoint for resuming leaves out.
@@ -145,3 +202,34 @@ def losses_and_probabilities(
     crops = logits.shape[1]
     losses = task.losses(logits.flatten(0, 1), targets.repeat_interleave(crops, dim=0), weights)
     return losses.unflatten(0, (-1, crops)).mean(dim=1), task.probabilities(logits).mean(dim=1)
+
+
+def score_names(task: Task) -> tuple[str, ...]:
+    """The names of a task's logged metrics, the loss aside."""
+    names = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+    return (*names, "micro_f1") if task.multilabel else names
+
+
+def classification_metrics(task: Task, genres: int) -> MetricCollection:
+    """Torchmetrics' collection of a task's logged metrics, of ``class_labels`` of predictions and targets.
+
+    Args:
+        genres: number of genres.
+    """
+    if task.multilabel:
+        metrics: list[Metric] = [
+            MultilabelExactMatch(genres), MultilabelPrecision(genres), MultilabelRecall(genres),
+            MultilabelF1Score(genres), MultilabelF1Score(genres, average="micro"),
+        ]  # fmt: skip
+    else:
+        metrics = [
+            MulticlassAccuracy(genres, average="micro"), MulticlassPrecision(genres), MulticlassRecall(genres),
+            MulticlassF1Score(genres),
+        ]  # fmt: skip
+    return MetricCollection(dict(zip(score_names(task), metrics, strict=True)))
+
+
+def class_labels(task: Task, probabilities: Tensor) -> Tensor:
+    """Predicted or true classes for torchmetrics: (batch, genres) -> (batch,), or (batch, genres) of 0 and 1."""
+    decided = task.decide(probabilities)
+    return decided.long() if task.multilabel else decided.long().argmax(-1)

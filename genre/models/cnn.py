@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from genre.models.dropout import Dropout
+from genre.ranges import Count, DropoutProbability, checked
 
 
 class CNN(nn.Module):
@@ -26,20 +27,21 @@ class CNN(nn.Module):
         ValueError: if a value is out of range; the message names the key.
     """
 
+    @checked
     def __init__(
         self,
-        genres: int,
-        size: int,
-        filters: Sequence[int] = (32, 64, 128),
-        kernel_size: int = 3,
-        dropout: float = 0.25,
-        dense_units: int = 128,
-        dense_dropout: float = 0.0,
+        genres: Count,
+        size: Count,
+        filters: Sequence[Count] = (32, 64, 128),
+        kernel_size: Count = 3,
+        dropout: DropoutProbability = 0.25,
+        dense_units: Count = 128,
+        dense_dropout: DropoutProbability = 0.0,
     ) -> None:
         super().__init__()
-        if not filters or min(filters) < 1 or size < 2 ** len(filters):
+        if not filters or size < 2 ** len(filters):
             raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        if kernel_size % 2 == 0:
             raise ValueError(f"model.kernel_size={kernel_size} must be odd")
         channels = [1, *filters]
         self.features = nn.Sequential(

@@ -1,11 +1,13 @@
 """A convolutional recurrent network: it uses the order of events, which an average over time discards."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from genre.models.dropout import Dropout
+from genre.ranges import Count, DropoutProbability, checked
 
 HEADS = 2  # of self-attention; divides the width, which is twice the units
 
@@ -29,18 +31,22 @@ class CRNN(nn.Module):
         ValueError: if a value is out of range; the message names the key.
     """
 
+    @checked
     def __init__(
         self,
-        genres: int,
-        size: int,
-        filters: Sequence[int] = (32, 64, 128),
-        kernel_size: int = 3,
-        over_time: str = "gru",
-        units: int = 64,
-        dropout: float = 0.2,
+        genres: Count,
+        size: Count,
+        filters: Sequence[Count] = (32, 64, 128),
+        kernel_size: Count = 3,
+        over_time: Literal["gru", "attention"] = "gru",
+        units: Count = 64,
+        dropout: DropoutProbability = 0.2,
     ) -> None:
         super().__init__()
-        check_crnn_arguments(size, filters, kernel_size, over_time, units, dropout)
+        if not filters or size < 4 ** len(filters):
+            raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"model.kernel_size={kernel_size} must be odd")
         channels, times = [1, *filters], [2] + [1] * (len(filters) - 1)
         self.moments = nn.Sequential(  # checkpoints hold this name
             *(
@@ -131,19 +137,3 @@ def frequency_pooling_block(inputs: int, outputs: int, time: int, kernel_size: i
         nn.Conv2d(inputs, outputs, kernel_size, padding="same", bias=False), nn.MaxPool2d((4, time)),
         nn.BatchNorm2d(outputs), nn.ReLU(), Dropout(dropout),
     )  # fmt: skip
-
-
-def check_crnn_arguments(
-    size: int, filters: Sequence[int], kernel_size: int, over_time: str, units: int, dropout: float
-) -> None:
-    """Raise a ValueError that names the key if a value is out of range."""
-    if not filters or min(filters) < 1 or size < 4 ** len(filters):
-        raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"model.kernel_size={kernel_size} must be odd")
-    if over_time not in OVER_TIME:
-        raise ValueError(f"model.over_time={over_time} is not one of {', '.join(OVER_TIME)}")
-    if units < 1:
-        raise ValueError(f"model.units={units} must be at least 1")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"model.dropout={dropout} must be at least 0 and below 1")

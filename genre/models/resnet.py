@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genre.ranges import Count, DropoutProbability, checked
+
 
 class ResNet(nn.Module):
     """A strided convolution, stages of residual blocks, global average pooling; logits.
@@ -22,16 +24,18 @@ class ResNet(nn.Module):
         ValueError: if a value is out of range; the message names the key.
     """
 
+    @checked
     def __init__(
-        self, genres: int, size: int, filters: Sequence[int] = (32, 64, 128, 256), blocks: int = 1, dropout: float = 0.3
+        self,
+        genres: Count,
+        size: Count,
+        filters: Sequence[Count] = (32, 64, 128, 256),
+        blocks: Count = 1,
+        dropout: DropoutProbability = 0.3,
     ) -> None:
         super().__init__()
-        if not filters or min(filters) < 1 or size < 4 * 2 ** len(filters):
+        if not filters or size < 4 * 2 ** len(filters):
             raise ValueError(f"model.filters={list(filters)} does not fit pictures of {size} pixels")
-        if blocks < 1:
-            raise ValueError(f"model.blocks={blocks} must be at least 1")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout} must be at least 0 and below 1")
         self.stem = nn.Sequential(normalized_convolution(1, filters[0], 5, stride=2), nn.ReLU())
         channels = [filters[0], *filters]
         self.stages = nn.Sequential(*(stage(*pair, blocks) for pair in zip(channels, filters, strict=False)))

@@ -6,10 +6,11 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.error import URLError
 
 import torch
+from annotated_types import Ge, Le, Unit
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from genre.data.backbone_features import HeadLayers
 from genre.errors import UserError
+from genre.ranges import Count, DropoutProbability, Positive, WholeNumber, checked
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,6 @@ PRETRAINED = {
 }
 BLOCKS = (5, 10, 17, 24, 31)  # index after each block's last layer, its pooling
 CHANNELS = (64, 128, 256, 512, 512)
-FEATURES = ("flattened", "pooled")
 
 
 class VGG16(nn.Module):
@@ -84,22 +85,24 @@ class VGG16(nn.Module):
 
     head_arguments: ClassVar[frozenset[str]] = frozenset({"dense_units", "dropout"})
 
+    @checked
     def __init__(
         self,
-        genres: int,
-        size: int,
+        genres: Count,
+        size: Annotated[int, Ge(32), Unit("pixels")],  # five poolings halve it to 1
         weights: str = "IMAGENET1K_FEATURES",
-        transform: str = "auto",
-        features: str = "flattened",
-        blocks: Sequence[int] = (2, 3, 4, 5),
-        unfreeze: int = 0,
-        unfreeze_lr: float = 1e-5,
-        dense_units: int = 128,
-        dropout: float = 0.5,
-        cached_views: int = 8,
+        transform: Literal["auto", "IMAGENET1K_FEATURES", "IMAGENET1K_V1"] = "auto",
+        features: Literal["flattened", "pooled"] = "flattened",
+        blocks: Sequence[Annotated[int, Ge(1), Le(5)]] = (2, 3, 4, 5),
+        unfreeze: Annotated[int, Ge(0), Le(5)] = 0,
+        unfreeze_lr: Positive = 1e-5,
+        dense_units: Count = 128,
+        dropout: DropoutProbability = 0.5,
+        cached_views: WholeNumber = 8,
     ) -> None:
         super().__init__()
-        check_vgg16_arguments(size, transform, features, blocks, unfreeze, cached_views)
+        if not blocks:
+            raise ValueError("model.blocks=[] must name at least one block from 1 to 5")
         self.pooled_blocks = tuple(sorted(blocks)) if features == "pooled" else ()
         self.unfreeze, self.unfreeze_lr, self.cached_views = unfreeze, unfreeze_lr, cached_views
         self.features = make_layers(cfgs["D"], batch_norm=False)
@@ -192,24 +195,6 @@ class VGG16(nn.Module):
         if self.unfreeze:
             groups.append({"params": list(self.unfrozen_layers.parameters()), "lr": self.unfreeze_lr})
         return groups
-
-
-def check_vgg16_arguments(
-    size: int, transform: str, features: str, blocks: Sequence[int], unfreeze: int, cached_views: int
-) -> None:
-    """Raise a ValueError that names the key if a value is out of range."""
-    if size < 32:
-        raise ValueError(f"spectrogram.size={size} is too small for five poolings; use 32 pixels or more")
-    if transform not in ("auto", *PRETRAINED):
-        raise ValueError(f"model.transform={transform} is not one of auto, {', '.join(PRETRAINED)}")
-    if features not in FEATURES:
-        raise ValueError(f"model.features={features} is not one of {', '.join(FEATURES)}")
-    if not blocks or not set(blocks) <= {1, 2, 3, 4, 5}:
-        raise ValueError(f"model.blocks={list(blocks)} must name blocks from 1 to 5")
-    if not 0 <= unfreeze <= 5:
-        raise ValueError(f"model.unfreeze={unfreeze} must lie between 0 and 5")
-    if cached_views < 0:
-        raise ValueError(f"model.cached_views={cached_views} must be 0 or more")
 
 
 def pool_statistics(maps: Tensor) -> Tensor:

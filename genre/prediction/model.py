@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genre import config
+from genre.config.build import build_pipeline, trained_network
+from genre.config.settings import train_settings
 from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.models import checkpoint
@@ -27,11 +28,12 @@ class Model(nn.Module):
     def __init__(self, saved: checkpoint.Checkpoint) -> None:
         super().__init__()
         self.genres = saved.genres
-        self.task = config.task_of(saved.config)
-        self.pipeline = config.pipeline_of(saved.config)
+        settings = train_settings(saved.record)
+        self.task = settings.task.build()
+        self.pipeline = build_pipeline(settings)
         self.spectrogram = self.pipeline.spectrogram
         self.sample_rate = self.spectrogram.sample_rate
-        self.network = config.trained_network(saved)
+        self.network = trained_network(saved)
         self.postprocessing = saved.postprocessing
 
     @property

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import track as progress
 from rich.table import Table
 
-from genre import config
+from genre.config.build import root_device
+from genre.config.settings import PredictSettings, TrainerSettings, predict_settings
 from genre.data.catalogue import Skipped, Track, audio_files
 from genre.data.sources import decode_track
 from genre.data.store import count_kinds
@@ -37,26 +38,24 @@ class Prediction:
     probabilities: dict[str, list[float]]
 
 
-def predict(cfg: DictConfig) -> Prediction:
+def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     """Predict the genres of a file, or of all audio files below a folder.
 
     Raises:
         UserError: if the run or the input does not exist, or no file can be used.
     """
-    values = config.plain(cfg)
-    if not values["run"] or not values["input"]:
+    settings = predict_settings(cfg)
+    if not settings.run or not settings.input:
         raise UserError("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
-    if values["hop"] is not None and values["hop"] <= 0:
-        raise UserError(f"hop={values['hop']:g} must be positive")
-    model, folder = load(values["run"]), Path(values["folder"])
-    files, skipped = list_files(Path(values["input"]).expanduser())
-    model.to(config.device_of(values))
-    timeline = Timeline(folder, model, values["hop"]) if values["over_time"] else None
+    model, folder = load(settings.run), settings.folder
+    files, skipped = list_files(settings.input)
+    model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
+    timeline = Timeline(folder, model, settings.hop) if settings.over_time else None
     probabilities, undecodable = predict_files(model, files, timeline)
     skipped += undecodable
     write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in skipped))
     if not probabilities:
-        raise UserError(f"no file of {values['input']} can be used: {count_kinds(item.kind for item in skipped)}")
+        raise UserError(f"no file of {settings.input} can be used: {count_kinds(item.kind for item in skipped)}")
     write_predictions_table(folder / "predictions.csv", model, probabilities)
     if timeline:
         timeline.write_table()

@@ -3,9 +3,8 @@
 import json
 import logging
 import math
-import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from genre import config, paths
-from genre.config import flatten_keys
+from genre import paths
+from genre.config.components import TARGET
+from genre.config.compose import compose
+from genre.config.records import flatten, plain, read_record
+from genre.config.settings import train_settings
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
 from genre.sweeping.grid import FIXED_GROUPS, MAY_DIFFER, Point, apply_point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
-from genre.sweeping.trial import SELECTION_SCORES
-from genre.training.run_folder import escaped
 from genre.training.train import train
 
 log = logging.getLogger(__name__)
@@ -42,23 +42,12 @@ class Selection:
         finalists: number of the best points that are trained again.
         seeds: each finalist is trained once per seed.
         experiment: name of the experiment to write for the winner, such as 'document/tuned'; None for none.
-
-    Raises:
-        ValueError: naming the key with an invalid value.
     """
 
     score: str
     finalists: int
     seeds: tuple[int, ...]
     experiment: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.score not in SELECTION_SCORES:
-            raise ValueError(f"grid.select_by={self.score} is not one of {', '.join(SELECTION_SCORES)}")
-        if self.finalists < 0:
-            raise ValueError(f"grid.finalists={self.finalists} must be 0 or more")
-        if self.experiment is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.experiment):
-            raise ValueError(f"grid.experiment={self.experiment} is not a name such as document/tuned")
 
     @property
     def direction(self) -> Direction:
@@ -90,18 +79,6 @@ class Selection:
     def standard_error(self, value: float, tracks: int) -> float:
         """Standard error of an accuracy measured on so many tracks; 0 for a loss, whose error is unknown."""
         return math.sqrt(value * (1 - value) / tracks) if self.score.endswith("accuracy") else 0.0
-
-
-def selection_of(settings: Mapping[str, Any]) -> Selection:
-    """Build the selection from configured values.
-
-    Raises:
-        UserError: naming the key with an invalid value.
-    """
-    try:
-        return Selection(settings["select_by"], settings["finalists"], tuple(settings["seeds"]), settings["experiment"])
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -166,12 +143,9 @@ def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[
         metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         return metrics
     if (run / RECORD).exists():
-        interrupted = OmegaConf.load(run / RECORD)
-        assert isinstance(interrupted, DictConfig)
-        interrupted.resume = str(run).replace("${", "\\${")
-        return train(interrupted).metrics
-    values = apply_point(cfg, point) | {"seed": seed, "folder": str(run), "name": f"{cfg.name}-finalist"}
-    return train(OmegaConf.create(escaped(values))).metrics
+        return train(train_settings({**read_record(run), "resume": str(run)})).metrics
+    settings = apply_point(cfg, point)
+    return train(settings.replace(seed=seed, folder=str(run), name=f"{settings.name}-finalist")).metrics
 
 
 def write_finalists(
@@ -253,13 +227,14 @@ def tuned_experiment(
     folder: Path, winner: Finalist, points: int, selection: Selection, cfg: DictConfig, data: MusicData
 ) -> str:
     """Return the experiment file of the winner: its values, and a comment on where they come from."""
+    reader = str(cfg.data[TARGET]).rpartition("read_")[2]
     mean, name = winner.mean(selection.score), selection.experiment or f"{folder.name}/tuned"
     tracks = ", ".join(f"{count} {subset}" for subset, count in data.subset_sizes().items())
     lines = [
         "# @package _global_",
         f"# Winner of the sweep {folder.name}: the best {selection.score} of {points} points (mean of "
         f"{len(winner.runs)} seeds: {format_number(mean)}),",
-        f"# data={cfg.data.kind}, split={cfg.split.kind} with split.seed={cfg.split.seed} ({tracks}).",
+        f"# data={reader}, split={cfg.split.kind} with split.seed={cfg.split.seed} ({tracks}).",
         f"#   python train.py experiment={name}"
         + ("" if selection.experiment else f"  # after copying this file to conf/experiment/{name}.yaml"),
     ]
@@ -283,10 +258,10 @@ def changed_keys(cfg: DictConfig) -> dict[str, Any]:
     if not HydraConfig.initialized():
         return {}
     choices = HydraConfig.get().runtime.choices
-    options = config.compose(
+    options = compose(
         *(f"{group}={choices[group]}" for group in (*EXPERIMENT_GROUPS, *MACHINE_GROUPS)), "folder=x", "name=x"
     )
-    before, after = (dict(flatten_keys(config.plain(values))) for values in (options, cfg))
+    before, after = (dict(flatten(plain(values))) for values in (options, cfg))
     return {
         key: value
         for key, value in after.items()

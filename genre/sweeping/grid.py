@@ -9,16 +9,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genre import config
-from genre.config import flatten_keys
+from genre.config.build import check_buildable
+from genre.config.records import flatten, plain
+from genre.config.settings import GridSettings, TrainSettings, train_settings
 from genre.errors import UserError
 from genre.paths import PATH_KEYS
 
 Point = dict[str, Any]  # configuration key -> value
 FIXED_GROUPS = ("split", "data", "grid", "hydra")  # groups without axes: points are compared on the same tracks
 FIXED_KEYS = (
-    "trainer.limit_tracks",
-    "trainer.monitor",
+    "stopping.monitor",
     "trainer.devices",
     "trainer.strategy",
     "folder",
@@ -79,16 +79,15 @@ class Grid:
         """
         for key, values in self.axes.items():
             for value in values:
-                config.check(apply_point(base, {key: value}))
+                check_buildable(apply_point(base, {key: value}))
 
 
-def grid_of(cfg: DictConfig) -> Grid:
-    """Read the grid of a configuration; axes are dotted keys or nested (``+grid.axes.optimizer.lr=[1e-3]``)."""
-    axes = OmegaConf.to_container(cfg.grid.axes, resolve=True)
-    return Grid(dict(flatten_keys(axes)))
+def grid_of(settings: GridSettings) -> Grid:
+    """Build the grid of a sweep; axes have dotted keys or nested ones (``+grid.axes.optimizer.lr=[1e-3]``)."""
+    return Grid(dict(flatten(settings.axes)))
 
 
-def apply_point(base: DictConfig, point: Point) -> dict[str, Any]:
+def apply_point(base: DictConfig, point: Point) -> TrainSettings:
     """Return the base configuration with a point's values.
 
     Raises:
@@ -105,7 +104,7 @@ def apply_point(base: DictConfig, point: Point) -> dict[str, Any]:
             ) from None
         if isinstance(before, DictConfig) and isinstance(value, str):
             raise UserError(f"grid.axes: {key} is a group of keys; sweep {key}={value} by itself with another name=…")
-    return config.plain(changed)
+    return train_settings(plain(changed))
 
 
 def value_label(value: Any) -> str:

@@ -11,47 +11,46 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import accumulate, groupby
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra.utils import get_class
 from lightning import seed_everything
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from genre.config import flatten_keys
+from genre.config.records import flatten
+from genre.config.settings import TrainSettings
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.data.datamodule import MusicData
 from genre.models.classifier import dropout_seed, losses_and_probabilities
-from genre.sweeping.trial import HistoryRow, TrialData, TrialResult, network_for, resolve_precision, trial_result
-from genre.training.train import partial_of, resolve_monitor
+from genre.sweeping.trial import HistoryRow, TrialData, TrialResult, initial_network, trial_result, with_precision
+from genre.training.setup import effective_monitor
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "seed"})  # beside the backbone's head_arguments
-SUPPORTED_TRAINER_KEYS = frozenset(  # points with other keys of the group trainer are trained by Lightning
-    "max_epochs patience monitor precision accelerator devices deterministic enable_progress_bar limit_tracks".split()
-)
+MONITORS = ("val/loss", "val/accuracy", "train/loss", "train/accuracy")  # which are computed for every head
 
 
-def family_of(values: Mapping[str, Any]) -> str | None:
+def family_of(settings: TrainSettings) -> str | None:
     """Return the key that points trained in one pass share; None for a point that must train alone."""
-    model, trainer, scheduler = values["model"], values["trainer"], values["scheduler"]
-    network_class: Any = get_class(model["_target_"])
+    network_class: Any = settings.model.target
     head_arguments = getattr(network_class, "head_arguments", None)
-    plateau = scheduler is None or issubclass(get_class(scheduler["_target_"]), ReduceLROnPlateau)
-    if head_arguments is None or not plateau or values["init_from"] or not values["data"]["keep"]:
+    scheduler, trainer = settings.scheduler, settings.trainer
+    plateau = scheduler is None or scheduler.component.target is ReduceLROnPlateau
+    if head_arguments is None or not plateau or settings.init_from or not settings.data.keep or settings.callbacks:
         return None
-    if not network_class.caches_features(model) or trainer["precision"] == "16-mixed":
+    if not network_class.caches_features(settings.model.arguments) or trainer.precision == "16-mixed":
         return None
-    if not set(trainer) <= SUPPORTED_TRAINER_KEYS:
+    if trainer.model_extra or trainer.max_epochs in (None, -1) or trainer.max_steps != -1:
+        return None  # by Lightning alone
+    if settings.stopping.monitor not in MONITORS:
         return None
     head_keys = HEAD_KEYS | {f"model.{name}" for name in head_arguments}
-    return json.dumps({key: value for key, value in flatten_keys(values) if key not in head_keys}, sort_keys=True)
+    return json.dumps({key: v for key, v in flatten(settings.record) if key not in head_keys}, sort_keys=True)
 
 
-def train_family(points: Sequence[dict[str, Any]], trial_data: TrialData) -> list[TrialResult]:
+def train_family(points: Sequence[TrainSettings], trial_data: TrialData) -> list[TrialResult]:
     """Train the points of one family in one pass per seed.
 
     Args:
@@ -66,8 +65,8 @@ def train_family(points: Sequence[dict[str, Any]], trial_data: TrialData) -> lis
     """
     begin = time.monotonic()
     trained: dict[int, Head] = {}
-    by_seed = sorted(range(len(points)), key=lambda index: points[index]["seed"])
-    for _, group in groupby(by_seed, key=lambda index: points[index]["seed"]):
+    by_seed = sorted(range(len(points)), key=lambda index: points[index].seed)
+    for _, group in groupby(by_seed, key=lambda index: points[index].seed):
         indices = list(group)
         trained |= zip(indices, train_heads([points[index] for index in indices], trial_data), strict=True)
     seconds = (time.monotonic() - begin) / len(points)
@@ -79,18 +78,18 @@ class Head:
 
     Args:
         layers: of the head.
-        values: configuration of its point.
+        settings: of its point.
         monitor: the metric that schedule and early stopping follow.
         parameters: number of parameters of the whole network, backbone included.
     """
 
-    def __init__(self, layers: HeadLayers, values: Mapping[str, Any], monitor: str, parameters: int) -> None:
-        self.layers, self.values, self.monitor, self.parameters = layers, values, monitor, parameters
+    def __init__(self, layers: HeadLayers, settings: TrainSettings, monitor: str, parameters: int) -> None:
+        self.layers, self.settings, self.monitor, self.parameters = layers, settings, monitor, parameters
         self.first, self.last, self.dropout = layers.first, layers.last, layers.dropout
         learnable = [*layers.first.parameters(), *layers.last.parameters()]
-        self.optimizer: Optimizer = fused_optimizer(partial_of(values["optimizer"]))(learnable)
-        schedule = partial_of(values["scheduler"])
-        self.schedule = schedule(self.optimizer) if schedule else None
+        self.optimizer: Optimizer = fused_optimizer(settings.optimizer.component.partial())(learnable)
+        schedule: Any = settings.scheduler.build(self.optimizer, 0) if settings.scheduler else None
+        self.schedule: ReduceLROnPlateau | None = schedule
         self.rows: list[HistoryRow] = []
         self.best, self.epochs_without_improvement = math.inf, 0
 
@@ -105,7 +104,7 @@ class Head:
         value = row[self.monitor.replace("/", "_")]
         if self.schedule:
             self.schedule.step(value)
-        patience = self.values["trainer"]["patience"]
+        patience = self.settings.stopping.patience
         cost = value if self.monitor.endswith("loss") else -value
         improved = cost < self.best
         self.best = cost if improved else self.best
@@ -205,27 +204,25 @@ def stack_shared(parameters: Sequence[Tensor]) -> Tensor:
     return shared.requires_grad_()
 
 
-def train_heads(points: Sequence[dict[str, Any]], trial_data: TrialData) -> list[Head]:
+def train_heads(points: Sequence[TrainSettings], trial_data: TrialData) -> list[Head]:
     """Train the heads of points with the same seed."""
-    values = points[0]
-    for point in points:
-        resolve_precision(point)
-    seed_everything(values["seed"], verbose=False)
-    network: Any = network_for(values, trial_data)
-    data = trial_data.data_for(values, network)
+    settings = with_precision(points[0])
+    seed_everything(settings.seed, verbose=False)
+    network: Any = initial_network(settings, trial_data)
+    data = trial_data.data_for(settings, network)
     heads = build_heads(points, network, data)
-    HeadTrainer(heads, data, values).train()
+    HeadTrainer(heads, data, settings).train()
     return heads
 
 
-def build_heads(points: Sequence[dict[str, Any]], network: HeadBackbone, data: MusicData) -> list[Head]:
+def build_heads(points: Sequence[TrainSettings], network: HeadBackbone, data: MusicData) -> list[Head]:
     """Build one head per point, with the initial weights that its own network would have."""
-    monitor = resolve_monitor(points[0], data)
+    monitor = effective_monitor(points[0].stopping.monitor, data)
     assert isinstance(network, nn.Module)
     backbone_parameters = parameter_count(network) - parameter_count(network.head)
     heads = []
     for point in points:
-        arguments = {key: value for key, value in point["model"].items() if key in network.head_arguments}
+        arguments = {key: value for key, value in point.model.arguments.items() if key in network.head_arguments}
         module = network.make_head(**arguments).to(data.device)
         heads.append(Head(network.head_layers(module), point, monitor, backbone_parameters + parameter_count(module)))
     return heads
@@ -242,14 +239,15 @@ class HeadTrainer:
     Args:
         heads: of one seed and family.
         data: with cached features.
-        values: configuration of one of the points, of which the keys that all share are read.
+        settings: of one of the points, of which the keys that all share are read.
     """
 
-    def __init__(self, heads: Sequence[Head], data: MusicData, values: Mapping[str, Any]) -> None:
+    def __init__(self, heads: Sequence[Head], data: MusicData, settings: TrainSettings) -> None:
         self.active = sorted(heads, key=lambda head: head.width)
-        self.data, self.seed = data, values["seed"]
-        self.max_epochs = values["trainer"]["max_epochs"]
-        self.half = values["trainer"]["precision"] == "bf16-mixed"
+        self.data, self.seed = data, settings.seed
+        self.max_epochs = settings.trainer.max_epochs or 0
+        self.half = settings.trainer.precision == "bf16-mixed"
+        self.batches = data.train_dataloader()
         self.normalization = deepcopy(heads[0].layers.normalization)
         self.optimizer = merge_optimizers([head.optimizer for head in self.active])
         targets = data.targets[data.rows("train")]
@@ -269,10 +267,9 @@ class HeadTrainer:
 
     def train_epoch(self, head_batch: HeadBatch, epoch: int) -> Tensor:
         """Train one epoch; return its running mean losses and accuracies, (2, heads)."""
-        epoch_state: Any = SimpleNamespace(current_epoch=epoch, global_rank=0, world_size=1)
-        self.data.trainer = epoch_state  # from which the order of batches is derived
+        self.batches.set_epoch(epoch)
         self.normalization.train()
-        batches = list(self.data.train_dataloader())
+        batches = list(self.batches)
         masks = self.dropout_masks(epoch, [len(index.rows) for index in batches])
         total = torch.zeros(2, len(self.active), device=self.data.device)
         for index, mask in zip(batches, masks, strict=True):

@@ -7,11 +7,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from genre.errors import UserError
 from genre.sweeping.grid import Grid, Point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
 
-SAMPLERS = ("grid", "random", "tpe")
 STARTUP_POINTS = 10  # random points before TPE starts
 MAX_PROPOSALS = 100  # by TPE, of points tried before; then a random one is taken
 
@@ -21,25 +19,13 @@ class Plan:
 
     Args:
         grid: the points to choose from.
-        sampler: one of SAMPLERS.
+        sampler: 'grid', 'random' or 'tpe'.
         trials: total number of points, earlier runs of the sweep included; None for every point of the grid.
         seed: of the sampler.
         direction: 'maximize' or 'minimize'.
-
-    Raises:
-        ValueError: naming the key with an invalid value.
     """
 
     def __init__(self, grid: Grid, sampler: str, trials: int | None, seed: int, direction: Direction) -> None:
-        if sampler not in SAMPLERS:
-            raise ValueError(f"grid.sampler={sampler} is not one of {', '.join(SAMPLERS)}")
-        if (trials is None) != (sampler == "grid"):
-            raise ValueError(
-                f"grid.sampler={sampler} with grid.trials={trials}: random and tpe need grid.trials=N, "
-                "the grid takes every point"
-            )
-        if trials is not None and trials < 1:
-            raise ValueError(f"grid.trials={trials} must be at least 1")
         self.grid, self.sampler, self.seed, self.direction = grid, sampler, seed, direction
         self.points = list(grid.points())
         self.trials = min(trials or len(self.points), len(self.points))
@@ -79,18 +65,6 @@ class Plan:
             key: {value_label(value): value for value in values} for key, values in self.grid.axes.items()
         }
         return {key: values_by_label[key][label] for key, label in labels.items()}
-
-
-def build_plan(grid: Grid, sampler: str, trials: int | None, seed: int, direction: Direction) -> Plan:
-    """Build a plan from configured values.
-
-    Raises:
-        UserError: naming the key with an invalid value.
-    """
-    try:
-        return Plan(grid, sampler, trials, seed, direction)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def distributions_of(grid: Grid) -> dict[str, CategoricalDistribution]:

@@ -21,6 +21,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from genre.errors import UserError
+from genre.ranges import Duration, WholeNumber, checked_dataclass
 from genre.sweeping.grid import Point, canonical_json, point_identity, value_label
 from genre.sweeping.record import SweepRecord
 
@@ -56,7 +57,7 @@ def queue_entry(trial: FrozenTrial) -> QueueEntry:
     return QueueEntry(trial.number, trial.state, trial.user_attrs["point"], trial.value, trial.user_attrs)
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class QueueRules:
     """Direction of the optimization, lease and retries.
 
@@ -64,20 +65,11 @@ class QueueRules:
         direction: 'maximize' or 'minimize' the score that points are selected by.
         lease: seconds without a heartbeat after which a worker counts as lost.
         retries: how often a failed point is tried again.
-
-    Raises:
-        ValueError: if lease or retries is out of range.
     """
 
     direction: Direction = "maximize"
-    lease: float = 60.0
-    retries: int = 1
-
-    def __post_init__(self) -> None:
-        if self.lease <= 0:
-            raise ValueError(f"grid.lease={self.lease} must be more than 0 seconds")
-        if self.retries < 0:
-            raise ValueError(f"grid.retries={self.retries} must be 0 or more")
+    lease: Duration = 60.0
+    retries: WholeNumber = 1
 
 
 class Queue:

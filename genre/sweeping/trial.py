@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import nn
 
-from genre import config
+from genre.config.build import build_data, build_network, build_trainer, read_catalogue, root_device
+from genre.config.settings import TrainSettings
 from genre.data.backbone_features import Backbone
 from genre.data.datamodule import MusicData
-from genre.errors import UserError
 from genre.training.callbacks import History, ResumableEarlyStopping
-from genre.training.train import OWN_KEYS, classifier_for, precision_of, quiet_lightning, start_from
+from genre.training.setup import build_classifier, load_initial_weights, resolve_precision
 
 SHARED_GROUPS = ("data", "split", "spectrogram", "view", "augment", "task")
 SELECTION_SCORES = ("val/accuracy", "val/loss")  # by which points can be selected
@@ -30,7 +30,7 @@ class TrialResult:
     Args:
         metrics: loss and accuracy of training (running) and validation, logged in the best epoch.
         epochs: number of epochs trained.
-        best_epoch: the epoch with the best ``trainer.monitor``, whose checkpoint train.py would save.
+        best_epoch: the epoch with the best ``stopping.monitor``, whose checkpoint train.py would save.
         parameters: number of the network's parameters.
         seconds: training time.
         pruned: True if the pruner stopped it.
@@ -66,39 +66,34 @@ class TrialData:
         self.key = ""
         self.data: MusicData | None = None
 
-    def data_for(self, values: Mapping[str, Any], network: nn.Module | None = None) -> MusicData:
-        """Return the prepared data module of a configuration; that of the previous call if its data key is the same.
+    def data_for(self, settings: TrainSettings, network: nn.Module | None = None) -> MusicData:
+        """Return the opened data module of a configuration; its stores are opened anew only if they differ.
 
         Args:
-            values: the configuration.
             network: its features are cached if it is a frozen backbone.
         """
-        key = data_key(values, network)
+        key = data_key(settings, network)
         if self.data is None or key != self.key:
-            data = config.data_of(values, config.device_of(values["trainer"]))
-            data.backbone = network
-            data.prepare_data()
+            catalogue, device = read_catalogue(settings.data), root_device(settings.trainer)
+            data = build_data(settings, catalogue, settings.split, device, network)
+            data.setup()
             self.key, self.data = key, data
-        self.data.batch_size, self.data.seed, self.data.backbone = values["batch_size"], values["seed"], network
-        self.data.trainer = None
-        return self.data
+        return self.data.reconfigured(settings.batch_size, settings.seed)
 
 
-def data_key(values: Mapping[str, Any], network: nn.Module | None) -> str:
-    """Return a key of all that a prepared data module depends on, the seed included for a backbone's cached views."""
-    shared = {name: values[name] for name in SHARED_GROUPS}
-    settings = values["trainer"]
-    rest: Any = [settings["limit_tracks"], settings["accelerator"], settings.get("devices", 1)]
+def data_key(settings: TrainSettings, network: nn.Module | None) -> str:
+    """Return a key of all that an opened data module depends on, the seed included for a backbone's cached views."""
+    shared = {name: settings.record[name] for name in SHARED_GROUPS}
+    rest: Any = [settings.trainer.accelerator, settings.trainer.devices]
     if isinstance(network, Backbone):
-        rest += [settings["precision"], network.cached_views, network.feature_identity, values["seed"]]
+        rest += [settings.trainer.precision, network.cached_views, network.feature_identity, settings.seed]
     return json.dumps([shared, rest], sort_keys=True)
 
 
-def train_point(values: dict[str, Any], trial_data: TrialData, callbacks: Sequence[Callback] = ()) -> TrialResult:
+def train_point(settings: TrainSettings, trial_data: TrialData, callbacks: Sequence[Callback] = ()) -> TrialResult:
     """Train a configuration as ``genre.train`` would, without writing files.
 
     Args:
-        values: the configuration.
         trial_data: of the worker.
         callbacks: additional Lightning callbacks.
 
@@ -106,53 +101,36 @@ def train_point(values: dict[str, Any], trial_data: TrialData, callbacks: Sequen
         UserError: if the configuration cannot be used.
     """
     begin = time.monotonic()
-    settings = resolve_precision(values)
-    seed_everything(values["seed"], verbose=False)
-    network = network_for(values, trial_data)
-    data = trial_data.data_for(values, network)
-    classifier = classifier_for(values, network, data)
-    history = History(None)
+    settings = with_precision(settings)
+    seed_everything(settings.seed, verbose=False)
+    network = initial_network(settings, trial_data)
+    data = trial_data.data_for(settings, network)
+    classifier = build_classifier(settings, network, data)
+    history, stopping = History(None, classifier.monitor), settings.stopping
     all_callbacks: list[Callback] = [history, *callbacks]
-    if settings["patience"] is not None:
-        mode = "min" if classifier.monitor.endswith("loss") else "max"
-        all_callbacks.append(ResumableEarlyStopping(classifier.monitor, patience=settings["patience"], mode=mode))
-    trial_trainer(settings, all_callbacks).fit(classifier.train(), datamodule=data)
+    if stopping.patience is not None:
+        all_callbacks.append(ResumableEarlyStopping(classifier.monitor, patience=stopping.patience, mode=stopping.mode))
+    all_callbacks += [component.build() for component in settings.callbacks.values()]
+    trainer = build_trainer(settings.trainer, callbacks=all_callbacks, logger=False, enable_checkpointing=False)
+    trainer.fit(classifier.train(), datamodule=data)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     pruned = any(isinstance(callback, PruningCallback) and callback.pruned for callback in callbacks)
     return trial_result(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruned)
 
 
-def resolve_precision(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the group trainer, its ``precision=auto`` replaced in place by the measured precision."""
-    settings: dict[str, Any] = values["trainer"]
-    settings["precision"] = precision_of(settings, config.device_of(settings))
-    return settings
+def with_precision(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with ``precision=auto`` replaced by the measured precision."""
+    precision = resolve_precision(settings, root_device(settings.trainer))
+    return settings.replace(trainer__precision=precision)
 
 
-def network_for(values: Mapping[str, Any], trial_data: TrialData) -> nn.Module:
+def initial_network(settings: TrainSettings, trial_data: TrialData) -> nn.Module:
     """Build the network of a point as ``genre.train`` would, with the genres of the worker's data."""
-    genres = (trial_data.data or trial_data.data_for(values)).genres
-    network = config.network_of(values, len(genres))
-    if values["init_from"]:
-        start_from(values["init_from"], network, genres)
+    genres = (trial_data.data or trial_data.data_for(settings)).genres
+    network = build_network(settings, len(genres))
+    if settings.init_from:
+        load_initial_weights(str(settings.init_from), network, genres)
     return network
-
-
-def trial_trainer(settings: Mapping[str, Any], callbacks: list[Callback]) -> Trainer:
-    """Build a Lightning trainer that writes no files.
-
-    Raises:
-        UserError: if the group trainer has an unknown key.
-    """
-    quiet_lightning()
-    arguments = {key: value for key, value in settings.items() if key not in (*OWN_KEYS, "enable_progress_bar")}
-    try:
-        return Trainer(
-            **arguments, callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
-        )  # fmt: skip
-    except TypeError as error:
-        raise UserError(f"the group trainer has a key that Lightning's Trainer does not know: {error}") from None
 
 
 class PruningCallback(Callback):

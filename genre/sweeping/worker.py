@@ -5,7 +5,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,24 +13,25 @@ from typing import Any
 
 import torch
 from lightning import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from genre import config
-from genre.config import flatten_keys
+from genre.config.build import root_device
+from genre.config.records import flatten
+from genre.config.settings import SweepSettings, TrainerSettings, TrainSettings, sweep_settings
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv
-from genre.sweeping.finalists import Finalist, selection_of, train_finalists
+from genre.sweeping.finalists import Finalist, Selection, train_finalists
 from genre.sweeping.grid import MAY_DIFFER, Point, apply_point, grid_of
 from genre.sweeping.heads import family_of, train_family
 from genre.sweeping.progress import SweepProgress
-from genre.sweeping.proposal import Plan, build_plan
-from genre.sweeping.queue import Direction, Queue, QueueEntry, QueueRules
+from genre.sweeping.proposal import Plan
+from genre.sweeping.queue import Queue, QueueEntry, QueueRules
 from genre.sweeping.record import open_record
 from genre.sweeping.report import write_sweep_report, write_trials
 from genre.sweeping.trial import PruningCallback, TrialData, TrialResult, nan_as_infinite, train_point
-from genre.training.train import precision_of
+from genre.training.setup import resolve_precision
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,14 @@ class SweepResult:
     finalists: list[Finalist]
 
 
-def sweep(cfg: DictConfig) -> SweepResult:
+def sweep(cfg: DictConfig | SweepSettings) -> SweepResult:
     """Work on a sweep until no point is waiting or running on any worker, then finish it unless another worker does.
 
     Raises:
         UserError: if the configuration, the data or the storage cannot be used, the sweep was started with another
             configuration, or no point could be trained.
     """
-    worker = Worker(cfg)
+    worker = Worker(sweep_settings(cfg))
     try:
         with SweepProgress(worker.queue, worker.selection, worker.shows_progress) as progress:
             worker.train_waiting(progress)
@@ -79,33 +80,31 @@ class Worker:
     """One process that works on a sweep.
 
     Args:
-        cfg: as in conf/sweep.yaml.
+        settings: of the sweep.
 
     Raises:
         UserError: if the configuration, the data or the storage cannot be used, or the sweep was started with another
             configuration.
     """
 
-    def __init__(self, cfg: DictConfig) -> None:
-        values = config.plain(cfg)
-        self.settings, self.folder = values["grid"], Path(values["folder"]).absolute()
-        self.shows_progress = values["worker"] == 0 and values["trainer"].get("enable_progress_bar", True)
-        self.devices = devices_of(values["trainer"], values["worker"])
-        self.cfg = base_config(cfg)
-        grid = grid_of(cfg)
-        grid.check(self.cfg)
-        self.selection = selection_of(self.settings)
-        rules = rules_of(self.settings, self.selection.direction)
-        self.plan = plan_of(self.settings, grid, self.selection.direction)
+    def __init__(self, settings: SweepSettings) -> None:
+        self.settings, self.folder, self.template = settings.grid, settings.folder.absolute(), settings.template
+        self.shows_progress = settings.worker == 0 and settings.base.trainer.enable_progress_bar
+        self.devices = devices_of(settings.base.trainer, settings.worker)
+        grid = grid_of(self.settings)
+        grid.check(self.template)
+        own = self.settings
+        self.selection = Selection(own.select_by, own.finalists, tuple(own.seeds), own.experiment)
+        self.plan = Plan(grid, own.sampler, own.trials, own.seed, self.selection.direction)
         self.trial_data = TrialData()
-        self.data = self.trial_data.data_for(self.values_of({}))
+        self.data = self.trial_data.data_for(self.settings_of({}))
         self.selection.check(self.data)
-        self.record = open_record(self.folder, self.settings["storage"])
-        shared = shared_settings(config.plain(self.cfg), self.settings)
-        self.queue = Queue(self.record, values["name"], shared, tracks_digest(self.data), rules)
+        self.record = open_record(self.folder, self.settings.storage)
+        shared, rules = shared_record(settings), QueueRules(self.selection.direction, own.lease, own.retries)
+        self.queue = Queue(self.record, settings.name, shared, tracks_digest(self.data), rules)
         self.queue.refuse_changes(shared, list(grid.axes))
-        measured = partial(precision_of, values["trainer"], config.device_of(values["trainer"]))
-        self.cfg.trainer.precision = self.queue.agree_on("precision", measured)
+        measured = partial(resolve_precision, settings.base, root_device(settings.base.trainer))
+        self.template.trainer.precision = self.queue.agree_on("precision", measured)
         self.write_splits()
         if queued := self.queue.add(self.plan.initial_points()):
             log.info("%d points were queued in %s", queued, self.folder)
@@ -118,7 +117,7 @@ class Worker:
         """Train waiting points until none is waiting or running on any worker."""
         propose = partial(self.plan.propose, identity=self.queue.identity)
         while True:
-            claimed = self.queue.claim(self.settings["heads"], self.family, propose)
+            claimed = self.queue.claim(self.settings.heads, self.family, propose)
             progress.show()  # after claiming, so that the estimate of the time left counts this worker
             if claimed:
                 self.train_claimed(claimed)
@@ -138,16 +137,14 @@ class Worker:
             log.warning("interrupted; run the same command again to continue")
             raise
 
-    def values_of(self, point: Point) -> dict[str, Any]:
-        """Return the configuration of a point on this worker's device."""
-        values = apply_point(self.cfg, point)
-        values["trainer"]["devices"] = self.devices
-        return values
+    def settings_of(self, point: Point) -> TrainSettings:
+        """Return the settings of a point on this worker's device."""
+        return apply_point(self.template, point).replace(trainer__devices=self.devices)
 
     def family(self, point: Point) -> str | None:
         """Return the key that points trained in one pass share; None for a point that trains alone."""
-        in_one_pass = self.settings["heads"] > 1 and not self.settings["prune"]
-        return family_of(self.values_of(point)) if in_one_pass else None
+        in_one_pass = self.settings.heads > 1 and not self.settings.prune
+        return family_of(self.settings_of(point)) if in_one_pass else None
 
     def train_entries(self, entries: Sequence[QueueEntry]) -> None:
         """Train points in one pass, or one by one if there is only one or the pass fails."""
@@ -159,7 +156,7 @@ class Worker:
     def train_in_one_pass(self, entries: Sequence[QueueEntry]) -> bool:
         """Train points of one family in one pass; return False if that fails."""
         try:
-            results = train_family([self.values_of(entry.point) for entry in entries], self.trial_data)
+            results = train_family([self.settings_of(entry.point) for entry in entries], self.trial_data)
         except Exception as error:
             log.warning("%d points could not be trained in one pass (%s); each is trained alone", len(entries), error)
             return False
@@ -170,7 +167,7 @@ class Worker:
     def train_one(self, entry: QueueEntry) -> None:
         """Train one point; an exception is recorded with the point and does not stop the sweep."""
         try:
-            result = train_point(self.values_of(entry.point), self.trial_data, self.pruning_callbacks(entry))
+            result = train_point(self.settings_of(entry.point), self.trial_data, self.pruning_callbacks(entry))
             self.record_result(entry, result)
         except Exception as error:
             retry = self.queue.fail(entry, traceback.format_exc())
@@ -178,7 +175,7 @@ class Worker:
 
     def pruning_callbacks(self, entry: QueueEntry) -> list[Callback]:
         """Return the callback that stops a point worse than the median, if pruning is enabled."""
-        if not self.settings["prune"]:
+        if not self.settings.prune:
             return []
         return [PruningCallback(self.selection.score, partial(self.queue.report, entry))]
 
@@ -197,66 +194,30 @@ class Worker:
                 log.info("another worker writes the report and trains the finalists")
                 return []
             write_sweep_report(self.folder, entries, self.queue.base, self.selection, self.data)
-            return train_finalists(self.folder, entries, self.cfg, self.selection, self.data)
+            return train_finalists(self.folder, entries, self.template, self.selection, self.data)
 
 
-def devices_of(trainer: Mapping[str, Any], worker: Any) -> int | list[int]:
+def devices_of(trainer: TrainerSettings, worker: int) -> int | list[int]:
     """Return ``trainer.devices`` of a worker: worker N uses GPU N modulo the machine's number of GPUs.
 
     Raises:
-        UserError: if the trainer is configured for several devices, or ``worker`` is not a number.
+        UserError: if the trainer is configured for several devices.
     """
-    if trainer.get("strategy") or trainer.get("devices", 1) != 1:
+    if trainer.strategy != "auto" or trainer.devices != 1:
         raise UserError(
             "a point of a sweep trains on one device; remove trainer=ddp, and start several workers with "
             "-m hydra/launcher=joblib worker='range(4)'"
         )
-    if not isinstance(worker, int) or worker < 0:
-        raise UserError(f"worker={worker} must be a whole number, 0 or more; start several with -m worker='range(4)'")
-    gpus = torch.cuda.device_count() if config.device_of(trainer).type == "cuda" else 0
+    gpus = torch.cuda.device_count() if root_device(trainer).type == "cuda" else 0
     return [worker % gpus] if gpus > 1 else 1
 
 
-def base_config(cfg: DictConfig) -> DictConfig:
-    """Return the part of a sweep's configuration that train.py has."""
-    base = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("grid", "worker")])
-    OmegaConf.set_struct(base, True)
-    return base
-
-
-def rules_of(settings: Mapping[str, Any], direction: Direction) -> QueueRules:
-    """Build the queue's rules from configured values.
-
-    Raises:
-        UserError: naming the key with an invalid value.
-    """
-    if settings["heads"] < 1:
-        raise UserError(f"grid.heads={settings['heads']} must be at least 1")
-    try:
-        return QueueRules(direction, settings["lease"], settings["retries"])
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def plan_of(settings: Mapping[str, Any], grid: Any, direction: Direction) -> Plan:
-    """Build the plan of points from configured values.
-
-    Raises:
-        UserError: naming the key with an invalid value.
-    """
-    if settings["prune"] and settings["sampler"] == "grid":
-        raise UserError(
-            "grid.prune=true requires grid.sampler=random or tpe; the exhaustive grid trains every point to its end"
-        )
-    return build_plan(grid, settings["sampler"], settings["trials"], settings["seed"], direction)
-
-
-def shared_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def shared_record(settings: SweepSettings) -> dict[str, Any]:
     """Return the flat configuration that all points of a sweep share."""
-    shared = {key: value for key, value in flatten_keys(values) if key not in MAY_DIFFER}
-    if "weights" in values["model"]:  # the path may differ between machines
-        shared["model.weights"] = Path(str(values["model"]["weights"])).name
-    return shared | {"grid.select_by": settings["select_by"]}
+    shared = {key: value for key, value in flatten(settings.base.record) if key not in MAY_DIFFER}
+    if "model.weights" in shared:  # the path may differ between machines
+        shared["model.weights"] = Path(str(shared["model.weights"])).name
+    return shared | {"grid.select_by": settings.grid.select_by}
 
 
 def tracks_digest(data: MusicData) -> dict[str, Any]:

@@ -1,45 +1,51 @@
-"""What happens around the epochs of a run: history, early stopping, checkpoints, the progress bar."""
+"""Callbacks around the epochs of a run: history, early stopping, and one line per epoch."""
 
+import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from torch import Tensor
 
-from genre.evaluation.tensorboard import TensorBoardCallback
 from genre.files import write_csv
+from genre.models.classifier import Classifier
+
+log = logging.getLogger(__name__)
 
 HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 class History(Callback):
-    """Writes history.csv after each epoch; travels in checkpoints, so that a resumed run goes on with it.
+    """Writes history.csv after each epoch; its state is part of checkpoints, so that a resumed run continues it.
 
     Args:
         path: of the file; None writes none.
+        monitor: a logged metric that gets a column of its own, if it is none of the standard ones.
 
     Attributes:
-        rows: the epochs so far.
-        seconds: that the run had taken in earlier processes, up to its last checkpoint.
+        rows: column -> value, per epoch.
+        seconds: duration of the run in earlier processes, up to its last checkpoint.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, monitor: str) -> None:
         self.path = path
+        self.columns = tuple(dict.fromkeys([*HISTORY, monitor.replace("/", "_")]))
         self.rows: list[dict[str, float]] = []
         self.begin, self.seconds = time.monotonic(), 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        logged = {name.replace("/", "_"): value for name, value in fresh_metrics(trainer, pl_module).items()}
         row = {"epoch": float(trainer.current_epoch), "learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
-        for subset in ("train", "val"):
-            for name in ("loss", "accuracy"):
-                if (value := trainer.callback_metrics.get(f"{subset}/{name}")) is not None:
-                    row[f"{subset}_{name}"] = float(value)
+        row |= {name: float(logged[name]) for name in self.columns if name in logged}
         self.rows.append(row)
         if trainer.is_global_zero and self.path:
-            write_csv(self.path, HISTORY, ([format_value(row.get(name)) for name in HISTORY] for row in self.rows))
+            write_csv(
+                self.path, self.columns, ([format_value(row.get(name)) for name in self.columns] for row in self.rows)
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self.seconds + time.monotonic() - self.begin}
@@ -48,9 +54,45 @@ class History(Callback):
         self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
 
 
+def fresh_metrics(trainer: Trainer, classifier: Classifier) -> dict[str, Tensor]:
+    """The metrics logged in this epoch; Lightning keeps those of the last validation where an epoch has none."""
+    stale = classifier.validated_epoch != trainer.current_epoch
+    return {name: v for name, v in trainer.callback_metrics.items() if not (stale and name.startswith("val/"))}
+
+
 def format_value(value: float | None) -> str:
-    """A number of history.csv: whole numbers plain, the rest to the last digit, what is missing empty."""
+    """A number for history.csv: whole numbers plain, others to the last digit, a missing one empty."""
     return "" if value is None else f"{value:.0f}" if float(value).is_integer() and value >= 0 else repr(float(value))
+
+
+class EpochLog(Callback):
+    """Logs one line per epoch: into the log file always, on the console where no progress bar shows the same.
+
+    Args:
+        on_console: whether the console gets the line, too.
+    """
+
+    def __init__(self, on_console: bool) -> None:
+        self.on_console = on_console
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Classifier)
+        metrics = fresh_metrics(trainer, pl_module)
+        parts = [
+            f"{subset} loss {float(metrics[f'{subset}/loss']):.4f}, accuracy {float(metrics[f'{subset}/accuracy']):.1%}"
+            for subset in ("train", "val")
+            if f"{subset}/loss" in metrics
+        ]
+        line = f"epoch {trainer.current_epoch}: {'; '.join(parts)}"
+        if self.on_console:
+            log.info(line)
+            return
+        record = log.makeRecord(log.name, logging.INFO, __file__, 0, line, (), None)
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handle(record)
 
 
 class ResumableEarlyStopping(EarlyStopping):
@@ -58,25 +100,3 @@ class ResumableEarlyStopping(EarlyStopping):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.should_stop = self.stopping_reason is not EarlyStoppingReason.NOT_STOPPED
-
-
-def callbacks_of(values: Mapping[str, Any], folder: Path, monitor: str) -> list[Callback]:
-    """History, TensorBoard, learning rate, early stopping, the two checkpoints and the progress bar."""
-    mode = "min" if monitor.endswith("loss") else "max"
-    to: dict[str, Any] = {
-        "dirpath": folder / "checkpoints",
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    callbacks: list[Callback] = [
-        History(folder / "history.csv"),
-        TensorBoardCallback(values),
-        LearningRateMonitor(logging_interval="epoch"),
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **to),
-        ModelCheckpoint(filename="last", **to),
-    ]
-    if values["trainer"]["patience"] is not None:
-        callbacks.insert(3, ResumableEarlyStopping(monitor, patience=values["trainer"]["patience"], mode=mode))
-    if values["trainer"].get("enable_progress_bar", True):
-        callbacks.append(RichProgressBar(leave=True))
-    return callbacks

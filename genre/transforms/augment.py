@@ -3,17 +3,20 @@
 Mixing, equalisation and noise act on mel power, where sounds add; shift, zoom and masks act on the picture.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt, Le, Unit
 from torch import Generator, Tensor
+
+from genre.ranges import NonNegative, Share, WholeNumber, checked_dataclass
 
 EQUALIZER_KNOTS = 6
 NOISE_RANGE_DB = 30.0
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class Augment:
     """Strength of each augmentation; 0 turns it off.
 
@@ -30,25 +33,16 @@ class Augment:
         mix_ratio: least share of the weaker of the two, in power.
     """
 
-    shift: float = 0.0
-    zoom: float = 0.0
-    equalize: float = 0.0
-    noise: float = 0.0
-    time_masks: int = 0
-    time_mask: float = 0.0
-    frequency_masks: int = 0
-    frequency_mask: float = 0.0
-    mix: float = 0.0
-    mix_ratio: float = 0.3
-
-    def __post_init__(self) -> None:
-        for name in ("shift", "zoom", "time_mask", "frequency_mask", "mix"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"augment.{name}={getattr(self, name):g} must lie between 0 and 1")
-        if self.noise > 0:
-            raise ValueError(f"augment.noise={self.noise:g} is louder than the music; give dB below it, such as -30")
-        if not 0 < self.mix_ratio <= 0.5:
-            raise ValueError(f"augment.mix_ratio={self.mix_ratio:g} must lie between 0 and 0.5")
+    shift: Share = 0.0
+    zoom: Share = 0.0
+    equalize: Annotated[NonNegative, Unit("dB")] = 0.0
+    noise: Annotated[float, Le(0), Unit("dB below the clip's maximum")] = 0.0
+    time_masks: WholeNumber = 0
+    time_mask: Share = 0.0
+    frequency_masks: WholeNumber = 0
+    frequency_mask: Share = 0.0
+    mix: Share = 0.0
+    mix_ratio: Annotated[float, Gt(0), Le(0.5)] = 0.3
 
     @property
     def acts_on_power(self) -> bool:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.transforms import MelScale
 
+from genre.ranges import Count, Hertz, Pixels, Positive, SampleCount, SampleRate, checked
+
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
 FRAMES_AT_ONCE = 64  # on a CPU; the spectrum of a whole clip does not fit its cache
@@ -33,10 +35,13 @@ class LogMel(nn.Module):
         ValueError: if ``f_max`` is above half the sample rate.
     """
 
-    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float) -> None:
+    @checked
+    def __init__(
+        self, sample_rate: SampleRate, n_fft: SampleCount, hop_length: SampleCount, n_mels: Count, f_max: Hertz
+    ) -> None:
         super().__init__()
         if f_max > sample_rate / 2:
-            raise ValueError(f"f_max={f_max:g} Hz is above half the sample rate ({sample_rate / 2:g} Hz)")
+            raise ValueError(f"spectrogram.f_max={f_max:g} Hz is above half the sample rate ({sample_rate / 2:g} Hz)")
         self.n_fft, self.hop_length, self.n_mels, self.f_max = n_fft, hop_length, n_mels, f_max
         self.window: Tensor
         self.bank: Tensor
@@ -94,12 +99,17 @@ class DocumentSpectrogram(nn.Module):
     length_tolerance = 0.0
     cache_dtype = torch.float16
 
+    @checked
     def __init__(
-        self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float, size: int = 128
+        self,
+        sample_rate: SampleRate,
+        n_fft: SampleCount,
+        hop_length: SampleCount,
+        n_mels: Count,
+        f_max: Hertz,
+        size: Pixels = 128,
     ) -> None:
         super().__init__()
-        if size < 8:
-            raise ValueError(f"spectrogram.size={size} is too small for three poolings; it must be at least 8 pixels")
         self.sample_rate = sample_rate
         self.size = size
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels, f_max)
@@ -141,15 +151,16 @@ class ArchiveSpectrogram(DocumentSpectrogram):
     length_tolerance = 1.0  # seconds: the archive has 387 columns of every clip of about 30 s
     cache_dtype = torch.uint8
 
+    @checked
     def __init__(
         self,
-        sample_rate: int,
-        n_fft: int,
-        hop_length: int,
-        n_mels: int,
-        f_max: float,
-        size: int = 128,
-        columns_per_second: float = 12.9,
+        sample_rate: SampleRate,
+        n_fft: SampleCount,
+        hop_length: SampleCount,
+        n_mels: Count,
+        f_max: Hertz,
+        size: Pixels = 128,
+        columns_per_second: Positive = 12.9,
     ) -> None:
         super().__init__(sample_rate, n_fft, hop_length, n_mels, f_max, size)
         self.columns_per_second = columns_per_second

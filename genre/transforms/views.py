@@ -1,13 +1,13 @@
 """Select the crops of a track: the whole track, or short segments."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from genre.ranges import Count, Seconds, checked_dataclass
 
-@dataclass(frozen=True)
+
 class View(ABC):
     """The crops of a track, in rows of the store that they are cut from (samples or columns).
 
@@ -16,10 +16,6 @@ class View(ABC):
     """
 
     seconds: float
-
-    def __post_init__(self) -> None:
-        if self.seconds <= 0:
-            raise ValueError(f"view.seconds={self.seconds:g} must be positive")
 
     @property
     @abstractmethod
@@ -35,7 +31,7 @@ class View(ABC):
         """The evaluation crops."""
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class Whole(View):
     """One crop per track, as in the paper: the middle of a longer track; a shorter one is padded with silence.
 
@@ -43,7 +39,7 @@ class Whole(View):
         seconds: length of the crop.
     """
 
-    seconds: float = 30.0
+    seconds: Seconds = 30.0
 
     @property
     def random(self) -> bool:
@@ -60,7 +56,7 @@ class Whole(View):
         return begin[:, None], torch.where(exact, lengths, span)[:, None]
 
 
-@dataclass(frozen=True)
+@checked_dataclass
 class Segments(View):
     """Short crops: one random crop in training, several evenly spaced ones at evaluation, averaged in probability.
 
@@ -69,17 +65,12 @@ class Segments(View):
         crops: number of crops at evaluation.
     """
 
-    seconds: float = 5.0
-    crops: int = 8
+    seconds: Seconds = 5.0
+    crops: Count = 8
 
     @property
     def random(self) -> bool:
         return True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.crops < 1:
-            raise ValueError(f"view.crops={self.crops} must be at least 1")
 
     def train_spans(self, lengths: Tensor, span: int, tolerance: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """One crop at a random position."""

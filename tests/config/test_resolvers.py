@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
-import genre
 from genre.resolvers import run_name
 
-ROOT = Path(__file__).parents[1]
+import genre
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_run_is_called_after_its_folder():

@@ -1,0 +1,165 @@
+"""From settings to objects: pipelines, networks, catalogues and data modules."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from genre.config.components import Component, construct, parameters, refusal
+from genre.config.errors import suggestion
+from genre.config.settings import DataSettings, ExploreSettings, TrainerSettings, TrainSettings, train_settings
+from genre.data.catalogue import Catalogue
+from genre.data.datamodule import MusicData
+from genre.data.pipeline import Pipeline
+from genre.data.splits import Split
+from genre.errors import UserError
+from genre.models.checkpoint import Checkpoint
+from genre.transforms.augment import Augment
+
+DEFAULTS = {"log_every_n_steps": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
+RESERVED = ("callbacks", "logger", "default_root_dir", "enable_checkpointing", "plugins")
+
+
+def check_buildable(settings: TrainSettings) -> None:
+    """Build everything once that needs no music, so that wrong values and missing weights are found first.
+
+    Raises:
+        UserError: naming the key.
+    """
+    build_pipeline(settings)
+    settings.task.build()
+    build_network(settings, 2)
+
+
+def build_pipeline(settings: TrainSettings | ExploreSettings) -> Pipeline:
+    """The view, spectrogram and augmentation of a run; an exploration has no augmentation."""
+    record = {name: settings.record[name] for name in ("view", "spectrogram")}
+    augment = settings.augment.build() if isinstance(settings, TrainSettings) else Augment()
+    return Pipeline(settings.view.build(), settings.spectrogram.build(), augment, record)
+
+
+def build_network(settings: TrainSettings, genres: int) -> nn.Module:
+    """The network of a run, freshly initialised.
+
+    Args:
+        genres: number of logits.
+
+    Raises:
+        UserError: if the class takes no number of genres, or refuses its values.
+    """
+    model: Component[nn.Module] = settings.model
+    if not model.accepts("genres"):
+        raise UserError(
+            f"{model.name} takes no argument genres; a network is built with genres (number of logits) and, if it "
+            "takes it, size (of the picture): see docs/extending.md"
+        )
+    given: dict[str, Any] = {"genres": genres}
+    if model.accepts("size"):
+        given["size"] = settings.spectrogram.build().size
+    return model.build(**given)
+
+
+def trained_network(saved: Checkpoint) -> nn.Module:
+    """The network of a checkpoint with its weights.
+
+    Raises:
+        UserError: if they do not fit.
+    """
+    network = build_network(train_settings(saved.record), len(saved.genres))
+    try:
+        network.load_state_dict(saved.weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"the weights of {saved.folder} do not fit its network: {reason}") from None
+    return network
+
+
+def read_catalogue(data: DataSettings) -> Catalogue:
+    """The catalogue of a run, limited to ``data.limit_tracks`` per genre.
+
+    Raises:
+        UserError: if it cannot be read, or has only one genre.
+    """
+    catalogue = data.reader.build()
+    if not isinstance(catalogue, Catalogue):
+        raise UserError(f"{data.reader.name} returns no genre.data.catalogue.Catalogue; see docs/extending.md")
+    if data.limit_tracks:
+        catalogue = catalogue.limited(data.limit_tracks)
+    if len(catalogue.genres) < 2:
+        raise UserError(f"only one genre ({', '.join(catalogue.genres)}) is there; a classifier needs two or more")
+    return catalogue
+
+
+def build_data(
+    settings: TrainSettings,
+    catalogue: Catalogue,
+    split: Split | None,
+    device: torch.device,
+    backbone: nn.Module | None = None,
+    genres: Sequence[str] | None = None,
+) -> MusicData:
+    """The data module of a catalogue, with the pipeline and task of a run.
+
+    Args:
+        split: None puts every track into the subset 'test'.
+        device: where the pipeline computes.
+        backbone: network whose features are cached if it is frozen.
+        genres: order of the targets; None sorts those of the catalogue.
+    """
+    return MusicData(
+        catalogue, split, build_pipeline(settings), settings.task.build(), batch_size=settings.batch_size,
+        seed=settings.seed, cache=settings.data.cache, keep=settings.data.keep, device=device, genres=genres,
+        backbone=backbone, precision=settings.trainer.precision,
+    )  # fmt: skip
+
+
+def root_device(trainer: TrainerSettings) -> torch.device:
+    """The device on which Lightning will train in this process: its strategy decides.
+
+    Raises:
+        UserError: if Lightning's Trainer refuses its arguments.
+    """
+    return build_trainer(trainer, logger=False, enable_checkpointing=False).strategy.root_device
+
+
+def build_trainer(trainer: TrainerSettings, enable_progress_bar: bool = False, **given: Any) -> Trainer:
+    """Build Lightning's Trainer with the arguments of the group ``trainer``.
+
+    Args:
+        given: arguments that this program sets, and the group may not name.
+
+    Raises:
+        UserError: naming the key that Lightning does not know or refuses.
+    """
+    quiet_lightning()
+    arguments = DEFAULTS | trainer.arguments | {"enable_progress_bar": enable_progress_bar}
+    arguments["precision"] = "32-true" if trainer.precision == "auto" else trainer.precision
+    known = parameters(Trainer)
+    for name in trainer.model_extra or {}:
+        if name in given or name in RESERVED:
+            raise UserError(f"trainer.{name} is set by this program; leave it out")
+        if name not in known:
+            raise UserError(f"there is no key trainer.{name}{suggestion(name, known, 'trainer.')}")
+    try:
+        return construct("trainer", Trainer, arguments, **given)
+    except MisconfigurationException as error:
+        raise UserError(refusal("trainer", trainer.arguments, error)) from error
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says at every start, down to warnings that concern this run."""
+    messages = (
+        ".*LeafSpec.*",
+        r".*module\(s\) in eval mode.*",  # a frozen backbone is meant to be
+        "The `srun` command is available",  # not needed for one device
+        "Checkpoint directory .* exists and is not empty",  # a resumed run's
+    )
+    for message in messages:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,82 @@
+"""Hydra's side of the configuration: where ``conf/`` lies, and composing from Python."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, open_dict
+
+from genre.config import resolvers  # noqa: F401  # registers them
+from genre.config.components import TARGET, load_target, parameters
+from genre.paths import CONF, RECORD, folder_to_resume, literal
+
+
+def compose(*overrides: str, config_name: str = "config") -> DictConfig:
+    """Compose the configuration that ``train.py`` would run with these overrides, for use from Python.
+
+    Args:
+        overrides: as on the command line; ``folder=…`` must be one.
+        config_name: of another command: 'evaluate', 'predict', 'explore' or 'sweep'.
+
+    Example:
+        >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
+    """
+    directory, quoted = CONF, [literal(override) for override in overrides]
+    for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
+        directory, config_name = folder_to_resume(run), Path(RECORD).stem
+    with separate_hydra(directory):
+        cfg = hydra.compose(config_name, quoted, return_hydra_config=True)
+    with open_dict(cfg):
+        if "name" in cfg:
+            cfg.name = cfg.name  # resolved now: the chosen options go with Hydra's part
+        del cfg["hydra"]
+    return drop_inherited(cfg, quoted)
+
+
+@contextmanager
+def separate_hydra(directory: Path) -> Iterator[None]:
+    """Hydra over a folder of configurations, also inside a command of Hydra's, which would else refuse a second one."""
+    shared = GlobalHydra.instance()
+    outer, shared.hydra = shared.hydra, None
+    try:
+        with hydra.initialize_config_dir(str(directory), version_base="1.3"):
+            yield
+    finally:
+        shared.hydra = outer
+
+
+def composed(cfg: DictConfig) -> DictConfig:
+    """The configuration of a Hydra command without what its replaced options would have inherited."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return drop_inherited(cfg.copy(), overrides)
+
+
+def drop_inherited(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Drop, in place, the keys that a replaced option leaves behind.
+
+    ``model._target_=mynets.Tiny`` is then enough: the filters of the default network are not given to it. Of
+    ``model={_target_: …}`` only the keys inside remain. A key that an override names itself always stays, and is
+    refused later if it is unknown.
+    """
+    parsed = [override for override in OverridesParser.create().parse_overrides(list(overrides)) if override.value()]
+    named = {override.key_or_group for override in parsed}
+    with open_dict(cfg):
+        for override in parsed:
+            group, value = override.key_or_group, override.value()
+            node = cfg.get(group.removesuffix(f".{TARGET}"))
+            if not isinstance(node, DictConfig):
+                continue
+            if isinstance(value, dict):
+                keep = {str(key) for key in value}
+            elif isinstance(value, str) and group.endswith(f".{TARGET}"):
+                group = group.removesuffix(f".{TARGET}")
+                keep = {TARGET, *parameters(load_target(f"{group}.{TARGET}", value, None))}
+            else:
+                continue
+            for key in [str(key) for key in node if key not in keep and f"{group}.{key!s}" not in named]:
+                del node[key]
+    return cfg

@@ -1,0 +1,490 @@
+"""The settings of every command: Hydra's configuration becomes typed, frozen values here, before any data is read.
+
+Pydantic rather than Hydra's structured configs: those know types but neither ranges nor alternatives, and would repeat
+every constructor. Here a group with a ``_target_`` is checked against the constructor itself, whose annotations give
+the ranges (``genre.ranges``).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from lightning import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from genre.config.components import Component, component, construct
+from genre.config.compose import composed
+from genre.config.errors import first_error, show
+from genre.config.records import Record, plain
+from genre.data.catalogue import Catalogue, read_folder, read_logmel
+from genre.data.splits import Split
+from genre.data.synthetic import read_synthetic
+from genre.errors import UserError
+from genre.ranges import STRICT, Count, Duration, NonNegative, Positive, PositiveShare, Seed, Share, WholeNumber
+from genre.tasks import Task
+from genre.transforms.augment import Augment
+from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
+from genre.transforms.views import View
+
+T = TypeVar("T", bound="Settings")
+S = TypeVar("S", bound="Section")
+
+
+def expand(value: Any) -> Any:
+    """A text as a path, with ~ expanded; anything else as it is."""
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+FilePath = Annotated[Path, BeforeValidator(expand)]
+
+
+def node(base: type[Any] | None) -> BeforeValidator:
+    """Validate a group with a ``_target_`` into a component whose target is a ``base``."""
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        return value if isinstance(value, Component) or value is None else component(str(info.field_name), value, base)
+
+    return BeforeValidator(read)
+
+
+def nodes(base: type[Any]) -> BeforeValidator:
+    """Validate a mapping from names to such groups."""
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: component(f"{info.field_name}.{name}", inner, base) for name, inner in value.items() if inner}
+
+    return BeforeValidator(read)
+
+
+class Section(BaseModel):
+    """A group of keys; every error is a sentence that names the key."""
+
+    model_config = ConfigDict(frozen=True, **STRICT)
+
+
+def section(kind: type[S]) -> BeforeValidator:
+    """Validate a nested group of keys, whose errors name the whole key."""
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        return parse(kind, value, str(info.field_name)) if isinstance(value, Mapping) else value
+
+    return BeforeValidator(read)
+
+
+def parse(kind: type[S], values: Mapping[str, Any], key: str = "") -> S:
+    """Validate the values of a group.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        fields = {field.alias or name: full_annotation(field) for name, field in kind.model_fields.items()}
+        raise UserError(first_error(error, key, fields, values)) from error
+
+
+def full_annotation(field: Any) -> Any:
+    """The annotation of a field together with its range, which Pydantic takes apart."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+class DataSettings(Section):
+    """Which music is read, and what of it is cached."""
+
+    reader: Component[Catalogue]
+    cache: FilePath
+    keep: bool
+    limit_tracks: Count | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def separate_reader(cls, values: Any) -> Any:
+        """Give every key that is not ours to the reader that ``_target_`` names."""
+        if not isinstance(values, Mapping) or "reader" in values:
+            return values
+        own = {name: value for name, value in values.items() if name in cls.model_fields}
+        rest = {name: value for name, value in values.items() if name not in own}
+        return {**own, "reader": component("data", rest, None)}
+
+
+class OptimizerSettings(Section):
+    """An optimiser of PyTorch's; keys that it knows beyond these may be added."""
+
+    model_config = ConfigDict(frozen=True, **{**STRICT, "extra": "allow"})
+    target: str = Field(alias="_target_")
+    lr: Positive
+    weight_decay: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def try_it(self) -> Self:
+        """Build the optimiser once, over a single parameter."""
+        self.component.build([nn.Parameter()])
+        return self
+
+    @property
+    def component(self) -> Component[Optimizer]:
+        """The optimiser, waiting for the parameters."""
+        return component("optimizer", self.model_dump(by_alias=True), Optimizer)
+
+
+class SchedulerSettings(Section):
+    """A learning-rate schedule of PyTorch's; further keys belong to it.
+
+    Args:
+        interval: what it counts: epochs, or training batches ('step').
+    """
+
+    model_config = ConfigDict(frozen=True, **{**STRICT, "extra": "allow"})
+    target: str = Field(alias="_target_")
+    interval: Literal["epoch", "step"] = "epoch"
+
+    @model_validator(mode="after")
+    def try_it(self) -> Self:
+        """Build the schedule once, over an optimiser of a single parameter."""
+        self.build(Optimizer([nn.Parameter()], {"lr": 1.0, "momentum": 0.0, "betas": (0.9, 0.999)}), 100)
+        return self
+
+    @property
+    def component(self) -> Component[LRScheduler]:
+        """The schedule, waiting for the optimiser."""
+        values = self.model_dump(by_alias=True)
+        return component("scheduler", {name: v for name, v in values.items() if name != "interval"}, LRScheduler)
+
+    def build(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        """Build the schedule of an optimiser.
+
+        Args:
+            total_steps: of the whole training, for schedules whose ``total_steps`` is not given.
+        """
+        schedule = self.component
+        if schedule.accepts("total_steps") and not {"total_steps", "epochs"} & schedule.arguments.keys():
+            return schedule.build(optimizer, total_steps=total_steps)
+        return schedule.build(optimizer)
+
+
+class StoppingSettings(Section):
+    """When training stops, and which epoch is the best one.
+
+    Args:
+        monitor: a logged metric; the best checkpoint has the lowest loss, or the highest value of any other.
+        patience: epochs without a better one; None never stops early.
+    """
+
+    monitor: str
+    patience: WholeNumber | None
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """Whether the monitored value is better when it is lower or higher."""
+        return "min" if self.monitor.endswith("loss") else "max"
+
+
+class TrainerSettings(Section):
+    """The arguments of Lightning's Trainer; those that it knows beyond these may be added."""
+
+    model_config = ConfigDict(frozen=True, **{**STRICT, "extra": "allow"})
+    max_epochs: Count | Literal[-1] | None = None
+    max_steps: Count | Literal[-1] = -1
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    accelerator: str = "auto"
+    devices: Count | Literal["auto", -1] | Sequence[WholeNumber] = 1
+    num_nodes: Count = 1
+    strategy: str = "auto"
+    deterministic: bool | Literal["warn"] = True
+    enable_progress_bar: bool = True
+    enable_model_summary: bool = True
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for Lightning's Trainer."""
+        return self.model_dump()
+
+
+class Settings(Section):
+    """The settings of a command.
+
+    Args:
+        folder: of all files that are written.
+        debug: True shows the traceback of a user's mistake.
+    """
+
+    folder: FilePath
+    debug: bool = False
+
+
+class TrainSettings(Settings):
+    """One training run.
+
+    Args:
+        record: the same as plain values, which a checkpoint and hparams.yaml carry.
+    """
+
+    name: str
+    resume: FilePath | None = None
+    init_from: FilePath | None = None
+    seed: Seed
+    batch_size: Count
+    data: Annotated[DataSettings, section(DataSettings)]
+    split: Annotated[Split, BeforeValidator(lambda value: construct("split", Split, value))]
+    spectrogram: Annotated[Component[DocumentSpectrogram], node(DocumentSpectrogram)]
+    view: Annotated[Component[View], node(View)]
+    augment: Annotated[Component[Augment], node(Augment)]
+    model: Annotated[Component[nn.Module], node(nn.Module)]
+    task: Annotated[Component[Task], node(Task)]
+    optimizer: Annotated[OptimizerSettings, section(OptimizerSettings)]
+    scheduler: Annotated[SchedulerSettings | None, section(SchedulerSettings)]
+    stopping: Annotated[StoppingSettings, section(StoppingSettings)]
+    trainer: Annotated[TrainerSettings, section(TrainerSettings)]
+    callbacks: Annotated[dict[str, Component[Callback]], nodes(Callback)] = Field(default_factory=dict)
+    logger: Annotated[dict[str, Component[Logger]], nodes(Logger)] = Field(default_factory=dict)
+    record: Record = Field(default_factory=dict, repr=False)
+
+    def replace(self, **changes: Any) -> "TrainSettings":
+        """The settings with other values under dotted keys, written with two underscores: ``trainer__precision``."""
+        values = deepcopy(dict(self.record))
+        for key, value in changes.items():
+            *groups, name = key.split("__")
+            group: Any = values
+            for part in groups:
+                group = group[part]
+            group[name] = value
+        return train_settings(values)
+
+
+class EvaluateSettings(Settings):
+    """The measurement of one run, or the comparison of many.
+
+    Args:
+        run: folder of one run.
+        runs: instead of it, a pattern of many.
+        data: another catalogue than the run's own.
+        subset: None is 'test', or 'all' of another catalogue.
+        exclude_seen: whether tracks that the run trained or validated on are skipped in another catalogue.
+    """
+
+    run: FilePath | None
+    runs: str | None
+    data: Annotated[DataSettings | None, section(DataSettings)]
+    subset: Literal["train", "val", "test", "all"] | None
+    exclude_seen: bool
+    accelerator: str
+
+
+class PredictSettings(Settings):
+    """The prediction of genres for files of one's own.
+
+    Args:
+        run: folder of a run.
+        input: audio file, or a folder with audio anywhere below it.
+        over_time: whether genres over time are written, too.
+        hop: seconds between its windows; None is half a window.
+    """
+
+    run: FilePath | None
+    input: FilePath | None
+    over_time: bool
+    hop: Duration | None
+    accelerator: str
+
+
+class DuplicateSettings(Section):
+    """When two tracks count as the same recording.
+
+    Args:
+        correlation: of their centred spectrograms.
+        overlap: that they must share, in seconds.
+        seconds: of each track's middle are compared.
+    """
+
+    correlation: PositiveShare
+    overlap: Duration
+    seconds: Duration
+
+    @model_validator(mode="after")
+    def check_overlap(self) -> Self:
+        """Refuse an overlap that no two excerpts can have."""
+        if self.overlap > self.seconds:
+            raise ValueError(f"duplicates.overlap={self.overlap:g} must not exceed duplicates.seconds={self.seconds:g}")
+        return self
+
+
+class ExploreSettings(Settings):
+    """The exploration of a collection.
+
+    Args:
+        features: a table to draw from instead of music.
+        also: further functions of librosa.feature.
+        pictures: whether a PNG per track is written.
+        examples: tracks per genre on the figure of examples.
+        show: the track of the figure of one log-mel; None is the first.
+        clipped: share of samples at full scale from which a track counts as clipped.
+        few: a genre with fewer tracks is reported.
+    """
+
+    name: str
+    data: Annotated[DataSettings, section(DataSettings)]
+    spectrogram: Annotated[Component[DocumentSpectrogram], node(DocumentSpectrogram)]
+    view: Annotated[Component[View], node(View)]
+    features: FilePath | None
+    also: Sequence[str]
+    pictures: bool
+    examples: WholeNumber
+    show: str | None
+    duplicates: Annotated[DuplicateSettings, section(DuplicateSettings)]
+    clipped: Share
+    few: WholeNumber
+    record: Record = Field(default_factory=dict, repr=False)
+
+
+class GridSettings(Section):
+    """A grid, and how its points are tried, recorded and selected.
+
+    Args:
+        axes: dotted key -> its values.
+        sampler: 'grid' tries every point, 'random' and 'tpe' try ``trials`` of them.
+        seed: of random and tpe.
+        prune: whether points are stopped that are worse than the median at the same epoch.
+        storage: URL of a database; None is a journal in the folder.
+        retries: number of further attempts at a point that failed.
+        lease: time without a heartbeat after which a worker is lost, in seconds.
+        heads: points of a frozen backbone that train in one pass.
+        select_by: the metric of the best epoch that ranks the points.
+        finalists: number of best points that are trained again.
+        seeds: of the finalists.
+        experiment: what the winner becomes in conf/experiment; None writes none.
+    """
+
+    axes: dict[str, Any]
+    sampler: Literal["grid", "random", "tpe"]
+    trials: Count | None
+    seed: Seed
+    prune: bool
+    storage: str | None
+    retries: WholeNumber
+    lease: Duration
+    heads: Count
+    select_by: Literal["val/accuracy", "val/loss"]
+    finalists: WholeNumber
+    seeds: Sequence[Seed]
+    experiment: str | None
+
+    @model_validator(mode="after")
+    def check_combinations(self) -> Self:
+        """Refuse keys that do not go together."""
+        if self.experiment is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.experiment):
+            raise ValueError(f"grid.experiment={self.experiment} must be a name such as document/tuned")
+        if (self.trials is None) != (self.sampler == "grid"):
+            raise ValueError(
+                f"grid.sampler={self.sampler} does not go with grid.trials={show(self.trials)}: random and tpe need "
+                "grid.trials=N, the grid takes every point"
+            )
+        if self.prune and self.sampler == "grid":
+            raise ValueError(
+                "grid.prune=true goes with grid.sampler=random or tpe; the exhaustive grid trains every point"
+            )
+        return self
+
+
+class SweepSettings(Settings):
+    """A sweep over configuration keys.
+
+    Args:
+        worker: number of this worker among those of one command.
+        template: the configuration that train.py would run, in which a point replaces values.
+    """
+
+    name: str
+    worker: WholeNumber
+    grid: Annotated[GridSettings, section(GridSettings)]
+    base: TrainSettings
+    template: DictConfig
+
+
+def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
+    """Read the settings of a training run.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range, or the keys that do not go together.
+    """
+    if isinstance(cfg, TrainSettings):
+        return cfg
+    record = plain(composed(cfg)) if isinstance(cfg, DictConfig) else {str(key): value for key, value in cfg.items()}
+    settings = parse(TrainSettings, {**record, "record": record})
+    check_combinations(settings.data, settings.spectrogram, settings.split)
+    return settings
+
+
+def check_combinations(data: DataSettings, spectrogram: Component[Any], split: Split | None = None) -> None:
+    """Refuse groups that do not go together.
+
+    Raises:
+        UserError: naming them.
+    """
+    if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
+        raise UserError("data=logmel holds spectrograms of the archive's kind; leave out spectrogram=document")
+    if split and split.kind == "fault_filtered" and data.reader.target in (read_folder, read_synthetic):
+        name = data.reader.target.__name__.removeprefix("read_")
+        raise UserError(f"split=fault_filtered lists GTZAN's tracks; data={name} has others")
+
+
+def evaluate_settings(cfg: DictConfig | EvaluateSettings) -> EvaluateSettings:
+    """Read the settings of an evaluation.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range.
+    """
+    if isinstance(cfg, EvaluateSettings):
+        return cfg
+    values = plain(composed(cfg))
+    values.pop("spectrogram", None)  # which data=logmel brings along; that of the run counts
+    return parse(EvaluateSettings, values)
+
+
+def predict_settings(cfg: DictConfig | PredictSettings) -> PredictSettings:
+    """Read the settings of a prediction.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range.
+    """
+    return cfg if isinstance(cfg, PredictSettings) else parse(PredictSettings, plain(composed(cfg)))
+
+
+def explore_settings(cfg: DictConfig | ExploreSettings) -> ExploreSettings:
+    """Read the settings of an exploration.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range, or the keys that do not go together.
+    """
+    if isinstance(cfg, ExploreSettings):
+        return cfg
+    record = plain(composed(cfg))
+    settings = parse(ExploreSettings, {**record, "record": record})
+    if settings.features is None:
+        check_combinations(settings.data, settings.spectrogram)
+    return settings
+
+
+def sweep_settings(cfg: DictConfig | SweepSettings) -> SweepSettings:
+    """Read the settings of a sweep.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range, or the keys that do not go together.
+    """
+    if isinstance(cfg, SweepSettings):
+        return cfg
+    template: Any = OmegaConf.masked_copy(composed(cfg), [str(key) for key in cfg if key not in ("grid", "worker")])
+    OmegaConf.set_struct(template, True)
+    base = train_settings(template)
+    own: Any = OmegaConf.masked_copy(cfg, ["grid", "worker"])
+    shared = {"name": base.name, "folder": str(base.folder), "debug": base.debug}
+    return parse(SweepSettings, plain(own) | {**shared, "base": base, "template": template})

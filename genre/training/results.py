@@ -1,0 +1,89 @@
+"""The results of a training run: the best checkpoint evaluated on every subset, and all files of it."""
+
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+
+from genre.config.settings import TrainSettings
+from genre.data import leakage as leaks
+from genre.data.datamodule import MusicData
+from genre.data.splits import SUBSETS
+from genre.errors import UserError
+from genre.evaluation.evaluate import subset_metrics
+from genre.evaluation.fitting import fit_postprocessing
+from genre.evaluation.predictions import apply_temperature, apply_thresholds, predict_subset
+from genre.evaluation.report import figure_title, generalization_gap_note, print_summary, write_subset_report
+from genre.evaluation.tensorboard import Results, log_results
+from genre.files import write_json
+from genre.models import checkpoint
+from genre.models.classifier import Classifier
+from genre.training.callbacks import History
+
+
+def evaluate_and_report(
+    settings: TrainSettings, folder: Path, classifier: Classifier, data: MusicData, trainer: Trainer, seconds: float
+) -> dict[str, Any]:
+    """Evaluate the best checkpoint on every subset and write all results.
+
+    Args:
+        seconds: that this process has taken so far.
+
+    Returns:
+        the metrics, as in metrics.json.
+
+    Raises:
+        UserError: if no epoch was validated, so that there is no best one.
+    """
+    if not (folder / "checkpoints" / "best.ckpt").exists():
+        raise UserError(
+            f"no epoch of {folder} has a {classifier.monitor}, so none is the best; validate more often "
+            "(trainer.check_val_every_n_epoch), or train more epochs"
+        )
+    classifier.network.load_state_dict(checkpoint.read_checkpoint(folder).weights)
+    counts = data.subset_sizes()
+    raw = {subset: predict_subset(classifier, data, subset) for subset in SUBSETS if counts[subset]}
+    postprocessing = fit_postprocessing(classifier, data, raw["train"], raw.get("val"))
+    checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", postprocessing.metadata())
+    calibrated = {subset: apply_temperature(each, data.task, postprocessing) for subset, each in raw.items()}
+    metrics: dict[str, Any] = {}
+    for subset, predictions in calibrated.items():
+        metrics |= subset_metrics(predictions, subset, subset == "test", postprocessing)
+    history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
+    metrics |= {
+        "leaks": leaks.leak_counts(data.pairs, data.catalogue, data.subsets),
+        "missing": [name for name in SUBSETS if not counts[name]],
+        "split": settings.split.kind,
+        "split_seed": settings.split.seed,
+        "seed": settings.seed,
+        "tracks": counts,
+        "training_reads": data.train_store.stage,
+        "cached_views": data.cached_views,
+        "seconds": round(history.seconds + seconds, 1),
+        "epochs": len(history.rows),
+        "precision": trainer.precision,
+        "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
+        "commit": commit(),
+    }
+    final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
+    if "test" in final:
+        title = figure_title(settings, "test", counts["test"])
+        gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
+        write_subset_report(folder, final["test"], postprocessing, title, gap)
+    log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
+    write_json(folder / "metrics.json", metrics)
+    print_summary(metrics, settings.name)
+    return metrics
+
+
+def commit() -> str | None:
+    """The commit of this code, with '+' where it was changed since; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        revision = run(["git", "rev-parse", "HEAD"]).stdout.strip()
+        return revision + ("+" if run(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

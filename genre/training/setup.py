@@ -1,0 +1,69 @@
+"""What a run and a trial of a sweep set up alike: precision, initial weights, the monitored metric, the classifier."""
+
+import torch
+from torch import nn
+
+from genre.config.components import Component
+from genre.config.errors import suggestion
+from genre.config.settings import TrainSettings, train_settings
+from genre.data.datamodule import MusicData
+from genre.errors import UserError
+from genre.models import checkpoint
+from genre.models.classifier import Classifier
+from genre.training.precision import faster_precision
+
+
+def resolve_precision(settings: TrainSettings, device: torch.device) -> str:
+    """The precision of a run as Lightning names it; 'auto' measures.
+
+    Raises:
+        UserError: if several processes would each measure.
+    """
+    precision = settings.trainer.precision
+    if precision == "auto" and settings.trainer.strategy != "auto":
+        raise UserError("trainer.precision=auto measures on one device; name a precision for a run on several")
+    return faster_precision(device) if precision == "auto" else precision
+
+
+def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
+    """Fill a network with the weights of a trained run, whatever its task was.
+
+    Raises:
+        UserError: if the run has other genres or another network.
+    """
+    saved = checkpoint.read_checkpoint(run)
+    if saved.genres != genres:
+        raise UserError(f"init_from={run} has the genres {', '.join(saved.genres)}; the data has {', '.join(genres)}")
+    try:
+        network.load_state_dict(saved.weights)
+    except RuntimeError:
+        kind = train_settings(saved.record).model.name.rpartition(".")[2]
+        raise UserError(
+            f"init_from={run} is another network ({kind}); use the same model and the same values"
+        ) from None
+
+
+def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicData) -> Classifier:
+    """The LightningModule of a run: its network under its task, with optimiser and schedule.
+
+    Raises:
+        UserError: if ``stopping.monitor`` is not logged.
+    """
+    task = data.task
+    optimizer: Component[torch.optim.Optimizer] = settings.optimizer.component
+    classifier = Classifier(
+        network, task, optimizer.partial(), settings.scheduler, effective_monitor(settings.stopping.monitor, data),
+        settings.seed, checkpoint.checkpoint_metadata(data.genres, settings.record),
+        task.class_weights_of(data.targets[data.rows("train")]) if task.class_weights else None,
+    )  # fmt: skip
+    if classifier.monitor not in classifier.logged:
+        raise UserError(
+            f"stopping.monitor={settings.stopping.monitor} is not logged"
+            f"{suggestion(settings.stopping.monitor, classifier.logged)}"
+        )
+    return classifier
+
+
+def effective_monitor(monitor: str, data: MusicData) -> str:
+    """The monitored metric; that of training if there are no validation tracks."""
+    return monitor if data.track_names("val") else monitor.replace("val/", "train/")
