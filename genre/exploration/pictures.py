@@ -88,14 +88,14 @@ def draw_examples(folder: Path, pipeline: Pipeline, store: Store, catalogue: Cat
     tracks = sorted(catalogue.limited(each).tracks, key=lambda track: track.genres[0])
     if tracks:
         rows = torch.tensor(store.rows(track.name for track in tracks))
-        titles = [f"{plots.abridge(track.genres[0], 22)}\n{short_name(track.name, 22)}" for track in tracks]
+        titles = [f"{figures.shorten(track.genres[0], 22)}\n{short_name(track.name, 22)}" for track in tracks]
         figure = figures.examples(network_inputs(pipeline, store, rows)[:, 0], titles)
         figures.save_figure(figure, folder / "figures" / "examples.png")
 
 
 def short_name(track: str, longest: int) -> str:
     """Return the last part of a track's name, shortened with an ellipsis."""
-    return plots.abridge(PurePosixPath(track).name, longest)
+    return figures.shorten(PurePosixPath(track).name, longest)
 
 
 @torch.inference_mode()
@@ -104,10 +104,8 @@ def draw_mel(folder: Path, pipeline: Pipeline, store: Store, name: str) -> None:
 
     The clips of an archive are scaled from their own minimum, which is drawn as -80 dB.
     """
-    import librosa
-
     log_mel = pipeline.log_mels(store, torch.tensor(store.rows([name])))[0, 0].cpu().numpy()
-    edges = librosa.mel_frequencies(len(log_mel) + 2, fmax=pipeline.settings["spectrogram"]["f_max"])
+    edges = pipeline.spectrogram.log_mel.band_edges()
     title = f"mel spectrogram of {short_name(name, 60)}"
     figure = plots.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
     figures.save_figure(figure, folder / "figures" / "mel_spectrogram.png")

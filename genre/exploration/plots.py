@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure
+from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure, shorten
 
 FILL = "#CFE3F1"  # a light TRAIN blue, so that the median is visible in print
 TICKS = (500, 1000, 2000, 4000, 8000)  # Hz
@@ -37,7 +37,7 @@ def boxplots(values: Mapping[str, Sequence[float]], label: str, title: str) -> F
             capprops={"color": TRAIN},
             flierprops={"marker": ".", "markersize": 4, "markerfacecolor": "#666666", "markeredgecolor": "none"},
         )
-        names = [abridge(genre, GENRE_WIDTH) for genre in values]
+        names = [shorten(genre, GENRE_WIDTH) for genre in values]
         axes.set_xticks(axes.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params(axis="x", length=0)
         axes.yaxis.set_major_formatter("{x:,g}")
@@ -73,8 +73,3 @@ def mel_spectrogram(
         bar.ax.yaxis.set_major_formatter("{x:.0f} dB")
         bar.outline.set_visible(False)
     return figure
-
-
-def abridge(name: str, longest: int) -> str:
-    """Return a name of at most ``longest`` characters; a shortened one ends in an ellipsis."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
