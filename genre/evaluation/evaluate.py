@@ -90,20 +90,27 @@ def evaluate(cfg: DictConfig | EvaluateSettings) -> Evaluation:
         return compare_runs(settings)
     if not settings.run:
         raise UserError("evaluate.py needs run=FOLDER, which train.py printed, or runs=GLOB for a table of many")
-    saved = checkpoint.read_checkpoint(settings.run)
+    return evaluate_run(settings.run, settings)
+
+
+def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
+    """Evaluate one run's best checkpoint; write files and print the report.
+
+    Raises:
+        UserError: as ``evaluate``.
+    """
+    saved = checkpoint.read_checkpoint(path)
     run = train_settings(saved.record)
     subset = settings.subset or ("all" if settings.data else "test")
     data, classifier = load_run(saved, run, settings)
-    folder = settings.folder
+    folder, tracks = settings.folder, len(data.track_names(subset))
     write_skipped(folder, data.catalogue)
-    if not data.track_names(subset):
+    if not tracks:
         raise UserError(f"there is no track in subset={subset}; the run has {data.subset_sizes()}")
-    predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
+    predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     final = apply_thresholds(predictions, data.task, saved.postprocessing)
-    tracks = len(predictions.names)
-    other = settings.data
-    title = catalogue_title(other, tracks) if other else figure_title(run, subset, tracks)
+    title = catalogue_title(settings.data, tracks) if settings.data else figure_title(run, subset, tracks)
     write_evaluation(folder, saved, run, classifier, data, final, title)
     metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
         "run": str(saved.folder), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,

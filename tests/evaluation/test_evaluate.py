@@ -77,7 +77,7 @@ def test_seen_tracks_are_evaluated_on_request(run, tmp_path, other_music):
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [(["subset=tests"], "subset=tests is not one of"), (["run=nowhere"], "not a finished run")],
+    [(["subset=tests"], "subset=tests must be one of train, val, test, all"), (["run=nowhere"], "not a finished run")],
 )
 def test_user_errors_name_the_key_or_the_run(run, tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):

@@ -122,5 +122,5 @@ def test_test_labels_change_test_metrics_only(configured, music, tmp_path, task)
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 def test_an_impossible_share_of_certain_tracks_is_a_user_error(configured, task):
-    with pytest.raises(genre.UserError, match=r"task.certain=1.5 must lie between 0 and 1"):
+    with pytest.raises(genre.UserError, match=r"task.certain=1.5 must be a number of at least 0 and at most 1"):
         genre.train(configured(f"task={task}", "task.certain=1.5"))

@@ -13,7 +13,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util.tensor_util import make_ndarray
 
 import genre
-from genre import config
+from genre.config.settings import train_settings
 from genre.evaluation.tensorboard import MISTAKES, TensorBoardCallback, hyperparameters, most_confident_mistakes
 from helpers import csv_rows, csv_rows_by_key
 
@@ -35,7 +35,7 @@ def trained(folder, music, cache, *overrides):
 def run(tmp_path_factory, music, cache):
     """One finished, untrained run, which is often wrong; no test changes it."""
     return trained(
-        tmp_path_factory.mktemp("tensorboard") / "run", music, cache, "trainer.max_epochs=2", "optimizer.lr=0"
+        tmp_path_factory.mktemp("tensorboard") / "run", music, cache, "trainer.max_epochs=2", "optimizer.lr=1e-12"
     )
 
 
@@ -114,7 +114,7 @@ def test_hyperparameters_are_logged_with_final_metrics_and_without_paths(run, ev
     columns = {name: value.WhichOneof("kind") for name, value in started.hparams.items()}
     assert {"seed", "batch_size", "model", "task", "optimizer", "optimizer.lr", "model.dense_units"} <= columns.keys()
     assert not {"name", "folder", "data.root", "data.cache", "model.weights", "model.filters"} & columns.keys()
-    assert started.hparams["optimizer.lr"].number_value == 0 and started.hparams["model"].string_value == "CNN"
+    assert started.hparams["optimizer.lr"].number_value == 1e-12 and started.hparams["model"].string_value == "CNN"
     experiment = HParamsPluginData.FromString(content["_hparams_/experiment"]).experiment
     metrics = {info.name.tag for info in experiment.metric_infos}
     assert {"final/test/accuracy", "final/val/loss", "final/test/macro_f1"} <= metrics
@@ -123,8 +123,8 @@ def test_hyperparameters_are_logged_with_final_metrics_and_without_paths(run, ev
 
 
 def test_the_hyperparameters_that_usually_vary_are_the_first_columns(configured):
-    values = config.plain(configured())
-    assert list(hyperparameters(values))[:5] == ["model", "task", "optimizer.lr", "batch_size", "seed"]
+    record = train_settings(configured()).record
+    assert list(hyperparameters(record))[:5] == ["model", "task", "optimizer.lr", "batch_size", "seed"]
 
 
 def test_the_projector_has_a_point_for_each_track_of_validation_and_test(run, predictions):
@@ -145,7 +145,9 @@ def test_the_event_file_of_a_long_run_is_small(run, music, cache, tmp_path):
     def size(folder):
         return sum(path.stat().st_size for path in folder.glob("events.out.tfevents.*"))
 
-    long = trained(tmp_path / "long", music, cache, "trainer.max_epochs=40", "optimizer.lr=0", "trainer.patience=null")
+    long = trained(
+        tmp_path / "long", music, cache, "trainer.max_epochs=40", "optimizer.lr=1e-12", "trainer.patience=null"
+    )
     matrices = EventAccumulator(str(long.folder), ALL).Reload().Images("confusion/val")
     assert len(matrices) == 11
     of_matrices = sum(len(image.encoded_image_string) for image in matrices)
@@ -164,15 +166,16 @@ def test_mistakes_of_an_archive_are_listed_without_audio(configured, tmp_path):
     names = [f"{name}.{index:05d}" for name in GENRES for index in range(10)]
     mel = np.random.default_rng(0).integers(0, 256, (len(names), 128, 387), np.uint8)
     np.savez(tmp_path / "mel.npz", mel_u8=mel, track=np.array(names), genre=np.array([n[:-6] for n in names]))
-    run = genre.train(configured(f"data.path={tmp_path / 'mel.npz'}", "optimizer.lr=0", data="logmel"))
+    run = genre.train(configured(f"data.path={tmp_path / 'mel.npz'}", "optimizer.lr=1e-12", data="logmel"))
     events = EventAccumulator(str(run.folder), ALL).Reload()
     assert events.Tags()["audio"] == []
     assert "| 1 | " in text_of(events, "mistakes/test")
 
 
-@pytest.mark.parametrize("epochs", [0, -1, None])
-def test_a_run_without_a_last_epoch_logs_a_confusion_matrix_every_100_epochs(epochs):
-    assert TensorBoardCallback({"trainer": {"max_epochs": epochs}}).every == 100
+@pytest.mark.parametrize("epochs", [-1, "null"])
+def test_a_run_without_a_last_epoch_logs_a_confusion_matrix_every_100_epochs(configured, epochs):
+    settings = train_settings(configured(f"trainer.max_epochs={epochs}"))
+    assert TensorBoardCallback(settings).every == 100
 
 
 def test_the_most_confident_mistakes_come_first(make_predictions):
