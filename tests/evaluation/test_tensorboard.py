@@ -146,7 +146,7 @@ def test_the_event_file_of_a_long_run_is_small(run, music, cache, tmp_path):
         return sum(path.stat().st_size for path in folder.glob("events.out.tfevents.*"))
 
     long = trained(
-        tmp_path / "long", music, cache, "trainer.max_epochs=40", "optimizer.lr=1e-12", "trainer.patience=null"
+        tmp_path / "long", music, cache, "trainer.max_epochs=40", "optimizer.lr=1e-12", "stopping.patience=null"
     )
     matrices = EventAccumulator(str(long.folder), ALL).Reload().Images("confusion/val")
     assert len(matrices) == 11
