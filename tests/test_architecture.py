@@ -36,7 +36,7 @@ LEVELS = [
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 CROSSING: dict[str, str] = {}
-REPEATED = {"KNOWN", "SCORES", "SUBSETS"}
+REPEATED = {"SUBSETS"}
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
 
 
