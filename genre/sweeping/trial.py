@@ -101,7 +101,7 @@ def train_point(settings: TrainSettings, trial_data: TrialData, callbacks: Seque
         UserError: if the configuration cannot be used.
     """
     begin = time.monotonic()
-    settings = with_precision(settings)
+    settings = with_precision(settings).replace(trainer__enable_model_summary=False)
     seed_everything(settings.seed, verbose=False)
     network = initial_network(settings, trial_data)
     data = trial_data.data_for(settings, network)

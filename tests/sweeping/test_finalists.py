@@ -4,9 +4,10 @@ import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from genre import config, paths
+import genre
+from genre import paths
+from genre.config.settings import sweep_settings
 from genre.sweeping.finalists import changed_keys
-from genre.sweeping.worker import base_config
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def base():
         with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
             cfg = hydra.compose("sweep", arguments, return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        return base_config(config.compose(*arguments, config_name="sweep"))
+        return sweep_settings(genre.compose(*arguments, config_name="sweep")).template
 
     yield compose
     HydraConfig.instance().cfg = None
@@ -48,4 +49,4 @@ def test_keys_of_the_machine_the_music_and_the_split_do_not_belong_to_the_winner
 
 
 def test_a_sweep_started_from_python_has_no_overrides():
-    assert changed_keys(config.compose("batch_size=16", "folder=x")) == {}
+    assert changed_keys(genre.compose("batch_size=16", "folder=x")) == {}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from genre import config
+from genre.config.settings import train_settings
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.models.vgg16 import VGG16
 from genre.sweeping.grid import apply_point
@@ -56,8 +56,8 @@ def assert_same(together, alone, tolerance=1e-3):
         ("augment=none", "model.features=pooled", "model.blocks=[2]"),
         pytest.param(("augment=none", "task=multilabel", "task.class_weights=true"), marks=pytest.mark.slow),
         ("augment=none", "view=segments", "view.seconds=2", "view.crops=2", "model.cached_views=2"),
-        pytest.param(("augment=none", "optimizer._target_=torch.optim.SGD", "scheduler=null"), marks=pytest.mark.slow),
-        pytest.param(("augment=none", "trainer.monitor=val/accuracy"), marks=pytest.mark.slow),
+        pytest.param(("augment=none", "optimizer=sgd", "scheduler=none"), marks=pytest.mark.slow),
+        pytest.param(("augment=none", "stopping.monitor=val/accuracy"), marks=pytest.mark.slow),
         ("augment=none", "scheduler.patience=0", "scheduler.factor=0.5", "+scheduler.threshold=0.3"),
     ],
 )
@@ -71,8 +71,8 @@ def test_each_head_equals_its_own_run(base, overrides):
 
 
 def test_the_other_heads_continue_when_one_stops_early(base):
-    cfg = base("augment=none", "trainer.patience=1", "trainer.max_epochs=6", "scheduler=null")
-    points = [{"optimizer.lr": rate} for rate in (1e-3, 0.0, 3e-3)]
+    cfg = base("augment=none", "stopping.patience=1", "trainer.max_epochs=6", "scheduler=none")
+    points = [{"optimizer.lr": rate} for rate in (1e-3, 1e-20, 3e-3)]
     together = train_family([apply_point(cfg, point) for point in points], TrialData())
     alone = [train_point(apply_point(cfg, point), TrialData()) for point in points]
     assert together[1].epochs == 2 < together[0].epochs
@@ -91,7 +91,7 @@ def test_in_half_precision_a_head_is_close_to_its_own_run(base):
 
 def test_points_of_one_family_differ_in_keys_of_the_head_only(base):
     cfg = base()
-    family = family_of(config.plain(cfg))
+    family = family_of(train_settings(cfg))
     assert family is not None
     for key, value in (("optimizer.lr", 0.1), ("model.dense_units", 3), ("seed", 9)):
         assert family_of(apply_point(cfg, {key: value})) == family
@@ -108,7 +108,7 @@ def test_a_point_without_cached_features_has_no_family(base, point):
 
 
 def test_a_network_without_head_arguments_has_no_family(configured):
-    assert family_of(config.plain(configured())) is None
+    assert family_of(train_settings(configured())) is None
 
 
 def test_make_head_gives_the_head_that_a_new_network_has_under_the_same_seed():
@@ -173,8 +173,8 @@ class MeanBackbone(nn.Module):
 
 def test_heads_of_another_backbone_need_the_protocol_only(base):
     def point(**arguments):
-        values = config.plain(base("augment=none"))
-        return values | {"model": {"_target_": f"{__name__}.MeanBackbone", **arguments}}
+        settings = train_settings(base("augment=none"))
+        return settings.replace(model={"_target_": f"{__name__}.MeanBackbone", **arguments})
 
     arguments = [{"hidden": 6}, {"hidden": 12}, {"hidden": 6, "rate": 0.0}]
     assert isinstance(MeanBackbone(3, 32), HeadBackbone) and isinstance(VGG16(3, 32, "random"), HeadBackbone)

@@ -225,12 +225,6 @@ def test_optuna_reads_the_study_with_its_parameters_by_their_keys(join, tmp_path
     assert study.best_trial.params == {"model.filters": "[8]", "model.kernel_size": 3.0}
 
 
-@pytest.mark.parametrize("rules", [{"lease": 0}, {"retries": -1}])
-def test_invalid_rules_are_refused_by_name(rules):
-    with pytest.raises(ValueError, match=f"grid.{next(iter(rules))}="):
-        QueueRules(**rules)
-
-
 @pytest.mark.parametrize(
     ("address", "message"),
     [

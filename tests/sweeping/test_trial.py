@@ -3,17 +3,18 @@
 import pytest
 
 import genre
-from genre import config
+from genre.config.settings import train_settings
+from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.sweeping import trial
 from genre.sweeping.grid import apply_point
 from genre.sweeping.trial import PruningCallback, TrialData, train_point, trial_result
 
 
-@pytest.mark.parametrize("overrides", [(), ("augment=none", "trainer.patience=1"), ("task=multilabel", "seed=4")])
+@pytest.mark.parametrize("overrides", [(), ("augment=none", "stopping.patience=1"), ("task=multilabel", "seed=4")])
 def test_a_trial_has_the_metrics_of_a_training_run(configured, overrides):
     cfg = configured("trainer.max_epochs=3", *overrides)
-    result = train_point(config.plain(cfg), TrialData())
+    result = train_point(train_settings(cfg), TrialData())
     run = genre.train(cfg)
     for name in ("accuracy", "loss"):
         assert result.metrics[f"val/{name}"] == pytest.approx(run.metrics[f"val/{name}"], abs=1e-6)
@@ -22,23 +23,24 @@ def test_a_trial_has_the_metrics_of_a_training_run(configured, overrides):
 
 def test_a_trial_writes_no_files(configured, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train_point(config.plain(configured()), TrialData())  # folder: tmp_path / "run"
+    train_point(train_settings(configured()), TrialData())  # folder: tmp_path / "run"
     assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_trial_reads_no_test_tracks(configured, monkeypatch):
-    trial_data, read = TrialData(), []
-    data = trial_data.data_for(config.plain(configured()))
-    fetch = data.fetch
-    monkeypatch.setattr(data, "fetch", lambda index: (read.extend(index.rows.tolist()), fetch(index))[1])
-    train_point(config.plain(configured()), trial_data)
-    assert trial_data.data is data and set(read) == {*data.rows("train").tolist(), *data.rows("val").tolist()}
+    trial_data, fetch, read = TrialData(), MusicData.fetch, []
+    monkeypatch.setattr(
+        MusicData, "fetch", lambda data, index: (read.extend(index.rows.tolist()), fetch(data, index))[1]
+    )
+    train_point(train_settings(configured()), trial_data)
+    data = trial_data.data
+    assert set(read) == {*data.rows("train").tolist(), *data.rows("val").tolist()}
 
 
 def test_the_data_module_is_prepared_once_for_points_that_need_the_same_data(configured, monkeypatch):
     prepared = []
-    data_of = config.data_of
-    monkeypatch.setattr(config, "data_of", lambda *given: (prepared.append(1), data_of(*given))[1])
+    build_data = trial.build_data
+    monkeypatch.setattr(trial, "build_data", lambda *given: (prepared.append(1), build_data(*given))[1])
     trial_data, cfg = TrialData(), configured()
     points = [{"model.kernel_size": 5}, {"optimizer.lr": 0.1}, {"batch_size": 8}, {"seed": 1}, {"model.dropout": 0}]
     for point in points:
@@ -73,23 +75,24 @@ def test_the_best_epoch_has_the_best_monitored_value():
 
 def test_a_trial_starts_from_the_weights_of_init_from(configured):
     first = genre.train(configured())
-    started = train_point(config.plain(configured(f"init_from={first.folder}", "optimizer.lr=0")), TrialData())
+    started = train_point(train_settings(configured(f"init_from={first.folder}", "optimizer.lr=1e-20")), TrialData())
     assert started.metrics["val/loss"] == pytest.approx(first.metrics["val/loss"], abs=1e-6)
 
 
 def test_training_stops_when_the_pruner_says_so(configured):
     reported = []
     prune = PruningCallback("val/accuracy", lambda epoch, value: (reported.append(epoch), epoch < 1)[1])
-    result = train_point(config.plain(configured("trainer.max_epochs=5")), TrialData(), [prune])
+    result = train_point(train_settings(configured("trainer.max_epochs=5")), TrialData(), [prune])
     assert result.pruned and result.epochs == 2 and reported == [0, 1]
 
 
 def test_an_unknown_key_of_the_trainer_is_a_user_error(configured):
-    with pytest.raises(UserError, match="does not know"):
-        train_point(config.plain(configured("+trainer.epochs=3")), TrialData())
+    with pytest.raises(UserError, match=r"no key trainer\.epochs; did you mean trainer\."):
+        train_point(train_settings(configured("+trainer.epochs=3")), TrialData())
 
 
 def test_the_data_key_depends_on_the_data_settings_only(configured):
-    values = config.plain(configured())
-    same = trial.data_key({**values, "batch_size": 3, "seed": 9}, None)
-    assert same == trial.data_key(values, None) != trial.data_key(apply_point(configured(), {"augment.shift": 0}), None)
+    settings = train_settings(configured())
+    key = trial.data_key(settings, None)
+    assert trial.data_key(settings.replace(batch_size=3, seed=9), None) == key
+    assert trial.data_key(settings.replace(augment__shift=0), None) != key

@@ -13,7 +13,9 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import genre
-from genre import config, paths
+from genre import paths
+from genre.config.build import root_device
+from genre.config.settings import train_settings
 from genre.errors import UserError
 from genre.sweeping import trial, worker
 from genre.sweeping.finalists import Selection
@@ -69,14 +71,14 @@ def test_trials_csv_has_one_row_per_point_with_its_values_under_their_keys(swept
     assert max(float(row["value"]) for row in rows) == pytest.approx(result.objective, rel=1e-5)
 
 
-def record_trained(monkeypatch, before=lambda values: None):
+def record_trained(monkeypatch, before=lambda settings: None):
     """Return a list that each trained point's model settings are appended to; ``before`` is called before training."""
     trained, train_point = [], trial.train_point
 
-    def train(values, *given):
-        before(values)
-        trained.append(values["model"])
-        return train_point(values, *given)
+    def train(settings, *given):
+        before(settings)
+        trained.append(settings.model.arguments)
+        return train_point(settings, *given)
 
     monkeypatch.setattr(worker, "train_point", train)
     return trained
@@ -91,7 +93,7 @@ def test_the_same_command_again_trains_nothing(swept, monkeypatch):
 
 def test_trials_csv_is_written_while_the_sweep_runs(swept, monkeypatch, tmp_path):
     exists = []
-    record_trained(monkeypatch, lambda values: exists.append((tmp_path / "sweep" / "trials.csv").exists()))
+    record_trained(monkeypatch, lambda settings: exists.append((tmp_path / "sweep" / "trials.csv").exists()))
     swept()
     assert exists == [False, True, True, True]
 
@@ -100,20 +102,21 @@ def test_trials_csv_is_written_while_the_sweep_runs(swept, monkeypatch, tmp_path
 def test_worker_n_uses_gpu_n_modulo_the_number_of_gpus(monkeypatch, worker, gpus, device):
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    trainer = {"accelerator": "auto", "devices": 1}
-    chosen = devices_of(trainer, worker)
+    settings = train_settings(genre.compose("data=synthetic", "folder=x"))
+    chosen = devices_of(settings.trainer, worker)
     assert chosen == device
-    placed = config.device_of({**trainer, "devices": chosen})
+    placed = root_device(settings.replace(trainer__devices=chosen).trainer)
     assert placed == (torch.device("cuda", device[0] if gpus > 1 else 0) if gpus else torch.device("cpu"))
 
 
 def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
     devices = []
     monkeypatch.setattr(worker, "devices_of", lambda trainer, number: [3])
+    monkeypatch.setattr(trial, "root_device", lambda trainer: torch.device("cpu"))
     metrics = {f"{subset}/{name}": 0.5 for subset in ("train", "val") for name in ("loss", "accuracy")}
 
-    def train(values, *given):
-        devices.append(values["trainer"]["devices"])
+    def train(settings, *given):
+        devices.append(settings.trainer.devices)
         return TrialResult(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
 
     monkeypatch.setattr(worker, "train_point", train)
@@ -123,9 +126,9 @@ def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
 
 def test_all_points_are_trained_in_the_precision_that_the_first_worker_measured(swept, monkeypatch):
     precisions = []
-    record_trained(monkeypatch, lambda values: precisions.append(values["trainer"]["precision"]))
+    record_trained(monkeypatch, lambda settings: precisions.append(settings.trainer.precision))
     for measured, kernels in (("32-true", "[3,5]"), ("bf16-mixed", "[3,5,7]")):
-        monkeypatch.setattr(worker, "precision_of", lambda trainer, device, measured=measured: measured)
+        monkeypatch.setattr(worker, "resolve_precision", lambda settings, device, measured=measured: measured)
         swept("trainer.precision=auto", axes=AXES.replace("[3,5]", kernels))
     assert precisions == ["32-true"] * 6
 
@@ -133,8 +136,8 @@ def test_all_points_are_trained_in_the_precision_that_the_first_worker_measured(
 def test_the_same_command_continues_an_interrupted_sweep(swept, monkeypatch, tmp_path):
     started = []
 
-    def stop(values):
-        started.append(values)
+    def stop(settings):
+        started.append(settings)
         if len(started) == 2:
             raise KeyboardInterrupt
 
@@ -174,8 +177,9 @@ def test_a_changed_base_or_split_is_refused_by_name(swept, override, message):
 
 
 def test_a_failing_point_is_retried_and_recorded_and_does_not_stop_the_sweep(swept, monkeypatch, tmp_path):
-    def fail(values):
-        if values["model"]["kernel_size"] == 5 and values["model"]["filters"] == [2, 2, 4]:
+    def fail(settings):
+        model = settings.model.arguments
+        if model["kernel_size"] == 5 and model["filters"] == [2, 2, 4]:
             raise RuntimeError("it fails")
 
     trained = record_trained(monkeypatch, fail)
@@ -193,7 +197,7 @@ def journal(folder):
 
 
 def test_a_sweep_whose_points_all_fail_names_the_table_with_the_reasons(swept, monkeypatch):
-    def fail(values):
+    def fail(settings):
         raise RuntimeError("it fails")
 
     record_trained(monkeypatch, fail)
@@ -227,9 +231,9 @@ def test_random_and_tpe_try_as_many_points_as_configured_and_none_twice(swept, s
 def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swept, monkeypatch):
     started = []
 
-    def train(values, trial_data, callbacks):
+    def train(settings, trial_data, callbacks):
         (callback,) = callbacks
-        started.append(values)
+        started.append(settings)
         score = 0.9 if len(started) <= 5 else 0.1 if len(started) == 6 else 0.95
         metrics = {f"{subset}/{name}": score for subset in ("train", "val") for name in ("loss", "accuracy")}
         epochs = next((epoch + 1 for epoch in range(4) if not callback.report(epoch, score)), 4)
@@ -245,24 +249,24 @@ def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swep
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("grid.sampler=genetic", "grid.sampler=genetic is not one of grid, random, tpe"),
+        ("grid.sampler=genetic", "grid.sampler=genetic must be one of grid, random, tpe"),
         ("grid.sampler=random", "random and tpe need grid.trials=N"),
         ("grid.trials=3", "the grid takes every point"),
-        ("grid.prune=true", "grid.prune=true requires"),
-        ("grid.select_by=test/accuracy", "grid.select_by=test/accuracy is not one of"),
-        ("grid.lease=0", "grid.lease=0 must be more than 0"),
+        ("grid.prune=true", "grid.prune=true goes with"),
+        ("grid.select_by=test/accuracy", "grid.select_by=test/accuracy must be one of"),
+        ("grid.lease=0", "grid.lease=0 must be a number above 0"),
         ("grid.retries=-1", "grid.retries=-1"),
         ("grid.heads=0", "grid.heads=0"),
         ("trainer=ddp", "trains on one device; remove trainer=ddp"),
         ("grid.finalists=-1", "grid.finalists=-1"),
-        ("grid.experiment=../mine", "grid.experiment=../mine is not a name such as document/tuned"),
-        ("worker=mine", "worker=mine must be a whole number, 0 or more"),
+        ("grid.experiment=../mine", "grid.experiment=../mine must be a name such as document/tuned"),
+        ("worker=mine", "worker=mine must be a whole number of at least 0"),
         ("+grid.axes.trainer.devices=[1,2]", "trainer.devices cannot differ between points"),
         ("+grid.axes.data.root=[a]", "data.root cannot differ between points"),
     ],
 )
 def test_an_invalid_key_of_the_grid_is_refused_by_name_before_data_is_read(swept, monkeypatch, override, message):
-    monkeypatch.setattr("genre.config.data_of", lambda *given: pytest.fail("data was read"))
+    monkeypatch.setattr(trial, "read_catalogue", lambda *given: pytest.fail("data was read"))
     with pytest.raises(UserError, match=message):
         swept(override)
 
@@ -291,12 +295,19 @@ def test_finished_finalists_are_not_repeated_and_interrupted_ones_are_resumed(sw
     train = genre.training.train.train
     monkeypatch.setattr("genre.sweeping.finalists.train", lambda cfg: (resumed.append(cfg.resume), train(cfg))[1])
     again = swept("grid.seeds=[0,1]")
-    assert resumed == [str(run)]
+    assert resumed == [run]
     assert again.finalists[0].metrics[1]["val/loss"] == first.finalists[0].metrics[1]["val/loss"]
 
 
+def copy_conf(monkeypatch, tmp_path):
+    """Let the rest of a test read and write a copy of conf/."""
+    copy = Path(shutil.copytree(paths.CONF, tmp_path / "conf"))
+    monkeypatch.setattr(paths, "CONF", copy)
+    monkeypatch.setattr("genre.config.compose.CONF", copy)
+
+
 def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "CONF", Path(shutil.copytree(paths.CONF, tmp_path / "conf")))
+    copy_conf(monkeypatch, tmp_path)
     result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
     winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
     for key, value in result.finalists[0].entry.point.items():
@@ -308,7 +319,7 @@ def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp
 
 
 def test_without_a_name_the_experiment_is_written_to_the_sweeps_folder_only(swept, monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "CONF", Path(shutil.copytree(paths.CONF, tmp_path / "conf")))
+    copy_conf(monkeypatch, tmp_path)
     before = sorted((paths.CONF / "experiment").rglob("*.yaml"))
     text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
     assert "after copying this file to conf/experiment/sweep/tuned.yaml" in text
@@ -362,6 +373,6 @@ def test_heads_of_a_frozen_backbone_train_in_one_pass(swept, monkeypatch):
 
 
 def test_heads_whose_pass_fails_are_trained_alone(swept, monkeypatch):
-    monkeypatch.setattr(worker, "train_family", lambda values, trial_data: 1 / 0)
+    monkeypatch.setattr(worker, "train_family", lambda points, trial_data: 1 / 0)
     result = swept(*VGG16, axes=HEADS)
     assert {row["state"] for row in trials(result.folder)} == {"complete"}
