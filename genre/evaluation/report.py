@@ -159,9 +159,11 @@ def generalization_gap_note(history: EpochRows, monitor: str, validation_tracks:
     The gap is noise if the training accuracy lies in Wilson's interval of the validation accuracy. There is no sentence
     about fewer than ten validation tracks.
     """
-    if not history or "val_accuracy" not in history[0] or validation_tracks < MIN_VALIDATION:
+    if not history or validation_tracks < MIN_VALIDATION:
         return []
     row = best_epoch_row(history, monitor)
+    if "val_accuracy" not in row:
+        return []
     train, val = row["train_accuracy"], row["val_accuracy"]
     low, high = wilson_interval(val, validation_tracks)
     gap = f", {100 * abs(train - val):.1f} points {'lower' if val < train else 'higher'}"
@@ -177,10 +179,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def best_epoch_row(history: EpochRows, monitor: str) -> Mapping[str, float]:
-    """Return the epoch of best.ckpt, chosen by the training value if there is no validation subset."""
+    """Return the epoch of best.ckpt, among those with the monitored value; by the training value if none has it."""
     name = monitor.replace("/", "_")
-    name = name if name in history[0] else name.replace("val_", "train_")
-    return (min if name.endswith("loss") else max)(history, key=lambda row: row[name])
+    if not any(name in row for row in history):
+        name = name.replace("val_", "train_")
+    rows = [row for row in history if name in row]
+    return (min if name.endswith("loss") else max)(rows, key=lambda row: row[name])
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

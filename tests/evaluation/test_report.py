@@ -118,6 +118,11 @@ def test_the_gap_at_the_best_epoch_by_the_monitored_value(monitor, epoch, gap):
     assert f"At the best epoch ({epoch})" in sentence and sentence.endswith(f"500 validation tracks, {gap}.")
 
 
+def test_the_best_epoch_is_one_that_was_validated():
+    skipped = {key: value for key, value in HISTORY[0].items() if not key.startswith("val")}
+    assert reporting.best_epoch_row([skipped, HISTORY[1]], "val/loss")["epoch"] == 1
+
+
 def test_a_gap_within_the_interval_of_the_validation_accuracy_is_not_mentioned():
     (sentence,) = reporting.generalization_gap_note(HISTORY, "val/loss", validation_tracks=20)
     assert sentence == (
