@@ -16,6 +16,8 @@ RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning'
 def literal(argument: str) -> str:
     """Return a command line argument; if its value is a path, quoted for Hydra's grammar."""
     key, equals, value = argument.partition("=")
+    if value.startswith("{") and (CONF / key).is_dir():  # a group replaced whole, by keys that its options lack
+        return f"+{argument}"
     if not equals or key.lstrip("+") not in PATH_KEYS or value in ("", "null", "none"):
         return argument
     return f"{key}={quoted(value)}"

@@ -68,7 +68,12 @@ def configured(tmp_path: Path, music: Path, cache: Path) -> Callable[..., DictCo
         own = [f"data={data}", f"data.cache={cache}", f"folder={tmp_path / 'run'}", "name=test"]
         if data == "folder":
             own += [f"data.root={music}", "view.seconds=4"]
-        quick = ["trainer.max_epochs=1", "trainer.precision=32-true", "trainer.enable_progress_bar=false"]
+        quick = [
+            "trainer.max_epochs=1",
+            "trainer.precision=32-true",
+            "trainer.enable_progress_bar=false",
+            "trainer.enable_model_summary=false",
+        ]
         small = ["model.filters=[4,4,8]", "model.dense_units=8"] if network == "cnn" else []
         return genre.compose(*own, *quick, *small, *overrides)
 

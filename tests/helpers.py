@@ -3,6 +3,13 @@
 import csv
 from pathlib import Path
 
+import torch
+from omegaconf import DictConfig
+
+from genre.config.build import build_data, build_network, read_catalogue
+from genre.config.settings import train_settings
+from genre.data.datamodule import MusicData, genres_of
+
 
 def csv_rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
     """The rows of a CSV file by the names of its columns."""
@@ -13,3 +20,13 @@ def csv_rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
 def csv_rows_by_key(path: Path, key: str = "track") -> dict[str, dict[str, str]]:
     """The rows of a CSV file by the values of one of its columns."""
     return {row[key]: row for row in csv_rows(path)}
+
+
+def opened_data(cfg: DictConfig) -> MusicData:
+    """Open the data module of a run on the CPU; the features of a frozen network are cached."""
+    settings = train_settings(cfg)
+    catalogue = read_catalogue(settings.data)
+    network = build_network(settings, len(genres_of(catalogue, settings.task.build())))
+    data = build_data(settings, catalogue, settings.split, torch.device("cpu"), network)
+    data.setup()
+    return data

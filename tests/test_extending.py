@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genre import config
+from genre.config.components import component
 from genre.data.sources import first_store
 from genre.tasks import Multiclass, Task
 from genre.transforms.augment import Augment
@@ -36,7 +36,7 @@ def test_an_example_has_at_most_20_lines(example):
 @pytest.mark.usefixtures("myparts")
 def test_the_network_is_built_by_its_target_and_gives_logits():
     node = {"_target_": "myparts.Tiny", "channels": 4}
-    network = config.build(node, torch.nn.Module, genres=3, size=64)
+    network = component("model", node, torch.nn.Module).build(genres=3, size=64)
     logits = network(torch.rand(2, 1, 64, 64))
     assert logits.shape == (2, 3)
     logits.sum().backward()
@@ -45,7 +45,7 @@ def test_the_network_is_built_by_its_target_and_gives_logits():
 
 @pytest.mark.usefixtures("myparts")
 def test_the_augmentation_changes_levels_by_at_most_its_gain():
-    augment = config.build({"_target_": "myparts.Gain", "gain": 0.2}, Augment)
+    augment = component("augment", {"_target_": "myparts.Gain", "gain": 0.2}, Augment).build()
     pictures = torch.full((64, 1, 8, 8), 0.5)
     change = augment.picture(pictures, torch.Generator().manual_seed(0)) - pictures
     assert augment.acts and not augment.acts_on_power
@@ -56,9 +56,9 @@ def test_the_augmentation_changes_levels_by_at_most_its_gain():
 @pytest.mark.usefixtures("myparts")
 def test_the_task_without_focus_is_the_cross_entropy():
     logits, target = torch.randn(5, 3), torch.eye(3)[[0, 1, 2, 0, 1]]
-    unfocused = config.build({"_target_": "myparts.Focal", "gamma": 0.0}, Task)
+    unfocused = component("task", {"_target_": "myparts.Focal", "gamma": 0.0}, Task).build()
     torch.testing.assert_close(unfocused.losses(logits, target), Multiclass().losses(logits, target))
-    focal = config.build({"_target_": "myparts.Focal"}, Task)
+    focal = component("task", {"_target_": "myparts.Focal"}, Task).build()
     assert (focal.losses(logits, target) < Multiclass().losses(logits, target)).all()
 
 

@@ -11,7 +11,7 @@ import genre
 from genre.sweeping.grid import apply_point
 from genre.sweeping.heads import train_family
 from genre.sweeping.trial import TrialData, train_point
-from genre.training import callbacks
+from genre.training import trainer
 from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
 
 pytestmark = [
@@ -53,8 +53,8 @@ class Profiled(Callback):
 
 
 def test_no_music_is_copied_to_the_gpu_inside_an_epoch(configured, monkeypatch, tmp_path):
-    usual, trace = callbacks.callbacks_of, tmp_path / "trace.json"
-    monkeypatch.setattr("genre.training.train.callbacks_of", lambda *given: [*usual(*given), Profiled(trace)])
+    usual, trace = trainer.build_callbacks, tmp_path / "trace.json"
+    monkeypatch.setattr(trainer, "build_callbacks", lambda *given: [*usual(*given), Profiled(trace)])
     genre.train(configured("trainer.accelerator=gpu", "trainer.max_epochs=2", "batch_size=8"))
     events = json.loads(trace.read_text())["traceEvents"]
     copied = [

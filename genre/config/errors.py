@@ -1,5 +1,6 @@
 """What is wrong with a configured value, in one sentence: the key, its value, and what is allowed."""
 
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -47,9 +48,12 @@ def range_of(metadata: Iterable[Any]) -> str:
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     """'; did you mean trainer.max_epochs?', or the known names where none is close; empty where there are none."""
     names = sorted(known)
-    if close := get_close_matches(name, names, n=1, cutoff=0.6):
+    last_parts = {re.split(r"[./]", known_name)[-1]: known_name for known_name in names}
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    close += [last_parts[part] for part in get_close_matches(name, last_parts, n=1, cutoff=0.8)]
+    if close:
         return f"; did you mean {prefix}{close[0]}?"
-    return f"; known are {', '.join(prefix + name for name in names)}" if names else ""
+    return f"; known are {', '.join(prefix + known_name for known_name in names)}" if names else ""
 
 
 def first_error(error: ValidationError, key: str, annotations: Mapping[str, Any], values: Mapping[str, Any]) -> str:

@@ -53,10 +53,19 @@ def own_keys(path: Path) -> Iterator[str]:
 
 
 def group_keys(group: str, chosen: Sequence[str]) -> str:
-    """The keys of a group's options, indented under its name; its header says what each is for."""
+    """The keys of a group's options, indented under its name; the comment above them says what each option is for."""
     lines = []
     for option in chosen:
         path = CONF / group / f"{option}.yaml"
         text = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        lines += [f"{group}:  # {option}", *(f"  {line}" for line in text if line.strip() and "@package" not in line)]
+        lines += [f"{group}:  # {option}", *(f"  {line}" for line in without_defaults(text))]
     return "\n".join(lines) if lines else f"{group}: null"
+
+
+def without_defaults(lines: Sequence[str]) -> Iterator[str]:
+    """The lines of an option without its list of defaults and Hydra's header."""
+    inside = False
+    for line in lines:
+        inside = line.startswith("defaults:") or (inside and line.startswith("  -"))
+        if not inside and line.strip() and "@package" not in line:
+            yield line

@@ -55,7 +55,7 @@ def options(group: str, arguments: Sequence[str]) -> list[str]:
 
 def config_dirs(arguments: Sequence[str]) -> Iterator[Path]:
     """The folders that ``--config-dir`` names."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument in ("--config-dir", "-cd"):
             yield Path(following)
         elif argument.startswith("--config-dir="):

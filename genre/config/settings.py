@@ -5,6 +5,7 @@ every constructor. Here a group with a ``_target_`` is checked against the const
 the ranges (``genre.ranges``).
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -43,6 +44,11 @@ def expand(value: Any) -> Any:
 
 
 FilePath = Annotated[Path, BeforeValidator(expand)]
+
+
+def default_cache() -> Path:
+    """The user's cache folder, as conf/data/*.yaml has it."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "genre"
 
 
 def node(base: type[Any] | None) -> BeforeValidator:
@@ -102,9 +108,9 @@ class DataSettings(Section):
     """Which music is read, and what of it is cached."""
 
     reader: Component[Catalogue]
-    cache: FilePath
-    keep: bool
-    limit_tracks: Count | None
+    cache: FilePath = Field(default_factory=default_cache)
+    keep: bool = True
+    limit_tracks: Count | None = None
 
     @model_validator(mode="before")
     @classmethod

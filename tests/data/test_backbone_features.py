@@ -1,11 +1,13 @@
 """Cached features of a frozen backbone give the same results as computing them live."""
 
+import functools
+
 import pytest
 import torch
 
 import genre
-from genre import config
 from genre.models.vgg16 import VGG16
+from helpers import opened_data
 
 SMALL = ["model=vgg16", "model.weights=random", "model.dense_units=8", "spectrogram.size=32"]
 
@@ -15,6 +17,7 @@ def vgg(configured, monkeypatch):
     """Compose for VGG16 on small pictures; the backbone's random weights are the same each time."""
     load = VGG16.__init__
 
+    @functools.wraps(load)
     def seeded(self, *arguments, **values):
         torch.manual_seed(5)
         load(self, *arguments, **values)
@@ -27,19 +30,11 @@ def vgg(configured, monkeypatch):
     return compose
 
 
-def data_of(cfg):
-    values = config.plain(cfg)
-    data = config.data_of(values, torch.device("cpu"))
-    data.backbone = config.network_of(values, 3)
-    data.prepare_data()
-    return data
-
-
 @pytest.mark.parametrize("features", ["flattened", "pooled"])
 @pytest.mark.parametrize("view", ["whole", "segments"])
 def test_cached_and_live_evaluation_give_the_same_logits(vgg, features, view):
     options = [f"view={view}", "view.seconds=2", "augment=none", f"model.features={features}"]
-    cached, live = data_of(vgg(*options)), data_of(vgg(*options, "model.cached_views=0"))
+    cached, live = opened_data(vgg(*options)), opened_data(vgg(*options, "model.cached_views=0"))
     assert (cached.eval_store.stage, live.eval_store.stage) == ("features", "picture")
     for index in cached.batches("test"):
         inputs = [data.fetch(index).inputs.flatten(0, 1) for data in (cached, live)]
@@ -48,12 +43,12 @@ def test_cached_and_live_evaluation_give_the_same_logits(vgg, features, view):
 
 
 def test_without_augmentation_training_reads_the_evaluation_features(vgg):
-    data = data_of(vgg("augment=none"))
+    data = opened_data(vgg("augment=none"))
     assert data.train_store is data.eval_store
 
 
 def test_with_augmentation_views_of_the_training_tracks_are_cached(vgg):
-    data = data_of(vgg("augment=document", "model.cached_views=3"))
+    data = opened_data(vgg("augment=document", "model.cached_views=3"))
     assert data.train_store.stage == "views"
     assert sorted(data.train_store.names) == sorted(data.track_names("train"))
     views = data.train_store.take(torch.tensor([0]))[0]
@@ -62,7 +57,7 @@ def test_with_augmentation_views_of_the_training_tracks_are_cached(vgg):
 
 
 def test_a_cached_view_has_the_targets_of_its_track(vgg):
-    data = data_of(vgg("augment=document", "model.cached_views=2"))
+    data = opened_data(vgg("augment=document", "model.cached_views=2"))
     for index in data.train_dataloader():
         batch = data.fetch(index)
         assert torch.equal(batch.targets, data.targets[batch.rows])
@@ -70,13 +65,13 @@ def test_a_cached_view_has_the_targets_of_its_track(vgg):
 
 
 def test_mixed_views_have_the_targets_of_both(vgg):
-    data = data_of(vgg("augment.mix=1", "task=multilabel", "model.cached_views=2"))
+    data = opened_data(vgg("augment.mix=1", "task=multilabel", "model.cached_views=2"))
     targets = torch.cat([data.fetch(index).targets for index in data.train_dataloader()])
     assert (targets.sum(1) == 2).float().mean() > 0.8
 
 
 def test_unfrozen_blocks_are_computed_live(vgg):
-    assert data_of(vgg("model.unfreeze=1")).train_store.stage == "picture"
+    assert opened_data(vgg("model.unfreeze=1")).train_store.stage == "picture"
 
 
 def test_the_head_trains_in_training_mode_on_cached_features(vgg, monkeypatch):

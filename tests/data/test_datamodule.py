@@ -5,16 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from genre import config
 from genre.errors import UserError
+from helpers import opened_data
 
 
 @pytest.fixture
 def data(configured):
-    module = config.data_of(config.plain(configured("batch_size=4")), torch.device("cpu"))
-    module.prepare_data()
-    module.setup()
-    return module
+    return opened_data(configured("batch_size=4"))
 
 
 def order(data, epoch: int) -> list[int]:
@@ -91,9 +88,6 @@ def test_the_subsets_have_the_sizes_of_the_split(data):
 def test_live_and_cached_batches_are_equal(configured):
     pictures = []
     for keep in ("true", "false"):
-        values = config.plain(configured(f"data.keep={keep}"))
-        data = config.data_of(values, torch.device("cpu"))
-        data.prepare_data()
-        data.setup()
+        data = opened_data(configured(f"data.keep={keep}"))
         pictures.append(data.fetch(next(iter(data.train_dataloader()))).inputs)
     torch.testing.assert_close(*pictures)

@@ -17,7 +17,8 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 import genre
-from genre import config
+from genre.config.build import read_catalogue
+from genre.config.settings import train_settings
 from genre.data import download
 from genre.data.gtzan import genre_folder, read_gtzan
 from genre.errors import UserError
@@ -107,7 +108,7 @@ def test_gtzan_is_fetched_from_the_hub_and_unpacked(hub, root):
 def test_the_group_data_names_repository_file_and_revision(hub, root):
     keys = ["data.repository=me/mine", "data.filename=x.tar.gz", "data.revision=v2", "data.unpacked_bytes=1000000"]
     cfg = genre.compose(f"data.root={root}", "data.download=true", *keys, "folder=x", "name=x")
-    assert len(config.catalogue_of(config.plain(cfg)["data"]).tracks) == 4
+    assert len(read_catalogue(train_settings(cfg).data).tracks) == 4
     assert hub == [("me/mine", "x.tar.gz", "dataset", "v2")]
 
 
@@ -127,7 +128,7 @@ def test_an_archive_on_disk_is_used_instead_of_the_hub(hub, root, archive):
 def test_the_path_of_the_archive_is_taken_literally(root, archive):
     odd = archive.rename(archive.with_name("a (copy), b=é [x].tar.gz"))
     cfg = genre.compose(f"data.root={root}", f"data.archive={odd}", "data.unpacked_bytes=1000000", "folder=x", "name=x")
-    assert len(config.catalogue_of(config.plain(cfg)["data"]).tracks) == 4
+    assert len(read_catalogue(train_settings(cfg).data).tracks) == 4
 
 
 def test_a_missing_archive_is_a_user_error(root, tmp_path):

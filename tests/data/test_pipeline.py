@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genre import config
+from genre.config.build import build_pipeline
+from genre.config.settings import train_settings
 from genre.data.catalogue import read_folder
 from genre.data.sources import first_store
 from genre.tasks import Multiclass, Multilabel
@@ -20,7 +21,7 @@ def first(music, cache):
 
 
 def pipeline_of(configured, *overrides):
-    return config.pipeline_of(config.plain(configured(*overrides)))
+    return build_pipeline(train_settings(configured(*overrides)))
 
 
 @pytest.mark.parametrize("view", ["whole", "segments"])

@@ -11,7 +11,8 @@ import torch
 from matplotlib.image import imread
 
 import genre
-from genre import config
+from genre.config.build import build_pipeline
+from genre.config.settings import train_settings
 from genre.data.catalogue import Track, read_folder
 from genre.data.sources import first_store
 from genre.errors import UserError
@@ -43,10 +44,10 @@ def grey(path):
 def inputs(music, cache, *overrides):
     """What a model is given at evaluation: (tracks, crops, size, size), and the tracks' names."""
     own = ["data=folder", f"data.root={music}", "folder=x", "name=x"]
-    values = config.plain(genre.compose(*own, *overrides))
+    settings = train_settings(genre.compose(*own, *overrides))
     store = first_store(read_folder(music), RATE, cache)
     rows = torch.arange(len(store.names))
-    return config.pipeline_of(values).pictures(store, rows)[:, :, 0].numpy(), store.names
+    return build_pipeline(settings).pictures(store, rows)[:, :, 0].numpy(), store.names
 
 
 def test_a_folder_of_music_gives_tables_and_figures(explored, music):

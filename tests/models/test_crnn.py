@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genre.config import compose, network_of, plain
+from genre.config.build import build_network
+from genre.config.compose import compose
+from genre.config.settings import train_settings
 from genre.models.crnn import CRNN, WeightedMean
 
 both_layers = pytest.mark.parametrize("over_time", ["gru", "attention"])
@@ -153,17 +155,17 @@ def test_the_configuration_has_the_defaults_of_the_code():
     cfg = compose("model=crnn", "folder=x", "name=x", "data=logmel", "data.path=x")
     parameters = inspect.signature(CRNN).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    configured = {key: value for key, value in plain(cfg)["model"].items() if key != "_target_"}
+    configured = train_settings(cfg).model.arguments
     assert configured == defaults | {"filters": list(defaults["filters"])}
 
 
 def test_the_configured_network_is_built():
     cfg = compose("model=crnn", "folder=x", "name=x", "data=logmel", "data.path=x")
-    network = network_of(plain(cfg), genres=10)
+    network = build_network(train_settings(cfg), 10)
     assert isinstance(network, CRNN)
     assert network(pictures(2, 128)).shape == (2, 10)
 
 
 def test_attention_is_selected_by_an_override():
     cfg = compose("model=crnn", "model.over_time=attention", "folder=x", "name=x", "data=logmel", "data.path=x")
-    assert any(isinstance(part, nn.MultiheadAttention) for part in network_of(plain(cfg), genres=10).modules())
+    assert any(isinstance(part, nn.MultiheadAttention) for part in build_network(train_settings(cfg), 10).modules())

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genre.config import compose, network_of, plain
+from genre.config.build import build_network
+from genre.config.compose import compose
+from genre.config.settings import train_settings
 from genre.models.resnet import ResidualBlock, ResNet
 
 
@@ -118,7 +120,7 @@ def test_the_largest_number_of_stages_accepts_a_batch_of_one_picture():
 
 def test_the_configured_network_has_1_to_1_5_million_parameters():
     cfg = compose("model=resnet", "folder=x", "name=x", "data=logmel", "data.path=x")
-    network = network_of(plain(cfg), genres=10)
+    network = build_network(train_settings(cfg), 10)
     assert isinstance(network, ResNet)
     assert 1_000_000 < sum(p.numel() for p in network.parameters()) < 1_500_000
 
@@ -127,5 +129,5 @@ def test_the_configuration_has_the_defaults_of_the_code():
     cfg = compose("model=resnet", "folder=x", "name=x", "data=logmel", "data.path=x")
     parameters = inspect.signature(ResNet).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    configured = {key: value for key, value in plain(cfg)["model"].items() if key != "_target_"}
+    configured = train_settings(cfg).model.arguments
     assert configured == defaults | {"filters": list(defaults["filters"])}

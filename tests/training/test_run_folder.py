@@ -14,11 +14,10 @@ import torch
 from lightning import Callback
 
 import genre
-from genre import config
+from genre.config.records import plain, write_record
 from genre.errors import UserError
 from genre.models import checkpoint
-from genre.training import callbacks
-from genre.training import run_folder as runs
+from genre.training import trainer
 from genre.training.train import Result
 
 
@@ -38,18 +37,18 @@ def broken_off(monkeypatch):
     """Let the next run break off at an epoch."""
 
     def arrange(epoch, error=ValueError):
-        usual = callbacks.callbacks_of
+        usual = trainer.build_callbacks
 
         def with_stop(*arguments):
-            monkeypatch.setattr("genre.training.train.callbacks_of", usual)
+            monkeypatch.setattr(trainer, "build_callbacks", usual)
             return [*usual(*arguments), Stop(epoch, error)]
 
-        monkeypatch.setattr("genre.training.train.callbacks_of", with_stop)
+        monkeypatch.setattr(trainer, "build_callbacks", with_stop)
 
     return arrange
 
 
-CHANGING = ("scheduler.patience=0", "optimizer.lr=0.1", "trainer.patience=null")
+CHANGING = ("scheduler.patience=0", "optimizer.lr=0.1", "stopping.patience=null")
 MIXING = ("augment=strong", "augment.mix=0.5", "task=multilabel")
 CROPPING = ("view=segments", "view.seconds=1")
 
@@ -108,7 +107,7 @@ def test_a_finished_run_goes_on_where_more_epochs_are_allowed(configured, tmp_pa
 
 
 def test_what_stopped_early_stays_stopped(configured):
-    still = ("optimizer.lr=0", "trainer.patience=1", "trainer.max_epochs=9")
+    still = ("optimizer.lr=1e-30", "stopping.patience=1", "trainer.max_epochs=9")
     stopped = genre.train(configured(*still))
     again = genre.train(genre.compose(f"resume={stopped.folder}"))
     assert again.metrics["epochs"] == stopped.metrics["epochs"] == 2
@@ -202,7 +201,7 @@ def test_a_checkpoint_half_written_by_a_kill_is_tidied_up(configured, tmp_path):
     torn = tmp_path / "run" / "checkpoints" / ".last.ckpt.123"
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"half")
-    (tmp_path / "run" / "hparams.yaml").write_text(runs.record(config.plain(configured())))
+    write_record(tmp_path / "run", plain(configured()))
     genre.train(genre.compose(f"resume={tmp_path / 'run'}"))
     assert sorted(path.name for path in torn.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
 
