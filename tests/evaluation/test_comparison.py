@@ -176,7 +176,7 @@ def test_damaged_runs_are_skipped_and_named(made, table, file, content):
 @pytest.mark.parametrize(("override", "key"), [("run=x", "run"), ("subset=val", "subset")])
 def test_keys_of_one_run_are_refused_for_many(made, table, override, key):
     made("one", hits(100))
-    with pytest.raises(UserError, match=f"leave out {key}="):
+    with pytest.raises(UserError, match=f"omit {key}="):
         table(override)
 
 
