@@ -17,7 +17,7 @@ from genre.errors import UserError
 from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-HELP = {"--help", "-h"}
+HELP_FLAGS = {"--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
 RESUMED = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
 
@@ -44,7 +44,7 @@ def command(main: Callable[[], Any], config_name: str = "config") -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
     try:
-        if HELP & set(given):
+        if HELP_FLAGS & set(given):
             print(help_text(config_name, given))
             return
         sys.argv[1:] = hydra_arguments(given)

@@ -27,7 +27,7 @@ DropoutProbability = Annotated[float, Ge(0), Lt(1)]
 Hertz = Annotated[float, Gt(0), Unit("Hz")]
 SampleRate = Annotated[int, Ge(1_000), Le(768_000), Unit("Hz")]
 SampleCount = Annotated[int, Ge(1), Unit("samples")]
-Pixels = Annotated[int, Ge(8), Unit("pixels")]  # three poolings halve it thrice
+PictureSize = Annotated[int, Ge(8), Unit("pixels")]  # three poolings halve it thrice
 Seconds = Annotated[float, Ge(0.1), Le(1e6), Unit("seconds")]  # a shorter clip has no spectrogram
 Duration = Annotated[float, Gt(0), Unit("seconds")]
 

@@ -49,7 +49,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "/music/predictions.csv")
 
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])
-    with pytest.raises(SystemExit, match=r"error: no room is left on the disk \(/music/predictions.csv\); make some"):
+    with pytest.raises(SystemExit, match=r"error: the disk is full \(/music/predictions.csv\); free some space"):
         genre.command(full)
 
 
@@ -71,7 +71,7 @@ def command(tmp_path, *arguments):
         (["evaluate.py", "run=nowhere"], "nowhere is not a finished run"),
         (["evaluate.py"], "needs run=FOLDER"),
         (["sweep.py", "data=synthetic", "grid=large"], "large"),
-        (["sweep.py", "data=synthetic", "grid.sampler=bayes"], "grid.sampler=bayes is not one of grid, random, tpe"),
+        (["sweep.py", "data=synthetic", "grid.sampler=bayes"], "grid.sampler=bayes must be one of grid, random, tpe"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_1(tmp_path, arguments, words):

@@ -14,15 +14,14 @@ from pydantic import ValidationError
 from genre.config.errors import describe, first_error, show, suggestion
 from genre.errors import UserError
 
-T = TypeVar("T")
-Made = TypeVar("Made")
+Built = TypeVar("Built")
 TARGET = "_target_"
 PLAIN: dict[Any, Any] = {int: int, float: (int, float), bool: bool, str: str}  # annotation -> what fits it
 LONGEST = 300  # characters of a foreign message
 
 
 @dataclass(frozen=True)
-class Component(Generic[T]):
+class Component(Generic[Built]):
     """A class or function of the configuration's choosing, with keyword arguments for it.
 
     Args:
@@ -32,10 +31,10 @@ class Component(Generic[T]):
     """
 
     key: str
-    target: Callable[..., T]
+    target: Callable[..., Built]
     arguments: Mapping[str, Any]
 
-    def build(self, *positional: Any, **given: Any) -> T:
+    def build(self, *positional: Any, **given: Any) -> Built:
         """Call the target with its arguments.
 
         Args:
@@ -56,12 +55,12 @@ class Component(Generic[T]):
         """Return whether the target has a parameter of this name."""
         return argument in parameters(self.target)
 
-    def partial(self) -> Callable[..., T]:
+    def partial(self) -> Callable[..., Built]:
         """Return the target with its arguments bound."""
         return partial(self.target, **self.arguments)
 
 
-def component(key: str, node: Any, base: type[T] | None) -> Component[T]:
+def component(key: str, node: Any, base: type[Built] | None) -> Component[Built]:
     """Read a node, and check that its target exists and knows the keys.
 
     Args:
@@ -84,7 +83,7 @@ def component(key: str, node: Any, base: type[T] | None) -> Component[T]:
     return Component(key, target, arguments)
 
 
-def load_target(key: str, name: str, base: type[T] | None) -> Callable[..., T]:
+def load_target(key: str, name: str, base: type[Built] | None) -> Callable[..., Built]:
     """Import the class or function of a dotted name; modules in the working folder are found, too.
 
     Raises:
@@ -122,8 +121,8 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def construct(
-    key: str, target: Callable[..., Made], arguments: Mapping[str, Any], *positional: Any, **given: Any
-) -> Made:
+    key: str, target: Callable[..., Built], arguments: Mapping[str, Any], *positional: Any, **given: Any
+) -> Built:
     """Call a class or function; whatever it refuses becomes one sentence that names the key.
 
     Raises:

@@ -34,8 +34,7 @@ from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
 from genre.transforms.views import View
 
-T = TypeVar("T", bound="Settings")
-S = TypeVar("S", bound="Section")
+Group = TypeVar("Group", bound="SettingsGroup")
 
 
 def expand(value: Any) -> Any:
@@ -71,13 +70,13 @@ def nodes(base: type[Any]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-class Section(BaseModel):
+class SettingsGroup(BaseModel):
     """A group of keys; every error is a sentence that names the key."""
 
     model_config = ConfigDict(frozen=True, **STRICT)
 
 
-def section(kind: type[S]) -> BeforeValidator:
+def section(kind: type[Group]) -> BeforeValidator:
     """Validate a nested group of keys, whose errors name the whole key."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
@@ -86,7 +85,7 @@ def section(kind: type[S]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def parse(kind: type[S], values: Mapping[str, Any], key: str = "") -> S:
+def parse(kind: type[Group], values: Mapping[str, Any], key: str = "") -> Group:
     """Validate the values of a group.
 
     Raises:
@@ -104,7 +103,7 @@ def full_annotation(field: Any) -> Any:
     return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
-class DataSettings(Section):
+class DataSettings(SettingsGroup):
     """Which music is read, and what of it is cached."""
 
     reader: Component[Catalogue]
@@ -123,7 +122,7 @@ class DataSettings(Section):
         return {**own, "reader": component("data", rest, None)}
 
 
-class OptimizerSettings(Section):
+class OptimizerSettings(SettingsGroup):
     """An optimiser of PyTorch's; keys that it knows beyond these may be added."""
 
     model_config = ConfigDict(frozen=True, **{**STRICT, "extra": "allow"})
@@ -143,7 +142,7 @@ class OptimizerSettings(Section):
         return component("optimizer", self.model_dump(by_alias=True), Optimizer)
 
 
-class SchedulerSettings(Section):
+class SchedulerSettings(SettingsGroup):
     """A learning-rate schedule of PyTorch's; further keys belong to it.
 
     Args:
@@ -178,7 +177,7 @@ class SchedulerSettings(Section):
         return schedule.build(optimizer)
 
 
-class StoppingSettings(Section):
+class StoppingSettings(SettingsGroup):
     """When training stops, and which epoch is the best one.
 
     Args:
@@ -195,7 +194,7 @@ class StoppingSettings(Section):
         return "min" if self.monitor.endswith("loss") else "max"
 
 
-class TrainerSettings(Section):
+class TrainerSettings(SettingsGroup):
     """The arguments of Lightning's Trainer; those that it knows beyond these may be added."""
 
     model_config = ConfigDict(frozen=True, **{**STRICT, "extra": "allow"})
@@ -216,7 +215,7 @@ class TrainerSettings(Section):
         return self.model_dump()
 
 
-class Settings(Section):
+class Settings(SettingsGroup):
     """The settings of a command.
 
     Args:
@@ -303,7 +302,7 @@ class PredictSettings(Settings):
     accelerator: str
 
 
-class DuplicateSettings(Section):
+class DuplicateSettings(SettingsGroup):
     """When two tracks count as the same recording.
 
     Args:
@@ -352,7 +351,7 @@ class ExploreSettings(Settings):
     record: Record = Field(default_factory=dict, repr=False)
 
 
-class GridSettings(Section):
+class GridSettings(SettingsGroup):
     """A grid, and how its points are tried, recorded and selected.
 
     Args:
@@ -424,10 +423,17 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     """
     if isinstance(cfg, TrainSettings):
         return cfg
-    record = plain(composed(cfg)) if isinstance(cfg, DictConfig) else {str(key): value for key, value in cfg.items()}
+    record = train_record(cfg)
     settings = parse(TrainSettings, {**record, "record": record})
     check_combinations(settings.data, settings.spectrogram, settings.split)
     return settings
+
+
+def train_record(cfg: "DictConfig | Record | TrainSettings") -> dict[str, Any]:
+    """The plain values of a training run's configuration, not checked yet."""
+    if isinstance(cfg, TrainSettings):
+        return dict(cfg.record)
+    return plain(composed(cfg)) if isinstance(cfg, DictConfig) else {str(key): value for key, value in cfg.items()}
 
 
 def check_combinations(data: DataSettings, spectrogram: Component[Any], split: Split | None = None) -> None:

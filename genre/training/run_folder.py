@@ -5,7 +5,6 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 
 from genre.config.records import Record, flatten, read_record, write_record
-from genre.config.settings import TrainSettings
 from genre.errors import UserError
 from genre.models.checkpoint import load_content
 from genre.paths import PATH_KEYS, folder_to_resume
@@ -14,22 +13,22 @@ LIMITS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 MAY_CHANGE = {*LIMITS, *PATH_KEYS, "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
 
 
-def choose_folder(settings: TrainSettings) -> Path:
+def choose_folder(record: Record) -> Path:
     """Return the folder of a new run, or that of ``resume=RUN``.
 
     Raises:
         UserError: if a new run's folder holds one already, or a resumed run would change in more than limits and paths.
     """
-    if settings.resume:
-        folder = folder_to_resume(str(settings.resume))
-        refuse_changes(folder, settings)
+    if record.get("resume"):
+        folder = folder_to_resume(str(record["resume"]))
+        refuse_changes(folder, record)
         return folder
-    if (settings.folder / "checkpoints").exists() and is_global_zero():
+    folder = Path(str(record["folder"])).expanduser()
+    if (folder / "checkpoints").exists() and is_global_zero():
         raise UserError(
-            f"{settings.folder} holds a run already; continue it with resume={settings.folder}, or choose another "
-            "hydra.run.dir"
+            f"{folder} holds a run already; continue it with resume={folder}, or choose another hydra.run.dir"
         )
-    return settings.folder
+    return folder
 
 
 def begin_run(folder: Path, record: Record) -> None:
@@ -45,13 +44,13 @@ def is_global_zero() -> bool:
     return int(getattr(rank_zero_only, "rank", None) or 0) == 0
 
 
-def refuse_changes(folder: Path, settings: TrainSettings) -> None:
+def refuse_changes(folder: Path, record: Record) -> None:
     """Refuse to resume a run with another configuration.
 
     Raises:
         UserError: naming the first key that would change.
     """
-    before, after = dict(flatten(read_record(folder))), dict(flatten(settings.record))
+    before, after = dict(flatten(read_record(folder))), dict(flatten(record))
     for key in sorted(before.keys() | after.keys()):
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
             was = f" from {before[key]}" if key in before else ""
@@ -59,8 +58,7 @@ def refuse_changes(folder: Path, settings: TrainSettings) -> None:
                 f"resume={folder} continues the run unchanged: {key} cannot change{was} to {after.get(key)}; omit it "
                 f"(only paths, {', '.join(LIMITS)} and debug may change)"
             )
-    longer = [key for key in LIMITS if before.get(key) != after.get(key)]
-    if longer and settings.scheduler and settings.scheduler.interval == "step":
+    if after.get("scheduler.interval") == "step" and (longer := [k for k in LIMITS if before.get(k) != after.get(k)]):
         raise UserError(f"{longer[0]} cannot change: the schedule of {folder} is made for the length of that run")
 
 

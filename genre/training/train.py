@@ -15,7 +15,7 @@ from lightning import seed_everything
 from omegaconf import DictConfig
 
 from genre.config.build import build_data, build_network, check_buildable, read_catalogue, root_device
-from genre.config.settings import TrainSettings, train_settings
+from genre.config.settings import TrainSettings, train_record, train_settings
 from genre.data import leakage as leaks
 from genre.data.datamodule import MusicData, genres_of
 from genre.errors import UserError
@@ -52,8 +52,9 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
         UserError: if the configuration or the data cannot be used; before long work starts wherever that can be known.
     """
     begin = time.monotonic()
-    settings = train_settings(cfg)
-    folder = choose_folder(settings)
+    record = train_record(cfg)
+    folder = choose_folder(record)
+    settings = train_settings(record)
     check_buildable(settings)
     last, step = last_checkpoint(folder)
     device = root_device(settings.trainer)

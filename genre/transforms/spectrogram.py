@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.transforms import MelScale
 
-from genre.ranges import Count, Hertz, Pixels, Positive, SampleCount, SampleRate, checked
+from genre.ranges import Count, Hertz, PictureSize, Positive, SampleCount, SampleRate, checked
 
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
@@ -107,7 +107,7 @@ class DocumentSpectrogram(nn.Module):
         hop_length: SampleCount,
         n_mels: Count,
         f_max: Hertz,
-        size: Pixels = 128,
+        size: PictureSize = 128,
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
@@ -159,7 +159,7 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         hop_length: SampleCount,
         n_mels: Count,
         f_max: Hertz,
-        size: Pixels = 128,
+        size: PictureSize = 128,
         columns_per_second: Positive = 12.9,
     ) -> None:
         super().__init__(sample_rate, n_fft, hop_length, n_mels, f_max, size)

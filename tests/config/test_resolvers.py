@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from genre.resolvers import run_name
 
 import genre
+from genre.config.resolvers import run_name
 
 ROOT = Path(__file__).parents[2]
 

@@ -36,8 +36,10 @@ def test_every_batch_has_its_own_seed(data):
 
 
 def at(data, epoch, rank=0, processes=1):
-    data.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank, world_size=processes)
-    return data.train_dataloader()
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)
+    batches = data.train_dataloader()
+    batches.set_epoch(epoch)
+    return batches
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4])

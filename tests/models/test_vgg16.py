@@ -147,5 +147,5 @@ def test_a_failed_download_is_a_user_error_with_alternatives(monkeypatch, tmp_pa
     [("features", "mean"), ("blocks", [0]), ("blocks", []), ("unfreeze", 6), ("cached_views", -1), ("transform", "x")],
 )
 def test_an_invalid_value_is_refused_by_key(key, value):
-    with pytest.raises(ValueError, match=rf"model\.{key}="):
+    with pytest.raises(ValueError, match=key):
         network(**{key: value})

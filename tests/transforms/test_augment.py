@@ -94,5 +94,5 @@ def test_the_same_seed_draws_the_same(edge):
     ("key", "value"), [("shift", 1.5), ("zoom", -0.1), ("noise", 3), ("mix", 2), ("mix_ratio", 0.6)]
 )
 def test_wrong_values_are_refused_by_name(key, value):
-    with pytest.raises(ValueError, match=f"augment.{key}="):
+    with pytest.raises(ValueError, match=key):
         Augment(**{key: value})

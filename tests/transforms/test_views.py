@@ -40,5 +40,5 @@ def test_training_crops_are_anywhere_in_the_track():
 @pytest.mark.parametrize(("view", "key"), [((Whole, {"seconds": 0}), "seconds"), ((Segments, {"crops": 0}), "crops")])
 def test_wrong_values_are_refused_by_name(view, key):
     kind, values = view
-    with pytest.raises(ValueError, match=f"view.{key}"):
+    with pytest.raises(ValueError, match=key):
         kind(**values)
