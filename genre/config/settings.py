@@ -443,7 +443,7 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
         UserError: naming them.
     """
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
-        raise UserError("data=logmel holds spectrograms of the archive's kind; leave out spectrogram=document")
+        raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
     if split and split.kind == "fault_filtered" and data.reader.target in (read_folder, read_synthetic):
         name = data.reader.target.__name__.removeprefix("read_")
         raise UserError(f"split=fault_filtered lists GTZAN's tracks; data={name} has others")

@@ -192,7 +192,7 @@ def test_wrong_values_of_the_other_commands_are_named(parse, config_name, overri
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data=logmel", "spectrogram=document"], "leave out spectrogram=document"),
+        (["data=logmel", "spectrogram=document"], "remove spectrogram=document"),
         (["data=synthetic", "split=fault_filtered"], "split=fault_filtered lists GTZAN's tracks"),
     ],
 )

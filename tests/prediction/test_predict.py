@@ -63,5 +63,5 @@ def test_over_time_writes_a_figure_per_track_and_one_table(run, music, tmp_path)
 
 
 def test_a_hop_of_0_is_a_user_error(run, music):
-    with pytest.raises(UserError, match="hop=0 must be positive"):
+    with pytest.raises(UserError, match="hop=0 must be a number above 0"):
         predict(run.folder, "x", music, "hop=0")

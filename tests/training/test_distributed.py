@@ -47,5 +47,5 @@ def test_two_processes_give_the_history_and_the_metrics_of_one(music, cache, tmp
 
 
 def test_each_process_names_its_precision(configured):
-    with pytest.raises(UserError, match="name a precision where several train together"):
+    with pytest.raises(UserError, match="name a precision for a run on several"):
         genre.train(configured("trainer=ddp", "trainer.precision=auto"))
