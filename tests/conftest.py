@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 import genre
+from genre.evaluation import figures
 
 RATE = 22_050
 GENRES = ("blues", "jazz", "rock")
@@ -25,6 +26,12 @@ def one_thread() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     logging.getLogger().setLevel(logging.WARNING)
+
+
+@pytest.fixture(autouse=True)
+def coarse_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of few pixels: most tests train a run, half of whose time would be spent on drawing."""
+    monkeypatch.setattr(figures, "DOTS_PER_INCH", 50)
 
 
 @pytest.fixture(scope="session")

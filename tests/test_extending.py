@@ -3,18 +3,21 @@
 import importlib
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import genre
 from genre.config.components import component
 from genre.data.sources import first_store
 from genre.tasks import Multiclass, Task
 from genre.transforms.augment import Augment
 
-PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "extending.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
@@ -64,11 +67,49 @@ def test_the_task_without_focus_is_the_cross_entropy():
 
 def test_the_reader_lists_tracks_that_can_be_decoded(myparts, music, tmp_path):
     (tmp_path / "flat").mkdir()
-    for genre in ("jazz", "rock"):
-        shutil.copy(music / genre / f"{genre}.00000.wav", tmp_path / "flat" / f"{genre} - One.wav")
+    for name in ("jazz", "rock"):
+        shutil.copy(music / name / f"{name}.00000.wav", tmp_path / "flat" / f"{name} - One.wav")
     catalogue = myparts.read_flat(tmp_path / "flat")
     assert [(track.name, track.genres, track.extra["title"]) for track in catalogue.tracks] == [
         ("jazz - One.wav", ("jazz",), "One"),
         ("rock - One.wav", ("rock",), "One"),
     ]
     assert first_store(catalogue, 22_050, tmp_path / "cache").names == ["jazz - One.wav", "rock - One.wav"]
+
+
+@pytest.mark.usefixtures("myparts")
+def test_the_commands_of_the_page_select_the_parts(configured, music, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in music.rglob("*.wav"):
+        shutil.copy(path, flat / f"{path.parent.name} - {path.name}")
+    overrides = re.findall(r"`((?:model|augment|task|data)[^`]*)`", PAGE.read_text(encoding="utf-8"))
+    words = [word for override in overrides for word in override.split() if "._target_=" in word or "+" in word]
+    assert [word.split(".")[0].lstrip("+") for word in words if "_target_" in word] == [
+        "model",
+        "augment",
+        "task",
+        "data",
+    ]
+    run = genre.train(configured(*words, f"data.root={flat}", network="own"))
+    assert run.metrics["tracks"] == {"train": 21, "val": 3, "test": 6}
+    assert run.metrics["parameters"] == (16 * 25 + 16) + (16 * 3 + 3)
+
+
+def test_a_yaml_in_a_folder_of_ones_own_is_an_option(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "tiny.yaml").write_text("# A tiny network.\n_target_: myparts.Tiny\nchannels: 4\n")
+    (tmp_path / "myparts.py").write_text("\n".join(EXAMPLES))
+    own = ["data=synthetic", "data.tracks=3", "data.seconds=1", f"data.cache={tmp_path}", "view.seconds=1"]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "--config-dir",
+        str(tmp_path),
+        "model=tiny",
+        "trainer=debug",
+        *own,
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert Path(done.stdout.splitlines()[-1]).parent.name == "tiny-multiclass"

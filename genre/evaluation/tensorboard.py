@@ -96,11 +96,11 @@ class TensorBoardCallback(Callback):
             return
         counts = trainer.strategy.reduce(self.counts, reduce_op="sum")
         assert isinstance(pl_module, Classifier) and isinstance(counts, Tensor)
-        if (writer := summary_writer(trainer)) is not None and trainer.is_global_zero:
+        if takes_figures(trainer) and trainer.is_global_zero:
             title = f"validation, epoch {trainer.current_epoch}"
             table = counts.long().cpu().numpy()
             figure = figures.confusion(table[:, :-1], table[:, -1], pl_module.genres, title, pl_module.task.multilabel)
-            log_figure(writer, "confusion/val", figure, trainer.global_step - 1)  # the step of Lightning's own values
+            log_figure(trainer, "confusion/val", figure, trainer.global_step - 1)  # the step of Lightning's own values
 
 
 def summary_writer(trainer: Trainer) -> SummaryWriter | None:
@@ -112,19 +112,26 @@ def summary_writer(trainer: Trainer) -> SummaryWriter | None:
     return None
 
 
-def log_figure(writer: SummaryWriter | None, tag: str, figure: Figure, step: int, path: Path | None = None) -> None:
-    """Draw a figure once, for TensorBoard if there is a writer and as PNG if there is a path."""
+def takes_figures(trainer: Trainer) -> bool:
+    """Return whether any logger of the run can log a figure."""
+    return any(isinstance(logger, TensorBoardLogger) or hasattr(logger, "log_image") for logger in trainer.loggers)
+
+
+def log_figure(trainer: Trainer, tag: str, figure: Figure, step: int, path: Path | None = None) -> None:
+    """Draw a figure once, for every logger that takes figures and as PNG if there is a path."""
     pixels = figures.rasterize(figure)
-    if writer is not None:
+    if (writer := summary_writer(trainer)) is not None:
         writer.add_image(tag, pixels, step, dataformats="HWC")
+    for logger in trainer.loggers:
+        if log_image := getattr(logger, "log_image", None):  # of Weights & Biases, Comet and others
+            log_image(key=tag, images=[pixels], step=step)
     if path is not None:
         figures.save_figure(pixels, path)
 
 
 def log_examples(trainer: Trainer, data: MusicData) -> None:
     """Log some input pictures of training."""
-    writer = summary_writer(trainer)
-    if writer is None or not trainer.is_global_zero:
+    if not takes_figures(trainer) or not trainer.is_global_zero:
         return
     batch = data.fetch(next(iter(data.train_dataloader())))
     if batch.inputs.ndim < 5:  # features of a frozen backbone, not pictures
@@ -132,7 +139,7 @@ def log_examples(trainer: Trainer, data: MusicData) -> None:
     indices = range(min(10, len(batch.rows)))
     titles = [figures.shorten(data.names[int(batch.rows[index])], EXAMPLE_TITLE) for index in indices]
     figure = figures.examples(batch.inputs[: len(indices), 0, 0].cpu().numpy(), titles)
-    log_figure(writer, "examples/training", figure, 0)
+    log_figure(trainer, "examples/training", figure, 0)
 
 
 def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results) -> None:
@@ -145,26 +152,24 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
     writer, step = summary_writer(trainer), trainer.global_step
     epoch = int(reporting.best_epoch_row(results.history, classifier.monitor)["epoch"])
     curves = figures.curves(results.history, epoch, f"{results.settings.name}: learning curves")
-    log_figure(writer, "curves", curves, step, results.folder / "figures" / "curves.png")
+    log_figure(trainer, "curves", curves, step, results.folder / "figures" / "curves.png")
     for subset in ("val", "test"):
         if subset in results.predictions:
-            log_subset(writer, classifier, data, results, subset, step)
+            log_subset(trainer, classifier, data, results, subset)
     log_hyperparameters(trainer, results)
     if writer is not None:
         write_projector(results.folder, {name: each for name, each in results.predictions.items() if name != "train"})
         writer.flush()
 
 
-def log_subset(
-    writer: SummaryWriter | None, classifier: Classifier, data: MusicData, results: Results, subset: str, step: int
-) -> None:
+def log_subset(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results, subset: str) -> None:
     """Write the figures of the test subset into the run folder; log figures, curves and mistakes of any subset."""
-    predictions = results.predictions[subset]
+    predictions, step = results.predictions[subset], trainer.global_step
     title = reporting.figure_title(results.settings, subset, len(predictions.names))
     for name, figure in final_figures(subset, classifier, data, predictions, title, results.postprocessing):
         path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
-        log_figure(writer, f"{name}/{subset}", figure, step, path)
-    if writer is not None:
+        log_figure(trainer, f"{name}/{subset}", figure, step, path)
+    if (writer := summary_writer(trainer)) is not None:
         log_precision_recall(writer, predictions, subset, step)
         log_mistakes(writer, data, predictions, subset, step)
 

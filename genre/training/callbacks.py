@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, RichModelSummary
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor
 
@@ -93,6 +93,17 @@ class EpochLog(Callback):
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.handle(record)
+
+
+class NetworkSummary(RichModelSummary):
+    """A table of the network's layers with their numbers of parameters, without the metrics beside it."""
+
+    @staticmethod
+    def summarize(summary_data: list[tuple[str, list[str]]], *totals: Any, **options: Any) -> None:
+        names = dict(summary_data)["Name"]
+        rows = [index for index, name in enumerate(names) if name.startswith("network")]
+        layers = [(heading, [column[index] for index in rows]) for heading, column in summary_data]
+        RichModelSummary.summarize(layers, *totals, **options)
 
 
 class ResumableEarlyStopping(EarlyStopping):

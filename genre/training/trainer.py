@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichModelSummary, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from rich.console import Console
 
@@ -12,7 +12,7 @@ from genre.config.build import build_trainer
 from genre.config.settings import TrainSettings
 from genre.evaluation.tensorboard import TensorBoardCallback
 from genre.models.checkpoint import AtomicIO
-from genre.training.callbacks import EpochLog, History, ResumableEarlyStopping
+from genre.training.callbacks import EpochLog, History, NetworkSummary, ResumableEarlyStopping
 
 
 def run_trainer(settings: TrainSettings, folder: Path, monitor: str, step: int) -> Trainer:
@@ -65,6 +65,6 @@ def build_callbacks(settings: TrainSettings, folder: Path, monitor: str, bar: bo
         ModelCheckpoint(filename="last", **checkpoints),
         EpochLog(on_console=not bar),
     ]
-    callbacks += [RichModelSummary(max_depth=1)] if settings.trainer.enable_model_summary else []
+    callbacks += [NetworkSummary(max_depth=2)] if settings.trainer.enable_model_summary else []
     callbacks += [RichProgressBar(leave=True)] if bar else []
     return callbacks + [component.build() for component in settings.callbacks.values()]

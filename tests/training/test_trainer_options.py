@@ -92,6 +92,26 @@ def test_a_csv_logger_writes_beside_tensorboard(configured):
     assert list(run.folder.glob("events.out.tfevents.*"))
 
 
+IMAGES = """
+from lightning.pytorch.loggers import CSVLogger
+
+class Pictured(CSVLogger):
+    seen = []
+
+    def log_image(self, key, images, step=None):
+        self.seen.append((key, images[0].ndim))
+"""
+
+
+def test_figures_go_to_every_logger_that_takes_images(configured, tmp_path, monkeypatch):
+    (tmp_path / "myloggers.py").write_text(IMAGES)
+    monkeypatch.chdir(tmp_path)
+    genre.train(configured("logger=[]", "+logger.mine._target_=myloggers.Pictured"))
+    logged = dict(sys.modules.pop("myloggers").Pictured.seen)
+    assert {"examples/training", "confusion/val", "confusion/test", "curves"} <= logged.keys()
+    assert set(logged.values()) == {3}
+
+
 def test_a_run_works_without_any_logger(configured):
     run = genre.train(configured("logger=[]"))
     assert not list(run.folder.glob("events.out.tfevents.*")) and (run.folder / "figures" / "curves.png").exists()
