@@ -8,7 +8,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Imported when first used: `--help` and a mistake in the configuration should not wait for PyTorch.
+# Imported when first used: `--help` and errors in the configuration should not wait for PyTorch.
 _HOMES = {
     "command": "cli",
     "compose": "config.compose",

@@ -152,10 +152,10 @@ def build_trainer(trainer: TrainerSettings, enable_progress_bar: bool = False, *
 
 
 def quiet_lightning() -> None:
-    """Silence what Lightning says at every start, down to warnings that concern this run."""
+    """Silence the messages that Lightning logs at every start; its other warnings remain."""
     messages = (
         ".*LeafSpec.*",
-        r".*module\(s\) in eval mode.*",  # a frozen backbone is meant to be
+        r".*module\(s\) in eval mode.*",  # a frozen backbone is, on purpose
         "The `srun` command is available",  # not needed for one device
         "Checkpoint directory .* exists and is not empty",  # a resumed run's
     )

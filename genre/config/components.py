@@ -94,7 +94,7 @@ def load_target(key: str, name: str, base: type[Built] | None) -> Callable[..., 
         sys.path.append(os.getcwd())
     try:
         target: Any = getattr(import_module(module), attribute)
-    except Exception as error:  # whatever importing a foreign module raises
+    except Exception as error:  # a foreign module may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{key}={name} cannot be imported ({reason}); write module.Class") from error
     if base is not None and not (isinstance(target, type) and issubclass(target, base)):
@@ -123,7 +123,7 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
 def construct(
     key: str, target: Callable[..., Built], arguments: Mapping[str, Any], *positional: Any, **given: Any
 ) -> Built:
-    """Call a class or function; whatever it refuses becomes one sentence that names the key.
+    """Call a class or function; an argument that it refuses becomes one sentence that names the key.
 
     Raises:
         UserError: if it refuses its arguments.
@@ -149,7 +149,7 @@ def wrong_type(key: str, target: Callable[..., Any], arguments: Mapping[str, Any
 
 
 def refusal(key: str, arguments: Mapping[str, Any], error: Exception) -> str:
-    """A constructor's own complaint, with the key and value that it is about where its words tell."""
+    """A constructor's own message, with the key and value that it is about as far as its words show that."""
     words = " ".join(str(error).split())
     if f"{key}." in words or "spectrogram." in words:  # ours name their keys
         return words[:LONGEST]

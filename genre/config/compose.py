@@ -1,4 +1,4 @@
-"""Hydra's side of the configuration: where ``conf/`` lies, and composing from Python."""
+"""Hydra's side of the configuration: composing from Python, and options that are replaced."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

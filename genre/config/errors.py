@@ -1,4 +1,4 @@
-"""What is wrong with a configured value, in one sentence: the key, its value, and what is allowed."""
+"""Errors about configured values, in one sentence: the key, its value, and what is allowed."""
 
 import re
 import types
@@ -77,7 +77,7 @@ def first_error(error: ValidationError, key: str, annotations: Mapping[str, Any]
 
 
 def show(value: Any) -> str:
-    """A value as one writes it on the command line."""
+    """A value as it is written on the command line."""
     words = {None: "null", True: "true", False: "false"}
     if isinstance(value, list | tuple):
         return f"[{','.join(map(show, value))}]"

@@ -1,4 +1,4 @@
-"""What Hydra says of a wrong override, as one sentence with the nearest known name."""
+"""Hydra's errors about wrong overrides, as one sentence with the nearest known name."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -68,7 +68,7 @@ def known_keys(arguments: Sequence[str], config_name: str) -> list[str]:
     for overrides in (groups, []):
         try:
             cfg = compose(*overrides, "folder=x", config_name=config_name)
-        except Exception:  # a second mistake; the first is the one to explain
+        except Exception:  # a second error; the first is the one to explain
             continue
         return [key for key, _ in flatten(OmegaConf.to_container(cfg))]
     return []

@@ -1,4 +1,4 @@
-"""What the configuration can ask for besides its own keys."""
+"""Resolvers of the configuration: ``${choice:model}`` and ``${run_name:${run}}``."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def choice(group: str, *, _root_: DictConfig) -> Any:
 
 
 def run_name(run: str | None) -> str:
-    """What a run is called, for the folder of whatever is made from it: outputs/train/NAME/time -> NAME."""
+    """The name of a run, for the folder of its evaluation or predictions: outputs/train/NAME/time -> NAME."""
     return Path(run).absolute().parent.name.replace("=", "-") or "run" if run else "runs"
 
 

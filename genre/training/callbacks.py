@@ -55,7 +55,7 @@ class History(Callback):
 
 
 def fresh_metrics(trainer: Trainer, classifier: Classifier) -> dict[str, Tensor]:
-    """The metrics logged in this epoch; Lightning keeps those of the last validation where an epoch has none."""
+    """The metrics of this epoch alone: Lightning keeps those of the last validation if an epoch has none."""
     stale = classifier.validated_epoch != trainer.current_epoch
     return {name: v for name, v in trainer.callback_metrics.items() if not (stale and name.startswith("val/"))}
 

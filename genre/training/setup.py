@@ -1,4 +1,4 @@
-"""What a run and a trial of a sweep set up alike: precision, initial weights, the monitored metric, the classifier."""
+"""Steps that a run and a trial of a sweep share: precision, initial weights, monitored metric, classifier."""
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ def resolve_precision(settings: TrainSettings, device: torch.device) -> str:
 
 
 def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
-    """Fill a network with the weights of a trained run, whatever its task was.
+    """Load the weights of a trained run into a network; the tasks of the two may differ.
 
     Raises:
         UserError: if the run has other genres or another network.

@@ -36,7 +36,7 @@ class Result:
 
     Args:
         folder: of all its files.
-        objective: validation accuracy of the best checkpoint; training accuracy if nothing validates.
+        objective: validation accuracy of the best checkpoint; training accuracy without validation tracks.
         metrics: as in metrics.json; empty after ``trainer.fast_dev_run``.
     """
 
@@ -61,7 +61,7 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
     settings = settings.replace(trainer__precision=resolve_precision(settings, device))
     seed_everything(settings.seed, verbose=False)
     catalogue = read_catalogue(settings.data)
-    begin_run(folder, settings.record)  # only now: a mistake in the data leaves no run behind
+    begin_run(folder, settings.record)  # only now: an error in the data leaves no folder behind
     genres = genres_of(catalogue, settings.task.build())
     network = build_network(settings, len(genres))
     if settings.init_from and not last:
@@ -73,14 +73,14 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
     trainer = run_trainer(settings, folder, classifier.monitor, step)
     if not last:
         log_examples(trainer, data)
-    with resumable(folder):
-        # train(): Lightning keeps the mode that it finds
+    with resume_hint(folder):
+        # train(): Lightning leaves the mode as it is
         trainer.fit(classifier.train(), datamodule=data, ckpt_path=last, weights_only=True)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             log.info("fast_dev_run: training and validation work; nothing was evaluated")
             return Result(folder, 0.0, {})
         metrics: dict[str, Any] | None = None
-        if trainer.is_global_zero:  # of several processes one evaluates, as it would alone
+        if trainer.is_global_zero:  # one of several processes evaluates, on one device
             metrics = evaluate_and_report(settings, folder, classifier, data, trainer, time.monotonic() - begin)
         shared = trainer.strategy.broadcast(metrics)
         assert shared is not None
@@ -88,32 +88,32 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
 
 
 def objective_of(metrics: dict[str, Any]) -> float:
-    """What a sweeper of Hydra's maximises: validation accuracy, or training accuracy if nothing validates."""
+    """The value that Hydra's sweepers maximise: validation accuracy, or training accuracy without validation tracks."""
     objective = float(metrics.get("val/accuracy", metrics["train/accuracy"]))
     return objective if math.isfinite(objective) else 0.0
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Tell how to go on with what breaks off inside.
+def resume_hint(folder: Path) -> Iterator[None]:
+    """Log how to resume a run that is interrupted inside.
 
     Raises:
         UserError: if the disk is full.
     """
-    way_on = f"go on with: python train.py resume={folder}"
+    hint = f"continue with: python train.py resume={folder}"
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        log.warning("interrupted; %s", way_on)
+        log.warning("interrupted; %s", hint)
         raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(f"no room is left on the disk of {folder}; make some and {way_on}") from error
+        raise UserError(f"the disk of {folder} is full; free some space and {hint}") from error
 
 
 def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
-    """Write which tracks are where, and say which subset is empty.
+    """Write the splits, skipped files and leakage of a run, and warn of empty subsets.
 
     Raises:
         UserError: if a run is resumed with other tracks.
@@ -121,7 +121,9 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     rows = [("track", "subset"), *sorted(data.subsets.items())]
     if resumed and rows != (before := read_csv_rows(folder / "splits.csv")):
         other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
-        raise UserError(f"resume={folder}: the music is not what it was (first difference: {other}); restore it")
+        raise UserError(
+            f"resume={folder}: the tracks or their subsets have changed (first difference: {other}); restore the music"
+        )
     if not is_global_zero():
         return
     write_csv(folder / "splits.csv", rows[0], rows[1:])
@@ -131,4 +133,4 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     log.info("%s tracks of %d genres: %s", sum(counts.values()), len(data.genres), counts)
     for subset, count in counts.items():
         if not count:
-            log.warning("there is no %s subset with this split; its metrics are missing", subset)
+            log.warning("this split has no %s subset; its metrics are missing", subset)

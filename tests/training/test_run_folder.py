@@ -143,7 +143,7 @@ def run(tmp_path_factory, music, cache):
 def test_other_music_is_refused(configured, run, music, tmp_path):
     shutil.copytree(music, tmp_path / "other", ignore=shutil.ignore_patterns("blues.00004.wav"))
     copied = shutil.copytree(run.folder, tmp_path / "copy")
-    with pytest.raises(UserError, match="the music is not what it was"):
+    with pytest.raises(UserError, match="the tracks or their subsets have changed"):
         genre.train(genre.compose(f"resume={copied}", f"data.root={tmp_path / 'other'}"))
 
 
@@ -191,7 +191,9 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_how_to_go_on(config
     whole = genre.train(configured("trainer.max_epochs=3", f"folder={tmp_path / 'whole'}"))
     with monkeypatch.context() as patched:
         full_after(patched, 1)
-        with pytest.raises(UserError, match=r"no room is left on the disk .* go on with: python train.py resume="):
+        with pytest.raises(
+            UserError, match=r"the disk of .* is full; free some space and continue with: python train.py resume="
+        ):
             genre.train(configured("trainer.max_epochs=3"))
     assert checkpoint.load_content(tmp_path / "run" / "checkpoints" / "last.ckpt")["epoch"] == 0
     same_results(genre.train(genre.compose(f"resume={tmp_path / 'run'}")), whole)
