@@ -29,9 +29,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def coarse_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures of few pixels: most tests train a run, half of whose time would be spent on drawing."""
-    monkeypatch.setattr(figures, "DOTS_PER_INCH", 50)
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not draw figures: most tests train a run, half of whose time that would take.
+
+    The folders and files of tests that look at figures override this fixture.
+    """
+    monkeypatch.setattr(figures, "rasterize", lambda figure: np.full((8, 8, 3), 255, np.uint8))
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,7 @@ def test_the_commands_of_the_page_select_the_parts(configured, music, tmp_path):
     assert run.metrics["parameters"] == (16 * 25 + 16) + (16 * 3 + 3)
 
 
+@pytest.mark.slow
 def test_a_yaml_in_a_folder_of_ones_own_is_an_option(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "tiny.yaml").write_text("# A tiny network.\n_target_: myparts.Tiny\nchannels: 4\n")

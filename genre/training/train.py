@@ -58,9 +58,9 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
     check_buildable(settings)
     last, step = last_checkpoint(folder)
     device = root_device(settings.trainer)
+    catalogue = read_catalogue(settings.data)
     settings = settings.replace(trainer__precision=resolve_precision(settings, device))
     seed_everything(settings.seed, verbose=False)
-    catalogue = read_catalogue(settings.data)
     begin_run(folder, settings.record)  # only now: an error in the data leaves no folder behind
     genres = genres_of(catalogue, settings.task.build())
     network = build_network(settings, len(genres))

@@ -34,7 +34,10 @@ def test_a_configuration_composed_from_python_has_the_name_that_the_command_woul
 
 @pytest.mark.parametrize(
     ("command", "folder"),
-    [(["train.py", "seed=0,1"], "train/cnn-multiclass/*"), (["sweep.py", "grid=small", "worker=0,1"], "sweep/small")],
+    [
+        (["train.py", "seed=0,1"], "train/cnn-multiclass/*"),
+        pytest.param(["sweep.py", "grid=small", "worker=0,1"], "sweep/small", marks=pytest.mark.slow),
+    ],
 )
 def test_a_multirun_finds_its_folder(tmp_path, command, folder):
     """Up to its first job, which has no music."""

@@ -178,6 +178,7 @@ def test_an_mp3_with_an_estimated_length_is_not_truncated(bad):
     assert overestimated
 
 
+@pytest.mark.slow
 def test_a_three_hour_file_is_read_in_bounded_memory(tmp_path):
     """Its 16-bit samples take 476 MB; as floats in stereo at 44.1 kHz they would take 3.8 GB."""
     second = (0.3 * np.sin(np.arange(8_000))).astype(np.float32)

@@ -139,6 +139,7 @@ def test_the_projector_has_a_point_for_each_track_of_validation_and_test(run, pr
     assert [row["subset"] for row in labels].count("val") == 3
 
 
+@pytest.mark.slow
 def test_the_event_file_of_a_long_run_is_small(run, music, cache, tmp_path):
     """An epoch adds scalars only, and a run ten matrices: 100,000 epochs would be 50 MB."""
 

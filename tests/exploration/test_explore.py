@@ -227,6 +227,7 @@ def test_a_user_error_is_raised_before_music_is_decoded(explored, music, tmp_pat
         explored(*(text.format(table=tmp_path / "table.csv", music=music) for text in overrides))
 
 
+@pytest.mark.slow
 def test_the_script_prints_the_folder_last(music, cache, tmp_path):
     arguments = ["data=folder", f"data.root={music}", f"data.cache={cache}", "view.seconds=4", "pictures=false"]
     done = subprocess.run(

@@ -18,6 +18,11 @@ TWO = {"model.kernel_size": [3, 5], "model.filters": [[16, 32, 64], [32, 64, 128
 FOUR = {"model.dense_units": [32, 64, 128, 256], "model.dropout": [0, 0.3, 0.5], **LR, "optimizer.weight_decay": [0, 1]}
 
 
+@pytest.fixture(autouse=True)
+def blank_figures():
+    """Figures are drawn here."""
+
+
 def figures(axes, score="val/accuracy"):
     """Draw a sweep over these axes with random scores."""
     random = np.random.default_rng(0)

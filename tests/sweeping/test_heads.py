@@ -55,7 +55,10 @@ def assert_same(together, alone, tolerance=1e-3):
         pytest.param(("augment=document", "model.cached_views=2"), marks=pytest.mark.slow),
         ("augment=none", "model.features=pooled", "model.blocks=[2]"),
         pytest.param(("augment=none", "task=multilabel", "task.class_weights=true"), marks=pytest.mark.slow),
-        ("augment=none", "view=segments", "view.seconds=2", "view.crops=2", "model.cached_views=2"),
+        pytest.param(
+            ("augment=none", "view=segments", "view.seconds=2", "view.crops=2", "model.cached_views=2"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(("augment=none", "optimizer=sgd", "scheduler=none"), marks=pytest.mark.slow),
         pytest.param(("augment=none", "stopping.monitor=val/accuracy"), marks=pytest.mark.slow),
         ("augment=none", "scheduler.patience=0", "scheduler.factor=0.5", "+scheduler.threshold=0.3"),

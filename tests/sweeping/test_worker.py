@@ -287,6 +287,7 @@ def test_finalists_are_trained_under_every_seed_and_tested(swept):
     genre.load(result.folder / rows[0]["run"])
 
 
+@pytest.mark.slow
 def test_finished_finalists_are_not_repeated_and_interrupted_ones_are_resumed(swept, monkeypatch, tmp_path):
     first = swept("grid.seeds=[0,1]")
     run = first.finalists[0].runs[1]
