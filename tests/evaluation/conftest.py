@@ -6,11 +6,6 @@ import pytest
 from genre.evaluation.predictions import Predictions
 
 
-@pytest.fixture(autouse=True)
-def blank_figures():
-    """Figures are drawn here."""
-
-
 @pytest.fixture(scope="session")
 def make_predictions():
     """Return predictions with given targets and probabilities, (tracks, genres); a genre is predicted above 0.5."""

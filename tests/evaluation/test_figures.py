@@ -10,6 +10,11 @@ from genre.evaluation import figures
 from genre.transforms.spectrogram import LogMel
 
 
+@pytest.fixture(autouse=True)
+def blank_figures():
+    """Figures are drawn here."""
+
+
 def test_a_long_name_is_shortened_in_its_middle():
     assert figures.shorten("short.mp3", 12) == "short.mp3"
     assert figures.shorten("The Band - A Very Long Title (Live).mp3", 12) == "The …ve).mp3"

@@ -11,6 +11,11 @@ from genre.models.resnet import ResNet
 from genre.models.vgg16 import VGG16
 
 
+@pytest.fixture(autouse=True)
+def blank_figures():
+    """Figures are drawn here."""
+
+
 class Averaged(nn.Module):
     """A convolution, the average over the picture, a linear layer."""
 
