@@ -25,7 +25,7 @@ from genre.data.datamodule import Batch
 from genre.errors import UserError
 from genre.tasks import Task
 
-SUBSETS = ("train", "val")
+LOGGED_SUBSETS = ("train", "val")
 ON_PROGRESS_BAR = ("loss", "accuracy")
 
 
@@ -78,9 +78,9 @@ class Classifier(LightningModule):
         self.validated_epoch = -1
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
-        self.losses = nn.ModuleDict({f"{subset}_loss": MeanMetric() for subset in SUBSETS})
+        self.losses = nn.ModuleDict({f"{subset}_loss": MeanMetric() for subset in LOGGED_SUBSETS})
         scores = classification_metrics(task, len(self.genres))
-        self.scores = nn.ModuleDict({f"{subset}_scores": scores.clone(prefix=f"{subset}/") for subset in SUBSETS})
+        self.scores = nn.ModuleDict({f"{subset}_scores": scores.clone(prefix=f"{subset}/") for subset in LOGGED_SUBSETS})
 
     @property
     def genres(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class Classifier(LightningModule):
     @property
     def logged(self) -> list[str]:
         """The names of all that is logged, which ``stopping.monitor`` may name."""
-        return [f"{subset}/{name}" for subset in SUBSETS for name in ("loss", *score_names(self.task))]
+        return [f"{subset}/{name}" for subset in LOGGED_SUBSETS for name in ("loss", *score_names(self.task))]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Pictures (batch, crops, 1, size, size) or features (batch, crops, width) -> logits (batch, crops, genres)."""
