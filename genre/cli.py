@@ -35,16 +35,17 @@ class QuietStderr:
         return getattr(self.stream, name)
 
 
-def command(main: Callable[[], Any], config_name: str = "config") -> None:
+def command(main: Callable[[], Any], config_name: str | None = "config") -> None:
     """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1.
 
     Args:
-        config_name: of the command, such as 'evaluate': its keys are suggested where one is misspelt.
+        config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a command
+            without Hydra, which has its own --help.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
     try:
-        if HELP_FLAGS & set(given):
+        if config_name and HELP_FLAGS & set(given):
             print(help_text(config_name, given))
             return
         sys.argv[1:] = hydra_arguments(given)
@@ -53,7 +54,7 @@ def command(main: Callable[[], Any], config_name: str = "config") -> None:
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if "debug=true" in given:
             raise
-        sys.exit(f"error: {error_message(error, given, config_name)}")
+        sys.exit(f"error: {error_message(error, given, config_name or 'config')}")
     except OSError as error:
         if error.errno not in FULL or "debug=true" in given:
             raise

@@ -63,4 +63,4 @@ def cut_command() -> None:
     """Cut segments of music and write a catalogue of them."""
     from genre.data import cut  # imports numpy and soundfile, which no other command's --help needs
 
-    command(cut.main)
+    command(cut.main, None)

@@ -119,4 +119,4 @@ def test_a_run_is_resumed_from_the_command_line(tmp_path, music):
     for override in ("model=vgg16", "optimizer.lr=1"):
         refused = command(tmp_path, "train.py", f"resume={folder}", override)
         assert refused.returncode == 1
-        assert "goes on as it was" in refused.stderr and "Traceback" not in refused.stderr
+        assert "continues the run unchanged" in refused.stderr and "Traceback" not in refused.stderr

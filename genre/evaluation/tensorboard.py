@@ -149,7 +149,7 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
     """
     if not trainer.is_global_zero:
         return
-    writer, step = summary_writer(trainer), trainer.global_step
+    step = trainer.global_step
     epoch = int(reporting.best_epoch_row(results.history, classifier.monitor)["epoch"])
     curves = figures.curves(results.history, epoch, f"{results.settings.name}: learning curves")
     log_figure(trainer, "curves", curves, step, results.folder / "figures" / "curves.png")
@@ -157,9 +157,10 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
         if subset in results.predictions:
             log_subset(trainer, classifier, data, results, subset)
     log_hyperparameters(trainer, results)
-    if writer is not None:
+    if summary_writer(trainer) is not None:
         write_projector(results.folder, {name: each for name, each in results.predictions.items() if name != "train"})
-        writer.flush()
+    for logger in trainer.loggers:
+        logger.finalize("success")  # Lightning did so after training, before these figures: it closes files and threads
 
 
 def log_subset(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results, subset: str) -> None:

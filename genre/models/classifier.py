@@ -80,7 +80,9 @@ class Classifier(LightningModule):
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.losses = nn.ModuleDict({f"{subset}_loss": MeanMetric() for subset in LOGGED_SUBSETS})
         scores = classification_metrics(task, len(self.genres))
-        self.scores = nn.ModuleDict({f"{subset}_scores": scores.clone(prefix=f"{subset}/") for subset in LOGGED_SUBSETS})
+        self.scores = nn.ModuleDict(
+            {f"{subset}_scores": scores.clone(prefix=f"{subset}/") for subset in LOGGED_SUBSETS}
+        )
 
     @property
     def genres(self) -> tuple[str, ...]:
