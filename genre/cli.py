@@ -39,8 +39,8 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
     """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1.
 
     Args:
-        config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a command
-            without Hydra, which has its own --help.
+        config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a
+            command without Hydra, which has its own --help.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
