@@ -4,7 +4,18 @@ From Python: ``genre.train(genre.compose("data=synthetic", "folder=outputs/mine"
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genre.cli import command
+    from genre.config.compose import compose
+    from genre.errors import UserError
+    from genre.evaluation.evaluate import evaluate
+    from genre.exploration.explore import explore
+    from genre.prediction.model import load
+    from genre.prediction.predict import predict
+    from genre.sweeping.worker import sweep
+    from genre.training.train import train
 
 __version__ = "0.1.0"
 
@@ -20,7 +31,7 @@ _HOMES = {
     "train": "training.train",
     "UserError": "errors",
 }
-__all__ = list(_HOMES)
+__all__ = ["UserError", "command", "compose", "evaluate", "explore", "load", "predict", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

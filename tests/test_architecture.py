@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import genre
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "genre").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
@@ -116,3 +118,13 @@ def test_every_folder_of_modules_travels_in_the_wheel():
 
 def test_every_script_has_an_installed_command():
     assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS}
+
+
+def test_everything_that_the_package_exports_has_its_type_for_a_caller():
+    tree = ast.parse((ROOT / "genre" / "__init__.py").read_text())
+    typed = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    imported = {
+        alias.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert imported == {name: f"genre.{module}" for name, module in genre._HOMES.items()}
+    assert set(genre.__all__) == set(imported)
