@@ -61,7 +61,7 @@ def tone(genre_index: int, index: int, seconds: float) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a genre: three genres, ten WAVs of 4 s each, told apart by their pitch."""
+    """One folder per genre: three genres, ten WAVs of 4 s each, told apart by their pitch."""
     root = tmp_path_factory.mktemp("music")
     for place, name in enumerate(GENRES):
         (root / name).mkdir()

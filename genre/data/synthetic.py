@@ -63,7 +63,7 @@ class Tone:
         rolloff: the k-th partial has amplitude k^-rolloff; lower is brighter.
         attack, decay, release: time constants of the envelope in seconds.
         bend: semitones from which a note slides up (down if negative) into pitch, in half a second.
-        vibrato: semitones, five times a second.
+        vibrato: semitones, five times per second.
         drive: distortion of the whole chord; 0 for none.
         odd: odd partials only, as in a clarinet or a square wave.
     """

@@ -48,11 +48,33 @@ def evaluate_and_report(
     postprocessing = fit_postprocessing(classifier, data, raw["train"], raw.get("val"))
     checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", postprocessing.metadata())
     calibrated = {subset: apply_temperature(each, data.task, postprocessing) for subset, each in raw.items()}
+    history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
     metrics: dict[str, Any] = {}
     for subset, predictions in calibrated.items():
         metrics |= subset_metrics(predictions, subset, subset == "test", postprocessing)
-    history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
-    metrics |= {
+    metrics |= run_facts(settings, data, trainer, history, seconds)
+    metrics["parameters"] = sum(parameter.numel() for parameter in classifier.network.parameters())
+    final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
+    if "test" in final:
+        title = figure_title(settings, "test", counts["test"])
+        gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
+        write_subset_report(folder, final["test"], postprocessing, title, gap)
+    log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
+    write_json(folder / "metrics.json", metrics)
+    print_summary(metrics, settings.name)
+    return metrics
+
+
+def run_facts(
+    settings: TrainSettings, data: MusicData, trainer: Trainer, history: History, seconds: float
+) -> dict[str, Any]:
+    """What metrics.json says of a run beside its metrics: split, seeds, tracks, leakage, duration, precision, commit.
+
+    Args:
+        seconds: that this process has taken so far.
+    """
+    counts = data.subset_sizes()
+    return {
         "leaks": leaks.leak_counts(data.pairs, data.catalogue, data.subsets),
         "missing": [name for name in SUBSETS if not counts[name]],
         "split": settings.split.kind,
@@ -64,18 +86,8 @@ def evaluate_and_report(
         "seconds": round(history.seconds + seconds, 1),
         "epochs": len(history.rows),
         "precision": trainer.precision,
-        "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
         "commit": commit(),
     }
-    final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
-    if "test" in final:
-        title = figure_title(settings, "test", counts["test"])
-        gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
-        write_subset_report(folder, final["test"], postprocessing, title, gap)
-    log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
-    write_json(folder / "metrics.json", metrics)
-    print_summary(metrics, settings.name)
-    return metrics
 
 
 def commit() -> str | None:
