@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, Unit
 from pydantic import ValidationError
 
+LISTED = 15  # names, at most, in one sentence
 NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", type(None): "null",
 }  # fmt: skip
@@ -46,13 +47,15 @@ def range_of(metadata: Iterable[Any]) -> str:
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """'; did you mean trainer.max_epochs?', or the known names where none is close; empty where there are none."""
+    """'; did you mean trainer.max_epochs?', or the known names if none is close and they are few."""
     names = sorted(known)
     last_parts = {re.split(r"[./]", known_name)[-1]: known_name for known_name in names}
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     close += [last_parts[part] for part in get_close_matches(name, last_parts, n=1, cutoff=0.8)]
     if close:
         return f"; did you mean {prefix}{close[0]}?"
+    if len(names) > LISTED:
+        return "; --help lists the known ones"
     return f"; known are {', '.join(prefix + known_name for known_name in names)}" if names else ""
 
 

@@ -63,12 +63,13 @@ def config_dirs(arguments: Sequence[str]) -> Iterator[Path]:
 
 
 def known_keys(arguments: Sequence[str], config_name: str) -> list[str]:
-    """The dotted keys of a command's configuration under the options that were chosen."""
+    """The dotted keys of a command's configuration, and its groups, under the options that were chosen."""
     groups = [argument for argument in arguments if (CONF / argument.partition("=")[0]).is_dir() and "=" in argument]
     for overrides in (groups, []):
         try:
             cfg = compose(*overrides, "folder=x", config_name=config_name)
         except Exception:  # a second error; the first is the one to explain
             continue
-        return [key for key, _ in flatten(OmegaConf.to_container(cfg))]
+        keys = [key for key, _ in flatten(OmegaConf.to_container(cfg))]
+        return sorted({*keys, *(key.rpartition(".")[0] for key in keys if "." in key)})
     return []

@@ -27,6 +27,8 @@ def message(*overrides, config_name="config"):
         ("scheduler=plato", "scheduler=plato is not an option; did you mean scheduler=plateau?"),
         ("trainer.max_epoch=3", "there is no key trainer.max_epoch; did you mean trainer.max_epochs?"),
         ("model.filter=[1]", "there is no key model.filter; did you mean model.filters?"),
+        ("modle=cnn", "there is no key modle; did you mean model?"),
+        ("wholly_different=1", "there is no key wholly_different; --help lists the known ones"),
         ("batchsize=3", "there is no key batchsize; did you mean batch_size?"),
         ("~optimiser", "there is no key optimiser; did you mean optimizer"),
         ("+optimizer.amsgrade=true", "there is no key optimizer.amsgrade; did you mean optimizer.amsgrad?"),
