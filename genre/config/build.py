@@ -80,16 +80,22 @@ def trained_network(saved: Checkpoint) -> nn.Module:
 
 
 def read_catalogue(data: DataSettings) -> Catalogue:
-    """The catalogue of a run, limited to ``data.limit_tracks`` per genre.
+    """The catalogue of the group ``data``, limited to ``data.limit_tracks`` per genre.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    catalogue = data.reader.build()
+    return catalogue.limited(data.limit_tracks) if data.limit_tracks else catalogue
+
+
+def read_training_catalogue(data: DataSettings) -> Catalogue:
+    """The catalogue of a run.
 
     Raises:
         UserError: if it cannot be read, or has only one genre.
     """
-    catalogue = data.reader.build()
-    if not isinstance(catalogue, Catalogue):
-        raise UserError(f"{data.reader.name} returns no genre.data.catalogue.Catalogue; see docs/extending.md")
-    if data.limit_tracks:
-        catalogue = catalogue.limited(data.limit_tracks)
+    catalogue = read_catalogue(data)
     if len(catalogue.genres) < 2:
         raise UserError(f"only one genre ({', '.join(catalogue.genres)}) is there; a classifier needs two or more")
     return catalogue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import partial
 from importlib import import_module
+from inspect import isfunction
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import ValidationError
@@ -60,12 +61,13 @@ class Component(Generic[Built]):
         return partial(self.target, **self.arguments)
 
 
-def component(key: str, node: Any, base: type[Built] | None) -> Component[Built]:
+def component(key: str, node: Any, base: type[Built]) -> Component[Built]:
     """Read a node, and check that its target exists and knows the keys.
 
     Args:
         key: of the node.
-        base: what the target must be a subclass of: a configuration may not call just anything; None admits functions.
+        base: what the target must be a subclass of, or a function annotated to return: a configuration, which may be a
+            stranger's, must not call just anything.
 
     Raises:
         UserError: naming the target or key that is wrong.
@@ -83,25 +85,34 @@ def component(key: str, node: Any, base: type[Built] | None) -> Component[Built]
     return Component(key, target, arguments)
 
 
-def load_target(key: str, name: str, base: type[Built] | None) -> Callable[..., Built]:
-    """Import the class or function of a dotted name; modules in the working folder are found, too.
+def load_target(key: str, name: str, base: type[Built]) -> Callable[..., Built]:
+    """Import the class or function of a dotted name.
 
     Raises:
-        UserError: if there is none, or it is no ``base``.
+        UserError: if there is none, or it neither is a ``base`` nor returns one.
+    """
+    target = import_target(key, name)
+    if isinstance(target, type) and issubclass(target, base):
+        return target
+    if isfunction(target) and inspect.unwrap(target).__annotations__.get("return") in (base, base.__name__):
+        return target
+    raise UserError(f"{key}={name} is not a {base.__name__}; name a class that is one, or a function that returns one")
+
+
+def import_target(key: str, name: str) -> Any:
+    """Import what a dotted name refers to; modules in the working folder are found, too.
+
+    Raises:
+        UserError: if it cannot be imported.
     """
     module, _, attribute = name.rpartition(".")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        target: Any = getattr(import_module(module), attribute)
+        return getattr(import_module(module), attribute)
     except Exception as error:  # a foreign module may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{key}={name} cannot be imported ({reason}); write module.Class") from error
-    if base is not None and not (isinstance(target, type) and issubclass(target, base)):
-        raise UserError(f"{key}={name} is not a {base.__name__}; name a class that is one")
-    if not callable(target):
-        raise UserError(f"{key}={name} cannot be called; name a class or function")
-    return target
 
 
 def parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
 from genre.config import resolvers  # noqa: F401  # registers them
-from genre.config.components import TARGET, load_target, parameters
+from genre.config.components import TARGET, import_target, parameters
 from genre.paths import CONF, RECORD, folder_to_resume, literal
 
 OWN_KEYS = {"data": ("cache", "keep", "limit_tracks"), "scheduler": ("interval",)}  # which no class takes
@@ -76,7 +76,7 @@ def drop_inherited(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
                 keep = {str(key) for key in value}
             elif isinstance(value, str) and group.endswith(f".{TARGET}"):
                 group = group.removesuffix(f".{TARGET}")
-                keep = {TARGET, *OWN_KEYS.get(group, ()), *parameters(load_target(f"{group}.{TARGET}", value, None))}
+                keep = {TARGET, *OWN_KEYS.get(group, ()), *parameters(import_target(f"{group}.{TARGET}", value))}
             else:
                 continue
             for key in [str(key) for key in node if key not in keep and f"{group}.{key!s}" not in named]:

@@ -50,7 +50,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "genre"
 
 
-def node(base: type[Any] | None) -> BeforeValidator:
+def node(base: type[Any]) -> BeforeValidator:
     """Validate a group with a ``_target_`` into a component whose target is a ``base``."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
@@ -119,7 +119,7 @@ class DataSettings(SettingsGroup):
             return values
         own = {name: value for name, value in values.items() if name in cls.model_fields}
         rest = {name: value for name, value in values.items() if name not in own}
-        return {**own, "reader": component("data", rest, None)}
+        return {**own, "reader": component("data", rest, Catalogue)}
 
 
 class OptimizerSettings(SettingsGroup):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre.config.build import build_data, read_catalogue, root_device, trained_network
+from genre.config.build import build_data, read_catalogue, read_training_catalogue, root_device, trained_network
 from genre.config.settings import (
     DataSettings,
     EvaluateSettings,
@@ -170,7 +170,7 @@ def load_run(
     network = trained_network(saved)
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     if settings.data:
-        catalogue = settings.data.reader.build()
+        catalogue = read_catalogue(settings.data)
         catalogue = with_known_genres(catalogue, saved.genres, run.task.build().multilabel)
         if settings.exclude_seen:
             catalogue = without_seen_tracks(catalogue, saved.folder)
@@ -178,7 +178,7 @@ def load_run(
     else:
         if "download" in run.data.reader.arguments:  # nothing is fetched from the addresses in a checkpoint
             run = run.replace(data__download=False)
-        catalogue, split = read_catalogue(run.data), run.split
+        catalogue, split = read_training_catalogue(run.data), run.split
     data = build_data(run, catalogue, split, device, network, saved.genres)
     data.setup()
     metadata = checkpoint.checkpoint_metadata(saved.genres, saved.record)

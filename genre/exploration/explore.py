@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from genre.config.build import build_pipeline
+from genre.config.build import build_pipeline, read_catalogue
 from genre.config.settings import ExploreSettings, explore_settings
 from genre.data import duplicates
 from genre.data.catalogue import Catalogue, Skipped, Track, parse_genres, read_logmel, read_table
@@ -116,7 +116,7 @@ def parse_finite(cell: str, column: str) -> float:
 def explore_collection(settings: ExploreSettings) -> Exploration:
     """Explore a collection of music, or an archive of log-mels."""
     folder, cache = settings.folder, settings.data.cache
-    listed = settings.data.reader.build()
+    listed = read_catalogue(settings.data)
     choose_track(settings.show, [track.name for track in listed.tracks])
     pipeline = build_pipeline(settings)
     first = first_store(listed, pipeline.spectrogram.sample_rate, cache)

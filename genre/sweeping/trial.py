@@ -11,7 +11,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import nn
 
-from genre.config.build import build_data, build_network, build_trainer, read_catalogue, root_device
+from genre.config.build import build_data, build_network, build_trainer, read_training_catalogue, root_device
 from genre.config.settings import TrainSettings
 from genre.data.backbone_features import Backbone
 from genre.data.datamodule import MusicData
@@ -74,7 +74,7 @@ class TrialData:
         """
         key = data_key(settings, network)
         if self.data is None or key != self.key:
-            catalogue, device = read_catalogue(settings.data), root_device(settings.trainer)
+            catalogue, device = read_training_catalogue(settings.data), root_device(settings.trainer)
             data = build_data(settings, catalogue, settings.split, device, network)
             data.setup()
             self.key, self.data = key, data

@@ -14,7 +14,7 @@ from typing import Any
 from lightning import seed_everything
 from omegaconf import DictConfig
 
-from genre.config.build import build_data, build_network, check_buildable, read_catalogue, root_device
+from genre.config.build import build_data, build_network, check_buildable, read_training_catalogue, root_device
 from genre.config.settings import TrainSettings, train_record, train_settings
 from genre.data import leakage as leaks
 from genre.data.datamodule import MusicData, genres_of
@@ -58,7 +58,7 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
     check_buildable(settings)
     last, step = last_checkpoint(folder)
     device = root_device(settings.trainer)
-    catalogue = read_catalogue(settings.data)
+    catalogue = read_training_catalogue(settings.data)
     settings = settings.replace(trainer__precision=resolve_precision(settings, device))
     seed_everything(settings.seed, verbose=False)
     begin_run(folder, settings.record)  # only now: an error in the data leaves no folder behind
