@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, Unit
 from pydantic import ValidationError
 
-LISTED = 15  # names, at most, in one sentence
+LISTED_NAMES = 15  # names, at most, in one sentence
 NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", type(None): "null",
 }  # fmt: skip
@@ -54,7 +54,7 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     close += [last_parts[part] for part in get_close_matches(name, last_parts, n=1, cutoff=0.8)]
     if close:
         return f"; did you mean {prefix}{close[0]}?"
-    if len(names) > LISTED:
+    if len(names) > LISTED_NAMES:
         return "; --help lists the known ones"
     return f"; known are {', '.join(prefix + known_name for known_name in names)}" if names else ""
 

@@ -13,7 +13,7 @@ from genre.exploration import features
 from genre.exploration.features import Values
 from genre.exploration.findings import KINDS, Finding
 
-LISTED = 100  # findings of a kind in report.txt
+LISTED_FINDINGS = 100  # findings of a kind in report.txt
 WITHOUT_MUSIC = (
     "An archive contains spectrograms only. Spectral centroid, tempo and other features, and the checks of files "
     "(unreadable, truncated, silent, clipped, too short, wrong extension) need the audio files."
@@ -34,8 +34,8 @@ def exploration_report(
     for kind, meaning in KINDS.items():
         of_kind = [finding for finding in findings if finding.kind == kind]
         if of_kind:
-            lines = [f"  {finding_line(finding, tracks)}" for finding in of_kind[:LISTED]]
-            rest = [f"  and {len(of_kind) - LISTED} more in findings.csv"] if len(of_kind) > LISTED else []
+            lines = [f"  {finding_line(finding, tracks)}" for finding in of_kind[:LISTED_FINDINGS]]
+            rest = [f"  and {len(of_kind) - LISTED_FINDINGS} more in findings.csv"] if len(of_kind) > LISTED_FINDINGS else []
             parts.append("\n".join([f"{kind} ({meaning}): {len(of_kind)}", *lines, *rest]))
     if not findings:
         parts.append("No problems found.")

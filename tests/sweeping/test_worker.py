@@ -266,7 +266,7 @@ def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swep
     ],
 )
 def test_an_invalid_key_of_the_grid_is_refused_by_name_before_data_is_read(swept, monkeypatch, override, message):
-    monkeypatch.setattr(trial, "read_catalogue", lambda *given: pytest.fail("data was read"))
+    monkeypatch.setattr(trial, "read_training_catalogue", lambda *given: pytest.fail("data was read"))
     with pytest.raises(UserError, match=message):
         swept(override)
 
