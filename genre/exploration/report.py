@@ -35,7 +35,8 @@ def exploration_report(
         of_kind = [finding for finding in findings if finding.kind == kind]
         if of_kind:
             lines = [f"  {finding_line(finding, tracks)}" for finding in of_kind[:LISTED_FINDINGS]]
-            rest = [f"  and {len(of_kind) - LISTED_FINDINGS} more in findings.csv"] if len(of_kind) > LISTED_FINDINGS else []
+            unlisted = len(of_kind) - LISTED_FINDINGS
+            rest = [f"  and {unlisted} more in findings.csv"] if unlisted > 0 else []
             parts.append("\n".join([f"{kind} ({meaning}): {len(of_kind)}", *lines, *rest]))
     if not findings:
         parts.append("No problems found.")
