@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 import genre
 from genre.evaluation import figures
+from genre.exploration import features
 
 RATE = 22_050
 GENRES = ("blues", "jazz", "rock")
@@ -35,6 +36,12 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     The folders and files of tests that look at figures override this fixture.
     """
     monkeypatch.setattr(figures, "rasterize", lambda figure: np.full((8, 8, 3), 255, np.uint8))
+
+
+@pytest.fixture(scope="session")
+def compiled_librosa() -> None:
+    """Tests that call librosa themselves use this: several processes run them."""
+    features.import_librosa()
 
 
 @pytest.fixture(scope="session")

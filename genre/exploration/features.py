@@ -2,10 +2,13 @@
 
 import inspect
 import logging
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from genre.data.catalogue import Track, display_name
 from genre.data.store_builder import parallel_map
 from genre.errors import BadAudio, SkipKind, SkipReason, UserError
 from genre.exploration.result_cache import cached_result
+from genre.files import exclusive_lock
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +41,22 @@ def check_names(names: Sequence[str]) -> None:
         raise UserError(f"also={unknown[0]} is not in librosa.feature; choose from {', '.join(known)}")
 
 
+@cache
+def import_librosa() -> ModuleType:
+    """Import librosa with the ufuncs that Numba compiles at import, in one process at a time.
+
+    Two processes that fill Numba's cache of ufuncs at once damage it for good: each later beat_track is a segmentation
+    fault (https://github.com/numba/numba/issues/10128).
+    """
+    lock = Path(tempfile.gettempdir()) / f"genre-librosa-{os.getuid()}.lock"
+    with exclusive_lock(lock, "librosa is being compiled"):
+        import librosa.beat  # imports whatever else has ufuncs
+    return librosa
+
+
 def available() -> list[str]:
     """Return the functions of librosa.feature that compute real numbers per frame from a waveform alone."""
-    import librosa
-
+    librosa = import_librosa()
     names = []
     for name, function in inspect.getmembers(librosa.feature, inspect.isfunction):
         parameters = inspect.signature(function).parameters
@@ -80,7 +96,7 @@ def feature_table(
 
 def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | SkipReason:
     """Return a track's features, column -> value, or the reason why it has none."""
-    import librosa
+    librosa = import_librosa()
 
     @cache
     def samples() -> Waveform:
@@ -104,8 +120,7 @@ def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | 
 
 def document_features(samples: Waveform) -> Values:
     """(samples,) at 22,050 Hz -> mean spectral centroid over the frames in Hz, and tempo in BPM."""
-    import librosa
-
+    librosa = import_librosa()
     centroid = librosa.feature.spectral_centroid(y=samples, sr=PAPER_SAMPLE_RATE)
     tempo, _ = librosa.beat.beat_track(y=samples, sr=PAPER_SAMPLE_RATE)
     return dict(zip(PAPER_FEATURES, (float(centroid.mean()), float(np.ravel(tempo)[0])), strict=True))
@@ -116,8 +131,7 @@ def mean_and_variance(name: str, samples: Waveform) -> Values:
 
     The columns are named as in published tables: rms_mean, rms_var; mfcc1_mean, mfcc1_var, mfcc2_mean, …
     """
-    import librosa
-
+    librosa = import_librosa()
     function = getattr(librosa.feature, name)
     rate: dict[str, Any] = {"sr": PAPER_SAMPLE_RATE} if "sr" in inspect.signature(function).parameters else {}
     rows = np.atleast_2d(function(y=samples, **rate)).astype(np.float64)

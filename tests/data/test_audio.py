@@ -16,6 +16,8 @@ import soundfile
 from genre.data.audio import read_audio
 from genre.errors import BadAudio, SkipKind
 
+pytestmark = pytest.mark.usefixtures("compiled_librosa")
+
 RATE = 22_050
 
 

@@ -15,6 +15,8 @@ from genre.data.cut import HELP, USAGE, cut, imbalance_warning, main, parse_argu
 from genre.errors import UserError
 from helpers import csv_rows
 
+pytestmark = pytest.mark.usefixtures("compiled_librosa")
+
 RATE = 22_050
 LENGTH = 30 * RATE
 FRAME = 576  # samples of an MP3 at 22,050 Hz

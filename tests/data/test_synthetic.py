@@ -18,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from genre.data.synthetic import STYLE_NAMES, synthesize, write_songs
 from helpers import csv_rows
 
+pytestmark = pytest.mark.usefixtures("compiled_librosa")
+
 
 def catalogue(folder: Path) -> list[dict[str, str]]:
     return csv_rows(folder / "catalogue.csv")

@@ -11,6 +11,8 @@ from genre.errors import SkipKind, UserError
 from genre.exploration import features
 from helpers import csv_rows
 
+pytestmark = pytest.mark.usefixtures("compiled_librosa")
+
 
 @pytest.fixture
 def clip(tmp_path):

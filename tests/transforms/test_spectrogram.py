@@ -17,6 +17,8 @@ from genre.transforms.spectrogram import (
     to_power,
 )
 
+pytestmark = pytest.mark.usefixtures("compiled_librosa")
+
 DOCUMENT = {"sample_rate": 22_050, "n_fft": 2048, "hop_length": 512, "n_mels": 128, "f_max": 8000.0}
 ARCHIVE = DOCUMENT | {"f_max": 11_025.0}
 
