@@ -281,7 +281,11 @@ class MusicData(LightningDataModule):
     def fetch(self, index: Index) -> Batch:
         """Return the batch of an index batch."""
         rows, targets = index.rows.cpu(), self.targets[index.rows.cpu()]
-        return Batch(*self.inputs_and_targets(rows, targets, index.draw), rows, index.weight)
+        inputs, targets = self.inputs_and_targets(rows, targets, index.draw)
+        if index.draw is not None:
+            smooth = self.task.smooth_targets(targets)
+            inputs, targets = self.pipeline.augment.interpolate(inputs, smooth, index.draw)
+        return Batch(inputs, targets, rows, index.weight)
 
     def inputs_and_targets(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
         """The network's inputs (batch, crops, ...) and targets (batch, genres), on the device."""
