@@ -17,11 +17,13 @@ STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=Tr
 
 Count = Annotated[int, Ge(1)]
 WholeNumber = Annotated[int, Ge(0)]
+FoldCount = Annotated[int, Ge(2)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]  # NumPy's generators take no more
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 PositiveShare = Annotated[float, Gt(0), Le(1)]
+PartShare = Annotated[float, Ge(0), Lt(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
 DropoutProbability = Annotated[float, Ge(0), Lt(1)]
 Hertz = Annotated[float, Gt(0), Unit("Hz")]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genre.ranges import OpenShare, Share, checked_dataclass
+from genre.ranges import OpenShare, PartShare, Share, checked_dataclass
 
 
 class Task(ABC):
@@ -18,6 +18,7 @@ class Task(ABC):
     class_weights: bool
     calibrate: bool
     certain: float
+    label_smoothing: float
 
     @abstractmethod
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,6 +39,10 @@ class Task(ABC):
     @abstractmethod
     def decide(self, probabilities: Tensor) -> Tensor:
         """Probabilities (..., genres) -> predictions (..., genres) of bool."""
+
+    @abstractmethod
+    def smooth_targets(self, target: Tensor) -> Tensor:
+        """Targets of training with label smoothing, (batch, genres) -> (batch, genres)."""
 
     @abstractmethod
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
@@ -64,11 +69,13 @@ class Multiclass(Task):
         class_weights: True to give every genre equal importance.
         calibrate: True to fit a temperature on validation.
         certain: required accuracy of the most probable genre among the tracks not marked uncertain, from 0 to 1.
+        label_smoothing: share of each training target that is spread over all genres (Szegedy et al. 2016).
     """
 
     class_weights: bool = False
     calibrate: bool = False
     certain: Share = 0.9
+    label_smoothing: PartShare = 0.0
     multilabel = False
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,6 +99,10 @@ class Multiclass(Task):
         """(..., genres) -> the most probable genre, (..., genres) of bool with one true."""
         return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).bool()
 
+    def smooth_targets(self, target: Tensor) -> Tensor:
+        """Targets that still add up to 1."""
+        return target * (1 - self.label_smoothing) + self.label_smoothing / target.shape[-1]
+
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """Targets weighted by the shares (mixup, Zhang et al. 2018)."""
         return share[:, None] * target + (1 - share[:, None]) * other
@@ -109,6 +120,7 @@ class Multilabel(Task):
         class_weights: True to weight a genre's positives as much as its negatives.
         calibrate: True to fit a temperature on validation.
         certain: required accuracy of the most probable genre among the tracks not marked uncertain, from 0 to 1.
+        label_smoothing: training targets of 0 and 1 become half of it and 1 minus that half (Szegedy et al. 2016).
     """
 
     threshold: OpenShare = 0.2
@@ -116,6 +128,7 @@ class Multilabel(Task):
     class_weights: bool = False
     calibrate: bool = False
     certain: Share = 0.9
+    label_smoothing: PartShare = 0.0
     multilabel = True
 
     def labels(self, genres: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,6 +152,10 @@ class Multilabel(Task):
     def decide(self, probabilities: Tensor) -> Tensor:
         """(..., genres) -> genres above the threshold, (..., genres) of bool."""
         return probabilities > self.threshold
+
+    def smooth_targets(self, target: Tensor) -> Tensor:
+        """Targets as far from 0 and 1."""
+        return target * (1 - self.label_smoothing) + self.label_smoothing / 2
 
     def mix_targets(self, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         """The union of both tracks' genres, whatever the shares."""

@@ -47,3 +47,23 @@ def test_multiclass_mixtures_have_shares_and_multilabel_mixtures_both_genres():
 def test_a_threshold_outside_0_and_1_is_refused_by_name(threshold):
     with pytest.raises(ValueError, match="threshold"):
         Multilabel(threshold=threshold)
+
+
+def test_label_smoothing_equals_pytorchs():
+    logits, target = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 1, 1])
+    one_hot = torch.nn.functional.one_hot(target, 3).float()
+    smooth = Multiclass(label_smoothing=0.2).smooth_targets(one_hot)
+    expected = torch.nn.functional.cross_entropy(logits, target, label_smoothing=0.2)
+    assert Multiclass().losses(logits, smooth).mean().item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_smoothed_multilabel_targets_are_as_far_from_0_and_1():
+    assert Multilabel(label_smoothing=0.2).smooth_targets(torch.tensor([[0.0, 1]])).tolist() == [
+        [pytest.approx(0.1), pytest.approx(0.9)]
+    ]
+
+
+@pytest.mark.parametrize("task", [Multiclass(), Multilabel()])
+def test_without_label_smoothing_targets_stay(task):
+    target = torch.tensor([[0.0, 1, 0], [0.3, 0.7, 0]])
+    assert torch.equal(task.smooth_targets(target), target)

@@ -1,6 +1,7 @@
 """Cached features of a frozen backbone, so that training only computes the head."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -127,7 +128,8 @@ class FeatureCache:
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
         rows, targets = rows[order], targets[order]
         names = [source.names[row] for row in rows.tolist()]
-        variation = {"augment": vars(self.pipeline.augment), "views": views, "seed": seed, "task": type(task).__name__}
+        augment = vars(replace(self.pipeline.augment, mixup=0.0))  # which acts on the features
+        variation = {"augment": augment, "views": views, "seed": seed, "task": type(task).__name__}
         key = Key("views", self.settings(variation), [source.key.name, names, targets.tolist()])
 
         def items(begin: int) -> Iterator[Item]:

@@ -156,6 +156,7 @@ class MusicData(LightningDataModule):
         self.genres = tuple(genres or genres_of(catalogue, task))
         self.backbone, self.precision = backbone, precision
         self.subsets: dict[str, str] = {}
+        self.groups: dict[str, str] = {}
         self.pairs: list[Pair] = []
 
     def prepare_data(self) -> None:
@@ -192,8 +193,10 @@ class MusicData(LightningDataModule):
         if self.split is None:
             self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
         else:
-            self.pairs = self.duplicate_pairs(self.split.group_duplicates)
-            self.catalogue, self.subsets = self.split.assign(self.catalogue, duplicates.duplicate_groups(self.pairs))
+            self.pairs = self.duplicate_pairs(self.split.groups_recordings)
+            recordings = duplicates.duplicate_groups(self.pairs)
+            self.catalogue, self.subsets = self.split.assign(self.catalogue, recordings)
+            self.groups = self.split.group_tracks(self.catalogue, recordings)
         self.names = first.names
         self.targets = torch.zeros(len(first.names), len(self.genres))
         self.row_of = {name: row for row, name in enumerate(first.names)}
@@ -278,7 +281,11 @@ class MusicData(LightningDataModule):
     def fetch(self, index: Index) -> Batch:
         """Return the batch of an index batch."""
         rows, targets = index.rows.cpu(), self.targets[index.rows.cpu()]
-        return Batch(*self.inputs_and_targets(rows, targets, index.draw), rows, index.weight)
+        inputs, targets = self.inputs_and_targets(rows, targets, index.draw)
+        if index.draw is not None:
+            smooth = self.task.smooth_targets(targets)
+            inputs, targets = self.pipeline.augment.interpolate(inputs, smooth, index.draw)
+        return Batch(inputs, targets, rows, index.weight)
 
     def inputs_and_targets(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
         """The network's inputs (batch, crops, ...) and targets (batch, genres), on the device."""

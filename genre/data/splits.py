@@ -15,12 +15,11 @@ from scipy.sparse.csgraph import connected_components
 from genre.data.catalogue import Catalogue, Track, parse_genres, read_table
 from genre.data.gtzan import fault_filtered
 from genre.errors import SkipKind, SkipReason, UserError
-from genre.ranges import Seed, checked_dataclass
+from genre.ranges import FoldCount, PartShare, Seed, WholeNumber, checked_dataclass
 
 log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
-SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # of the tracks of each genre (the paper)
 RANDOM_KINDS = ("random", "artist")
 SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -30,24 +29,59 @@ class Split:
     """Assigns the tracks of a catalogue to subsets.
 
     Args:
-        kind: 'random' (70/10/20 % of each genre), 'fault_filtered' (GTZAN's lists), 'artist' (each artist in one
-            subset) or 'column' (the catalogue's column ``split``).
+        kind: 'random' (shares of each genre), 'fault_filtered' (GTZAN's lists), 'artist' (each artist in one subset) or
+            'column' (the catalogue's column ``split``).
         seed: of the random draw.
+        val_share: share of each genre's tracks that validate in a random draw; 0 for none.
+        test_share: share that is tested; with folds, 1 / ``folds`` is.
         hold_out: CSV with a column ``track``; these tracks are the test subset, with the genres of its column
             ``genres`` if it has one, and no other track is.
-        group_duplicates: True to put all tracks with the same recording into one subset.
+        group_duplicates: True to put all tracks with the same recording into one subset; with folds, always.
+        folds: number of folds for cross-validation; every track is a test track in one of them.
+        fold: the fold that is tested, from 0.
     """
 
     kind: Literal["random", "artist", "fault_filtered", "column"] = "random"
     seed: Seed = 0
+    val_share: PartShare = 0.1  # the paper's shares
+    test_share: PartShare = 0.2
     hold_out: str | None = None
     group_duplicates: bool = False
+    folds: FoldCount | None = None
+    fold: WholeNumber | None = None
 
     def __post_init__(self) -> None:
-        if self.group_duplicates and self.kind not in RANDOM_KINDS:
+        drawn = self.kind in RANDOM_KINDS
+        if self.group_duplicates and not drawn:
             raise ValueError(
                 f"split.group_duplicates=true needs split=random or split=artist; split={self.kind} lists its tracks"
             )
+        if self.val_share + self.test_share >= 1:
+            raise ValueError("split.val_share and split.test_share leave nothing to train on; give a sum under 1")
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("split.folds and split.fold go together, such as split.folds=5 split.fold=0")
+        if self.folds is not None and self.fold is not None:
+            if self.fold >= self.folds:
+                raise ValueError(f"split.fold={self.fold} must be a number from 0 to {self.folds - 1}")
+            if not drawn or self.hold_out:
+                raise ValueError("split.folds needs split=random or split=artist, without split.hold_out")
+
+    @property
+    def title(self) -> str:
+        """Name of the split for titles: 'artist (seed 0, fold 1 of 5)'; folds are counted from 0."""
+        return f"{self.kind} (seed {self.seed}{'' if self.folds is None else f', fold {self.fold} of {self.folds}'})"
+
+    @property
+    def groups_recordings(self) -> bool:
+        """True if all tracks with the same recording are in one subset."""
+        return self.group_duplicates or self.folds is not None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Subset -> its share of the tracks of each genre in a random draw; without empty subsets."""
+        test = self.test_share if self.folds is None else 1 / self.folds
+        shares = {"train": round(1 - self.val_share - test, 9), "val": self.val_share, "test": test}
+        return {subset: share for subset, share in shares.items() if share}
 
     def assign(
         self, catalogue: Catalogue, duplicates: Iterable[Iterable[str]] = ()
@@ -66,7 +100,7 @@ class Split:
         held_out = read_held_out(self.hold_out, catalogue) if self.hold_out else {}
         catalogue = replace_tracks(catalogue, held_out)
         if self.kind in RANDOM_KINDS:
-            subsets, skipped = self.draw(catalogue, held_out, duplicates if self.group_duplicates else ())
+            subsets, skipped = self.draw(catalogue, held_out, duplicates)
         else:
             subsets, skipped = self.look_up(catalogue, held_out)
         if "train" not in subsets.values():
@@ -86,15 +120,35 @@ class Split:
         groups: dict[str, list[Track]] = {}
         for track in rest:
             groups.setdefault(group_of[track.name], []).append(track)
-        shares = {name: share for name, share in SHARES.items() if not held_out or name != "test"}
+        shares = {subset: share for subset, share in self.shares.items() if not held_out or subset != "test"}
         check_group_counts(groups, len(shares), self.kind)
+        in_fold = self.fold_tracks(groups)
+        if in_fold:
+            shares.pop("test")
+            groups = {name: tracks for name, tracks in groups.items() if tracks[0].name not in in_fold}
         subsets = stratified_split(groups, shares, np.random.default_rng(self.seed))
-        return subsets | dict.fromkeys(held_out, "test"), skipped
+        return subsets | dict.fromkeys([*held_out, *in_fold], "test"), skipped
+
+    def fold_tracks(self, groups: Mapping[str, Iterable[Track]]) -> set[str]:
+        """Names of the tracks in the fold that is tested; empty without folds.
+
+        scikit-learn's StratifiedGroupKFold keeps groups together and spreads each genre over the folds.
+        """
+        if self.folds is None or self.fold is None:
+            return set()
+        from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
+        rows = sorted((track.name, track.genres[0], group) for group, tracks in groups.items() for track in tracks)
+        names, genres, group_of = zip(*rows, strict=True)
+        folds = StratifiedGroupKFold(self.folds, shuffle=True, random_state=self.seed)
+        tested = list(folds.split(names, genres, group_of))[self.fold][1]
+        return {names[row] for row in tested}
 
     def group_tracks(self, catalogue: Catalogue, duplicates: Iterable[Iterable[str]]) -> dict[str, str]:
         """Track -> group; the tracks of a group go into one subset."""
         own_group = artist_group if self.kind == "artist" else lambda track: track.name
-        return merge_groups({track.name: own_group(track) for track in catalogue.tracks}, duplicates)
+        same_recording = duplicates if self.groups_recordings else ()
+        return merge_groups({track.name: own_group(track) for track in catalogue.tracks}, same_recording)
 
     def held_out_relatives(
         self, catalogue: Catalogue, held_out: Mapping[str, Track], group_of: Mapping[str, str]

@@ -1,12 +1,9 @@
 """One table of many finished runs, with the differences that exceed the noise of the test tracks.
 
-Only files in the run folders are read. Runs are ranked among those with the same split, split seed, task and test
-tracks; several seeds of one configuration are one row.
+Runs are ranked among those with the same split, split seed, task and test tracks; several seeds of one configuration
+are one row, and so are the folds of a cross-validation.
 """
 
-import csv
-import glob
-import hashlib
 import json
 import logging
 import sys
@@ -19,18 +16,16 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from yaml import YAMLError
 
-from genre.config.records import flatten, read_record
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
+from genre.evaluation.cross_validation import merge_folds
+from genre.evaluation.finished_runs import Run, find_runs, group_by
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
 from genre.files import write_csv, write_text
-from genre.paths import RECORD
 
 log = logging.getLogger(__name__)
 
-IGNORED_KEYS = ("seed", "folder", "resume", "debug", "data.cache", "trainer.enable_progress_bar")
 MEASURED = {
     "train accuracy": "train/accuracy", "val accuracy": "val/accuracy", "test accuracy": "test/accuracy",
     "macro precision": "test/macro_precision", "macro recall": "test/macro_recall", "macro F1": "test/macro_f1",
@@ -48,47 +43,6 @@ TABLE_WIDTH = 120  # characters, if the output is not a terminal
 NAMED_REASONS = 3  # at most, in an error message
 
 
-class Section(NamedTuple):
-    """The properties that runs must share to be ranked.
-
-    Args:
-        split: its kind.
-        seed: of the split.
-        held_out: the tracks that were held out; empty for none.
-        task: multiclass or multilabel.
-        tested: digest of the test tracks and their genres; empty without any.
-    """
-
-    split: str
-    seed: int
-    held_out: str
-    task: str
-    tested: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run, read from its folder.
-
-    Args:
-        folder: of its files.
-        name: of the run's configuration.
-        seed: of the run.
-        settings: all other settings that define the model, by dotted key.
-        section: the runs that it may be ranked with.
-        metrics: as in metrics.json.
-        correct: test track -> whether its predicted genres are exactly the true ones.
-    """
-
-    folder: Path
-    name: str
-    seed: int
-    settings: dict[str, Any]
-    section: Section
-    metrics: dict[str, Any]
-    correct: dict[str, bool]
-
-
 @dataclass
 class TableRow:
     """A configuration in a table: one run, or several seeds.
@@ -100,7 +54,8 @@ class TableRow:
         values: column -> one number per run.
         interval: of the test accuracy; None without test tracks.
         mark: 'best', 'tied' or empty.
-        folders: of its runs; none for the paper.
+        runs: number of seeds; 0 for the paper.
+        folders: of its runs.
     """
 
     model: str
@@ -109,6 +64,7 @@ class TableRow:
     values: dict[str, list[float]]
     interval: tuple[float, float] | None = None
     mark: str = ""
+    runs: int = 0
     folders: tuple[str, ...] = ()
 
     def cells(self) -> dict[str, str]:
@@ -124,7 +80,7 @@ class TableRow:
             "model": self.model,
             "task": self.task,
             "split": self.split,
-            "runs": len(self.folders),
+            "runs": self.runs,
         }
         for name, values in self.values.items():
             mean, deviation = mean_and_deviation(values)
@@ -157,7 +113,9 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: if there is none.
     """
-    runs, skipped = find_runs(pattern)
+    found, skipped = find_runs(pattern)
+    runs, incomplete = merge_folds(found)
+    skipped += incomplete
     if not runs:
         reasons = f" ({'; '.join(skipped[:NAMED_REASONS])})" if skipped else ""
         raise UserError(
@@ -174,87 +132,27 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def find_runs(pattern: str) -> tuple[list[Run], list[str]]:
-    """Return the finished runs that match, and why other folders are skipped; of repeated runs the last is used."""
-    literal = Path(pattern).expanduser()
-    folders = [literal] if literal.is_dir() else map(Path, sorted(glob.glob(str(literal))))
-    runs: dict[str, Run] = {}
-    skipped = []
-    for folder in folders:
-        if not (folder / RECORD).is_file() and not (folder / "metrics.json").is_file():
-            continue  # not a run
-        run = read_run(folder)
-        if isinstance(run, str):
-            skipped.append(f"{folder} ({run})")
-            continue
-        same = json.dumps([run.settings, run.seed, run.section], sort_keys=True)
-        if same in runs:
-            skipped.append(f"{runs[same].folder} (repeated with the same seed by {folder})")
-        runs[same] = run
-    return list(runs.values()), skipped
-
-
-def read_run(folder: Path) -> Run | str:
-    """Return a run from its folder, or why it cannot be compared."""
-    for name, why in ((RECORD, "no run"), ("metrics.json", "unfinished")):
-        if not (folder / name).is_file():
-            return f"{why}: it has no {name}"
-    try:
-        values = read_record(folder)
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        tested = read_predictions(folder / "predictions.csv")
-        section = section_of(values, tested)
-        settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
-        correct = {track: true == predicted for track, (true, predicted) in tested.items()}
-        return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, correct)
-    except (KeyError, TypeError, ValueError, YAMLError) as error:
-        return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
-
-
-def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]]) -> Section:
-    """Return the section of a run."""
-    split, task = values["split"], str(values["task"]["_target_"]).rsplit(".", 1)[-1].lower()
-    truth = json.dumps(sorted((track, true) for track, (true, _) in tested.items()))
-    digest = hashlib.sha256(truth.encode()).hexdigest()[:8] if tested else ""
-    return Section(split["kind"], split["seed"], str(split["hold_out"] or ""), task, digest)
-
-
-def read_predictions(path: Path) -> dict[str, tuple[str, str]]:
-    """Return test track -> (true genres, predicted genres); empty without a test subset."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["track"]: (row["true"], row["predicted"]) for row in csv.DictReader(file)}
-
-
-def group_by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
-    """Return runs by the value of ``key``, in the order of first occurrence."""
-    groups: dict[Any, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(key(run), []).append(run)
-    return groups
-
-
 def heading(runs: Sequence[Run]) -> str:
     """Return the title of a section."""
     section = runs[0].section
-    tracks = f"{len(runs[0].correct)} test tracks ({section.tested})" if section.tested else "no test tracks"
+    tracks = f"{len(runs[0].tested)} test tracks ({section.tested})" if section.tested else "no test tracks"
     held_out = f", held out: {section.held_out}" if section.held_out else ""
-    return f"{section.task}, split {section.split} (seed {section.seed}){held_out}, {tracks}"
+    folds = f", {section.folds} folds" if section.folds else ""
+    return f"{section.task}, split {section.split} (seed {section.seed}{folds}){held_out}, {tracks}"
 
 
 def table_rows(runs: Sequence[Run]) -> list[TableRow]:
     """Return the rows of one section, best first, tied rows marked; the paper's rows follow."""
     groups = list(group_by(runs, lambda run: json.dumps(run.settings, sort_keys=True)).values())
     names = row_names([group[0] for group in groups])
-    tracks = sorted(runs[0].correct)
+    tracks = sorted(runs[0].tested)
     correct = [np.array([[run.correct[track] for track in tracks] for run in group], float).mean(0) for group in groups]
     rows = [table_row(*parts) for parts in zip(names, groups, correct, strict=True)]
     if tracks and len(rows) > 1:
         best, *others = sorted(range(len(rows)), key=lambda index: -correct[index].mean())
         rows[best].mark = "best"
         for index in others:
-            rows[index].mark = "tied" if is_tied(correct[best], correct[index]) else ""
+            rows[index].mark = "tied" if is_tied(correct[best], correct[index], track_groups(runs[0])) else ""
         rows = [rows[index] for index in (best, *others)]
     return rows + paper_rows(rows[0].task)
 
@@ -263,9 +161,16 @@ def table_row(name: str, group: Sequence[Run], correct: Floats) -> TableRow:
     """Return a configuration's row; ``correct`` (tracks,) is the share of its seeds that are right about each track."""
     section = group[0].section
     values = {column: [run.metrics[key] for run in group if key in run.metrics] for column, key in MEASURED.items()}
-    split = f"{section.split} ({section.seed}){', held out' if section.held_out else ''}"
-    folders = tuple(str(run.folder) for run in group)
-    return TableRow(name, section.task, split, values, accuracy_interval(correct), folders=folders)
+    folds = f", {section.folds} folds" if section.folds else ""
+    split = f"{section.split} ({section.seed}{folds}){', held out' if section.held_out else ''}"
+    folders = tuple(str(folder) for run in group for folder in run.folders)
+    interval = accuracy_interval(correct, track_groups(group[0]))
+    return TableRow(name, section.task, split, values, interval, runs=len(group), folders=folders)
+
+
+def track_groups(run: Run) -> list[str]:
+    """Return the group of each test track, in the order of the tracks' names."""
+    return [run.groups[track] for track in sorted(run.tested)]
 
 
 def paper_rows(task: str) -> list[TableRow]:
@@ -290,9 +195,9 @@ def row_names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def is_tied(best: Floats, other: Floats) -> bool:
+def is_tied(best: Floats, other: Floats, groups: Sequence[str] | None = None) -> bool:
     """Return whether 0 lies in the 95 % interval of the difference of two accuracies on the same tracks, (tracks,)."""
-    return bootstrap_interval(best - other)[0] <= 0
+    return bootstrap_interval(best - other, groups)[0] <= 0
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -315,7 +220,9 @@ def format_mean(values: Sequence[float], seconds: bool) -> str:
 NOTE = (
     "Accuracies, precision, recall, F1, intervals in per cent; mean ± standard deviation (runs) over seeds. Best: the "
     "highest test accuracy of a table; tied: its distance to the best is within the noise of these tracks (paired "
-    f"bootstrap, {RESAMPLES} resamples, {LEVEL:.0%}), which does not include the noise of other seeds. Each table has "
+    f"bootstrap, {RESAMPLES} resamples, {LEVEL:.0%}), which does not include the noise of other seeds. Tracks that a "
+    "split keeps together (of one artist, of one recording) are resampled together. Folds: every track is tested once; "
+    "macro figures are means over the folds, seconds a sum. Each table has "
     "its own split and test tracks; between tables, and with the paper by Mijares and Manua, whose split is unknown, "
     "nothing is ranked."
 )
@@ -349,7 +256,7 @@ def print_table(title: str, rows: Sequence[TableRow]) -> None:
         justify: Any = "left" if column in TEXT_COLUMNS else "right"
         table.add_column(short, justify=justify, no_wrap=column != "model")
     for row in rows:
-        cells, runs = row.cells(), len(row.folders)
+        cells, runs = row.cells(), row.runs
         narrow = {name: cell.replace(f" ({runs})", "").replace(" ± ", "±") for name, cell in cells.items()}
         narrow["model"] = f"{row.model} ({runs} runs)" if runs > 1 else row.model
         table.add_row(*(narrow[column] for column in TERMINAL_COLUMNS))

@@ -1,5 +1,7 @@
 """95 % confidence intervals over tracks: the percentile bootstrap, and Wilson's interval where the bootstrap fails."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from genre.evaluation.arrays import Floats
@@ -11,17 +13,23 @@ WILSON_BELOW = 40  # tracks; Brown, Cai and DasGupta (2001) recommend Wilson's i
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 
-def bootstrap_means(values: Floats, seed: int = 0) -> Floats:
-    """Return the means of values over resampled tracks: (tracks,) -> (resamples,)."""
-    tracks = len(values)
-    weights = np.random.default_rng(seed).multinomial(tracks, np.full(tracks, 1 / tracks), RESAMPLES)
-    means: Floats = weights @ values / tracks
+def bootstrap_means(values: Floats, groups: Sequence[str] | None = None, seed: int = 0) -> Floats:
+    """Return the means of values over resampled tracks: (tracks,) -> (resamples,).
+
+    Args:
+        groups: group of each track; whole groups are resampled, because their tracks are not independent (cluster
+            bootstrap, Davison and Hinkley 1997, section 3.8). None resamples tracks.
+    """
+    row_group = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    count = int(row_group.max()) + 1
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, row_group]
+    means: Floats = weights @ values / weights.sum(axis=1)
     return means
 
 
-def bootstrap_interval(values: Floats) -> tuple[float, float]:
+def bootstrap_interval(values: Floats, groups: Sequence[str] | None = None) -> tuple[float, float]:
     """Return the bootstrap interval of a mean over tracks, (tracks,) with at least one track."""
-    low, high = np.quantile(bootstrap_means(values), TAILS)
+    low, high = np.quantile(bootstrap_means(values, groups), TAILS)
     return float(low), float(high)
 
 
@@ -43,8 +51,13 @@ def proportion_interval(share: float, tracks: int, bootstrap: tuple[float, float
     return wilson_interval(share, tracks) if tracks < WILSON_BELOW or low == high else bootstrap
 
 
-def accuracy_interval(correct: Floats) -> tuple[float, float] | None:
-    """Return the interval of an accuracy, (tracks,) of values from 0 to 1; None without tracks."""
+def accuracy_interval(correct: Floats, groups: Sequence[str] | None = None) -> tuple[float, float] | None:
+    """Return the interval of an accuracy, (tracks,) of values from 0 to 1; None without tracks.
+
+    Args:
+        groups: group of each track, as for ``bootstrap_means``.
+    """
     if not len(correct):
         return None
-    return proportion_interval(float(correct.mean()), len(correct), bootstrap_interval(correct))
+    independent = len(correct) if groups is None else len(set(groups))
+    return proportion_interval(float(correct.mean()), independent, bootstrap_interval(correct, groups))

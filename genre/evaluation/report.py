@@ -249,9 +249,8 @@ def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:
 
 def figure_title(settings: TrainSettings, subset: str, tracks: int) -> str:
     """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split."""
-    split = settings.split
-    held = ", held out" if subset == "test" and split.hold_out else ""
-    return f"{subset}{held}, split {split.kind} (seed {split.seed}), {tracks} tracks"
+    held = ", held out" if subset == "test" and settings.split.hold_out else ""
+    return f"{subset}{held}, split {settings.split.title}, {tracks} tracks"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:

@@ -236,13 +236,15 @@ def download_weights(name: str) -> dict[str, Tensor]:
     Raises:
         UserError: if the download fails.
     """
+    weights = VGG16_Weights[name]
     try:
-        return dict(VGG16_Weights[name].get_state_dict(progress=True, check_hash=True))
+        return dict(weights.get_state_dict(progress=True, check_hash=True))
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"cannot download model.weights={name} ({reason}): set model.weights or GENRE_VGG16 to a .safetensors or "
-            ".pth file, or model.weights=random for untrained convolutions"
+            f"cannot download model.weights={name} ({reason}): fetch them elsewhere (curl -LO {weights.url}, "
+            f"{weights.meta['_file_size']:.0f} MB) and set model.weights or GENRE_VGG16 to the file, or "
+            "model.weights=random for untrained convolutions"
         ) from None
 
 

@@ -61,7 +61,7 @@ def evaluate_and_report(
         write_subset_report(folder, final["test"], postprocessing, title, gap)
     log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
-    print_summary(metrics, settings.name)
+    print_summary(metrics, f"{settings.name}, split {settings.split.title}")
     return metrics
 
 
@@ -79,6 +79,8 @@ def run_facts(
         "missing": [name for name in SUBSETS if not counts[name]],
         "split": settings.split.kind,
         "split_seed": settings.split.seed,
+        "fold": settings.split.fold,
+        "folds": settings.split.folds,
         "seed": settings.seed,
         "tracks": counts,
         "training_reads": data.train_store.stage,

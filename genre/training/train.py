@@ -118,7 +118,10 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     Raises:
         UserError: if a run is resumed with other tracks.
     """
-    rows = [("track", "subset"), *sorted(data.subsets.items())]
+    rows = [
+        ("track", "subset", "group"),
+        *((name, data.subsets[name], data.groups[name]) for name in sorted(data.subsets)),
+    ]
     if resumed and rows != (before := read_csv_rows(folder / "splits.csv")):
         other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
         raise UserError(

@@ -1,10 +1,12 @@
 """Random augmentation of training batches on the device, drawn independently per example.
 
-Mixing, equalisation and noise act on mel power, where sounds add; shift, zoom and masks act on the picture.
+Mixing, equalisation and noise act on mel power, where sounds add; shift, zoom and masks act on the picture; mixup acts
+on whatever the network reads.
 """
 
 from typing import Annotated
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt, Le, Unit
@@ -31,6 +33,8 @@ class Augment:
         frequency_mask: widest band, as a fraction of the height.
         mix: probability that an example is mixed with another of its batch that has other genres.
         mix_ratio: least share of the weaker of the two, in power.
+        mixup: alpha of the Beta distribution from which the share of each example is drawn that is interpolated with
+            another of its batch, inputs and targets alike (Zhang et al. 2018).
     """
 
     shift: Share = 0.0
@@ -43,6 +47,7 @@ class Augment:
     frequency_mask: Share = 0.0
     mix: Share = 0.0
     mix_ratio: Annotated[float, Gt(0), Le(0.5)] = 0.3
+    mixup: NonNegative = 0.0
 
     @property
     def acts_on_power(self) -> bool:
@@ -83,6 +88,16 @@ class Augment:
         affine[:, 0, 2] = 2 * self.shift * draws[:, 2]
         grid = F.affine_grid(affine, list(picture.shape), align_corners=False)
         return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+
+    def interpolate(self, inputs: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Mixup: inputs (batch, ...) and targets (batch, genres) -> the same shapes, each mixed with a random other."""
+        if not self.mixup:
+            return inputs, targets
+        random = np.random.default_rng(seed)
+        partner = torch.from_numpy(random.permutation(len(inputs))).to(inputs.device)
+        share = torch.from_numpy(random.beta(self.mixup, self.mixup, len(inputs))).to(inputs)
+        of_inputs = share.view(-1, *[1] * (inputs.ndim - 1))
+        return torch.lerp(inputs[partner], inputs, of_inputs), torch.lerp(targets[partner], targets, share[:, None])
 
     def partners(self, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw a partner with other genres for each example, and the example's share of the mixture.

@@ -273,3 +273,71 @@ def test_all_92_real_tracks_of_two_genres_are_held_out(shared):
 def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'random', 'artist', 'fault_filtered' or 'column'"):
         Split(kind="segments")
+
+
+def folds_of(catalogue: Catalogue, folds: int, **options) -> list[dict[str, str]]:
+    return [Split("artist", folds=folds, fold=fold, **options).assign(catalogue)[1] for fold in range(folds)]
+
+
+def test_every_track_is_tested_in_one_fold_and_no_artist_is_in_two_subsets():
+    catalogue = catalogue_of({"jazz": 100, "rock": 90}, artists=20)
+    folds = folds_of(catalogue, 5)
+    tested = Counter(name for subsets in folds for name, subset in subsets.items() if subset == "test")
+    assert tested == {track.name: 1 for track in catalogue.tracks}
+    for subsets in folds:
+        assert all(len(own) == 1 for own in subsets_of_artists(catalogue, subsets).values())
+        assert set(subsets) == {track.name for track in catalogue.tracks}
+
+
+def test_folds_are_of_equal_size_within_an_artist_and_the_rest_keeps_the_shares_of_train_and_val():
+    catalogue = catalogue_of({"jazz": 100, "rock": 100}, artists=20)  # five tracks per artist
+    for subsets in folds_of(catalogue, 5):
+        for genre in ("jazz", "rock"):
+            counts = [counts_by_subset(subsets)[subset][genre] for subset in ("train", "val", "test")]
+            assert counts == [pytest.approx(70, abs=5), pytest.approx(10, abs=5), pytest.approx(20, abs=5)]
+
+
+def test_folds_keep_recordings_together_without_being_asked():
+    catalogue = catalogue_of({"jazz": 20, "rock": 20})
+    same = [["jazz.00000", "jazz.00001", "rock.00003"], ["rock.00005", "rock.00006"]]
+    for fold in range(5):
+        subsets = Split(folds=5, fold=fold).assign(catalogue, same)[1]
+        assert all(len({subsets[name] for name in names}) == 1 for names in same)
+
+
+def test_the_seed_draws_the_folds():
+    catalogue = catalogue_of({"jazz": 40, "rock": 40}, artists=20)
+    assert folds_of(catalogue, 4) == folds_of(catalogue, 4)
+    assert folds_of(catalogue, 4) != folds_of(catalogue, 4, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"val_share": 0.0}, {"train": 80, "test": 20}),
+        ({"test_share": 0.0}, {"train": 90, "val": 10}),
+        ({"val_share": 0.0, "test_share": 0.0}, {"train": 100}),
+        ({"val_share": 0.25, "test_share": 0.25}, {"train": 50, "val": 25, "test": 25}),
+        ({"val_share": 0.0, "folds": 4, "fold": 3}, {"train": 75, "test": 25}),
+    ],
+)
+def test_shares_can_be_chosen(options, expected):
+    subsets = Split(**options).assign(catalogue_of({"jazz": 100, "rock": 100}))[1]
+    assert counts_by_subset(subsets) == {subset: Counter(jazz=n, rock=n) for subset, n in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 5}, "split.folds and split.fold go together"),
+        ({"fold": 0}, "split.folds and split.fold go together"),
+        ({"folds": 5, "fold": 5}, "split.fold=5 must be a number from 0 to 4"),
+        ({"folds": 1, "fold": 0}, "folds"),
+        ({"kind": "column", "folds": 5, "fold": 0}, "split.folds needs split=random or split=artist"),
+        ({"hold_out": "two.csv", "folds": 5, "fold": 0}, "without split.hold_out"),
+        ({"val_share": 0.5, "test_share": 0.5}, "leave nothing to train on"),
+    ],
+)
+def test_folds_and_shares_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Split(**options)

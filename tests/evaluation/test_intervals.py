@@ -50,3 +50,26 @@ def test_the_interval_of_a_paired_difference_equals_scipys():
         paired=True, vectorized=False, n_resamples=4000, method="percentile", rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
     assert bootstrap_interval(one.astype(float) - other) == pytest.approx(list(expected), abs=0.01)
+
+
+def test_groups_of_equal_size_have_the_interval_of_their_means():
+    """Ten tracks each of 60 artists: as scipy's bootstrap of 60 values, and wider than that of 600 tracks."""
+    random = np.random.default_rng(0)
+    shares = random.random(60)
+    correct = (random.random((60, 10)) < shares[:, None]).astype(float)
+    artists = [f"artist {number}" for number in range(60) for _ in range(10)]
+    expected = scipy.stats.bootstrap(
+        (correct.mean(axis=1),), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    low, high = bootstrap_interval(correct.ravel(), artists)
+    assert (low, high) == pytest.approx(list(expected), abs=0.015)
+    assert high - low > 1.5 * np.subtract(*bootstrap_interval(correct.ravel())[::-1])
+
+
+def test_groups_of_one_track_change_nothing():
+    correct = (np.random.default_rng(0).random(150) < 0.6).astype(float)
+    assert bootstrap_interval(correct, [f"{n:03d}" for n in range(150)]) == bootstrap_interval(correct)
+
+
+def test_a_few_groups_of_many_tracks_have_wilsons_interval_of_that_many():
+    assert accuracy_interval(np.arange(60) % 2 * 1.0, [str(n % 6) for n in range(60)]) == wilson_interval(0.5, 6)

@@ -138,7 +138,8 @@ def test_an_unusable_weights_file_is_a_user_error(tmp_path, suffix, kind, messag
 def test_a_failed_download_is_a_user_error_with_alternatives(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"cannot download model\.weights=IMAGENET1K_V1.*GENRE_VGG16.*random"):
+    fetched = r"curl -LO https://.*/vgg16-397923af\.pth, 528 MB"
+    with pytest.raises(UserError, match=rf"cannot download model\.weights=IMAGENET1K_V1.*{fetched}.*GENRE_VGG16"):
         download_weights("IMAGENET1K_V1")
 
 

@@ -1,6 +1,7 @@
 """Augmentation differs between examples, adds sounds in power, and does nothing by default."""
 
 import pytest
+import scipy.stats
 import torch
 
 from genre.transforms.augment import Augment
@@ -96,3 +97,23 @@ def test_the_same_seed_draws_the_same(edge):
 def test_wrong_values_are_refused_by_name(key, value):
     with pytest.raises(ValueError, match=key):
         Augment(**{key: value})
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 1, 1, 8, 8)], ids=["features", "pictures"])
+def test_mixup_interpolates_inputs_and_targets_by_the_same_shares(shape):
+    inputs, targets = torch.randn(shape, generator=generator()), torch.eye(6)
+    mixed, shares = Augment(mixup=0.5).interpolate(inputs, targets, seed=3)
+    torch.testing.assert_close(mixed, torch.einsum("ij,j...->i...", shares, inputs))
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(6))
+    assert ((shares > 0).sum(dim=1) <= 2).all() and (shares < 1).any()
+
+
+def test_shares_of_mixup_follow_the_beta_distribution():
+    inputs, targets = torch.arange(2000.0)[:, None], torch.eye(2000)
+    own = Augment(mixup=2.0).interpolate(inputs, targets, seed=0)[1].diagonal().numpy()
+    assert scipy.stats.kstest(own, scipy.stats.beta(2, 2).cdf).pvalue > 0.01
+
+
+def test_without_mixup_inputs_and_targets_stay():
+    inputs, targets = torch.ones(2, 3), torch.eye(2)
+    assert Augment().interpolate(inputs, targets, seed=0) == (inputs, targets)
