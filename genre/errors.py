@@ -7,8 +7,12 @@ from typing import NamedTuple
 class UserError(Exception):
     """A mistake that the user can correct: one sentence with what, where and what to do.
 
-    ``genre.command`` prints it without a traceback and ends with exit code 1.
+    ``genre.command`` prints it without a traceback and ends with exit code 1. Line breaks, which names in it may have,
+    become spaces.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.splitlines()))
 
 
 class SkipKind(StrEnum):
@@ -22,6 +26,10 @@ class SkipKind(StrEnum):
     SAMPLE_RATE = "impossible sample rate"
     START_BEYOND_END = "start beyond the end"
     NOT_AUDIO = "not audio by its name"
+    OTHER_FORMAT = "in a format that is not read"
+    OUTSIDE_GENRES = "outside the genre folders"
+    NO_AUDIO = "genre folder without audio"
+    OTHER_FOLDER = "folder of another name than GTZAN's genres"
     HIDDEN = "hidden file"
     NOT_A_FILE = "not a file"
     NO_SUCH_FILE = "no such file"
@@ -32,6 +40,7 @@ class SkipKind(StrEnum):
     NOT_IN_SPLIT = "not in the split"
     HELD_OUT = "leaks a held-out track"
     UNKNOWN_GENRE = "unknown genre"
+    UNTRAINED_GENRE = "genre without training tracks"
     SEEN_IN_TRAINING = "seen in training"
     NOT_MEASURED = "not measured"
     NOT_WRITTEN = "not written"

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from genre.config.build import build_data, build_network, read_catalogue
 from genre.config.settings import train_settings
-from genre.data.datamodule import MusicData, genres_of
+from genre.data.datamodule import MusicData
 
 
 def csv_rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
@@ -26,7 +26,8 @@ def opened_data(cfg: DictConfig) -> MusicData:
     """Open the data module of a run on the CPU; the features of a frozen network are cached."""
     settings = train_settings(cfg)
     catalogue = read_catalogue(settings.data)
-    network = build_network(settings, len(genres_of(catalogue, settings.task.build())))
-    data = build_data(settings, catalogue, settings.split, torch.device("cpu"), network)
+    data = build_data(settings, catalogue, settings.split, torch.device("cpu"))
+    data.assign_subsets()
+    data.backbone = build_network(settings, len(data.genres))
     data.setup()
     return data

@@ -80,12 +80,12 @@ def trained_network(saved: Checkpoint) -> nn.Module:
 
 
 def read_catalogue(data: DataSettings) -> Catalogue:
-    """The catalogue of the group ``data``, limited to ``data.limit_tracks`` per genre.
+    """The catalogue of the group ``data``, with one spelling per label, limited to ``data.limit_tracks`` per genre.
 
     Raises:
         UserError: if it cannot be read.
     """
-    catalogue = data.reader.build()
+    catalogue = data.reader.build().with_merged_spellings()
     return catalogue.limited(data.limit_tracks) if data.limit_tracks else catalogue
 
 

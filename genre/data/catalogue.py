@@ -4,19 +4,29 @@ import csv
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from genre.data.spelling import comparison_key, merged_spellings, spell_like
 from genre.errors import BadRow, SkipKind, SkipReason, UserError
 from genre.ranges import checked
 
 log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = frozenset(".wav .mp3 .flac .ogg .oga .opus .au .snd .aif .aiff .aifc .caf .w64 .rf64".split())
+OTHER_AUDIO_SUFFIXES = frozenset(  # of formats that libsndfile does not read
+    ".m4a .m4b .mp4 .aac .alac .ac3 .amr .ape .dff .dsf .mka .mpc .tta .webm .wma .wv".split()
+)
+REMEDIES = {
+    SkipKind.OTHER_FORMAT: "convert them: ffmpeg -i song.m4a song.flac",
+    SkipKind.OUTSIDE_GENRES: "move each into the folder of its genre",
+    SkipKind.NO_AUDIO: "add music or remove the folder",
+    SkipKind.OTHER_FOLDER: "data=folder reads folders of any name",
+}
 MAX_SECONDS = 1e6  # eleven days; a larger time is a mistake
 KNOWN_COLUMNS = frozenset("track path genres artist split start duration".split())
 
@@ -79,6 +89,21 @@ class Catalogue:
         skipped = tuple(Skipped(display_name(track), *reasons[track.name]) for track in removed)
         return replace(self, tracks=used, skipped=self.skipped + skipped)
 
+    def with_merged_spellings(self) -> "Catalogue":
+        """One spelling per genre and per artist, that of most tracks; what is merged is logged."""
+        genres = merged_spellings((genre for track in self.tracks for genre in track.genres), "genres")
+        artists = merged_spellings((track.artist for track in self.tracks), "artists")
+        tracks = (
+            replace(track, genres=tuple(dict.fromkeys(genres[g] for g in track.genres)), artist=artists[track.artist])
+            for track in self.tracks
+        )
+        return replace(self, tracks=tuple(tracks))
+
+    def spelled_like(self, genres: Iterable[str]) -> "Catalogue":
+        """The genres in the spelling of known ones."""
+        known = tuple(genres)
+        return replace(self, tracks=tuple(replace(t, genres=spell_like(t.genres, known)) for t in self.tracks))
+
     def limited(self, per_genre: int) -> "Catalogue":
         """The first ``per_genre`` tracks of each primary genre."""
         counts: Counter[str] = Counter()
@@ -88,6 +113,12 @@ class Catalogue:
             if counts[track.genres[0]] <= per_genre:
                 tracks.append(track)
         return replace(self, tracks=tuple(tracks))
+
+
+def count_skipped(skipped: Iterable[Skipped]) -> str:
+    """'12 unreadable, 3 outside the genre folders (move …)': number and remedy per kind, most frequent first."""
+    counts = Counter(item.kind for item in skipped).most_common()
+    return ", ".join(f"{n} {kind}" + (f" ({REMEDIES[kind]})" if kind in REMEDIES else "") for kind, n in counts)
 
 
 def display_name(track: Track) -> str:
@@ -118,17 +149,40 @@ def read_folder(root: str | Path) -> Catalogue:
         UserError: if there is no such folder, or no audio in its folders.
     """
     root = existing_folder(root, "data.root")
-    tracks, skipped = [], []
-    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        files, others = audio_files(folder)
+    tracks, skipped = [], loose_audio(root)
+    for folder in visible_folders(root):
+        files, others = genre_files(folder)
         genres = (printable_name(folder.name),)
         tracks += [Track(printable_name(file.relative_to(root).as_posix()), genres, file) for file in files]
         skipped += others
     if not tracks:
+        found = f" (but {count_skipped(skipped)})" if skipped else ""
         raise UserError(
-            f"no audio in the folders of {root}; data.root must contain one folder of audio files per genre"
+            f"no audio in the folders of {root}{found}; data.root must contain one folder of audio files per genre"
         )
     return build_catalogue(tracks, skipped)
+
+
+def visible_folders(root: Path) -> list[Path]:
+    """The folders directly below ``root`` that are not hidden, sorted."""
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def loose_audio(root: Path) -> list[Skipped]:
+    """Audio files directly in ``root``, which belong to no genre folder, as skipped."""
+    reason = f"outside the genre folders; {REMEDIES[SkipKind.OUTSIDE_GENRES]}"
+    suffixes = AUDIO_SUFFIXES | OTHER_AUDIO_SUFFIXES
+    files = sorted(file for file in root.iterdir() if file.suffix.lower() in suffixes and os.path.isfile(file))
+    return [Skipped(str(file), SkipKind.OUTSIDE_GENRES, reason) for file in files if not file.name.startswith(".")]
+
+
+def genre_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
+    """The audio files below the folder of a genre; all other files, and the folder if it has no audio, as skipped."""
+    files, skipped = audio_files(folder)
+    if not files and not any(item.kind is SkipKind.OTHER_FORMAT for item in skipped):
+        reason = f"a genre folder without audio; {REMEDIES[SkipKind.NO_AUDIO]}"
+        skipped.append(Skipped(str(folder), SkipKind.NO_AUDIO, reason))
+    return files, skipped
 
 
 def audio_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
@@ -165,9 +219,18 @@ def rejection_reason(file: Path) -> SkipReason | None:
         return SkipReason(SkipKind.NOT_A_FILE, "a folder without read permission")
     if not os.path.isfile(file):  # unlike Path.is_file, no error in a folder without read permission
         return SkipReason(SkipKind.NOT_A_FILE, "not a file (a broken link?)")
+    if file.suffix.lower() in OTHER_AUDIO_SUFFIXES:
+        return other_format(file)
     if file.suffix.lower() not in AUDIO_SUFFIXES:
         return SkipReason(SkipKind.NOT_AUDIO, f"not audio by its name ({file.suffix or 'no extension'})")
     return None
+
+
+def other_format(file: Path) -> SkipReason:
+    """Why a file of a format that libsndfile does not read is skipped."""
+    suffix = file.suffix.lower()
+    command = f"ffmpeg -i {file.stem}{file.suffix} {file.stem}.flac"
+    return SkipReason(SkipKind.OTHER_FORMAT, f"{suffix} is not read; convert it: {command}")
 
 
 @checked
@@ -182,19 +245,85 @@ def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
     """
     path = Path(path).expanduser()
     base = existing_folder(root, "data.root") if root else path.parent
-    lines: dict[Track, int] = {}
+    tracks, skipped = unique_tracks(path, ("path", "genres"), lambda row: parse_track(row, base))
+    if not tracks:
+        raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
+    return build_catalogue(tracks.values(), skipped)
+
+
+def unique_tracks(
+    path: Path, columns: tuple[str, ...], parse: Callable[[Mapping[str, str]], Track]
+) -> tuple[dict[str, Track], list[Skipped]]:
+    """The tracks of a CSV by name, those of repeated rows once; and the rows that are not used.
+
+    Args:
+        columns: that the table must have.
+        parse: turns a row into a track, or raises BadRow.
+
+    Raises:
+        UserError: if the table cannot be read, or two rows of one track differ.
+    """
+    tracks: dict[str, Track] = {}
+    numbers: dict[str, int] = {}
     skipped = []
-    for number, row in enumerate(read_table(path, ("path", "genres")), start=2):
+    for number, row in enumerate(read_table(path, columns), start=2):
         try:
-            track = parse_track(row, base)
-            if track in lines:
-                raise BadRow(SkipKind.DUPLICATE_ROW, f"the same as row {lines[track]}")
-            lines[track] = number
+            track = parse(row)
+            if (before := tracks.get(track.name)) is not None:
+                refuse_contradiction(path, before, numbers[track.name], track, number)
+                raise BadRow(SkipKind.DUPLICATE_ROW, f"the same as row {numbers[track.name]}")
+            tracks[track.name], numbers[track.name] = track, number
         except BadRow as bad:
             skipped.append(Skipped(f"{path.name}:{number}", *bad.reason))
-    if not lines:
-        raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
-    return build_catalogue(lines, skipped)
+    return tracks, skipped
+
+
+def refuse_contradiction(path: Path, one: Track, first: int, other: Track, second: int) -> None:
+    """Raise a UserError if two rows of one track differ in more than the spelling of labels."""
+    cells, others = row_cells(one), row_cells(other)
+    labels = ("genres", "artist", "split")
+    for column, cell in cells.items():
+        same = comparison_key if column in labels else str
+        if same(cell) != same(others[column]):
+            raise UserError(
+                f"rows {first} and {second} of {path} contradict each other about {one.name}: {column} is '{cell}' "
+                f"and '{others[column]}'; remove one of them"
+            )
+
+
+def row_cells(track: Track) -> dict[str, str]:
+    """A track as a row of a table: column -> text."""
+    duration = "" if track.duration is None else f"{track.duration}"
+    own = {"path": str(track.path), "genres": ";".join(track.genres), "artist": track.artist, "split": track.split}
+    return {**own, "start": f"{track.start}", "duration": duration, **track.extra}
+
+
+def read_annotations(path: str | Path) -> tuple[dict[str, Track], list[Skipped]]:
+    """The tracks that a CSV with a column ``track`` describes, by name; and the rows that are not used.
+
+    Raises:
+        UserError: if the table cannot be read, two rows of one track differ, or a cell of genres names none.
+    """
+    return unique_tracks(Path(path).expanduser(), ("track",), lambda row: parse_annotation(row, str(path)))
+
+
+def parse_annotation(row: Mapping[str, str], table: str) -> Track:
+    """Turn a row that describes a track of other data into a track; what is empty keeps the data's own value.
+
+    Raises:
+        BadRow: if it names no track.
+        UserError: if it has genres that name none.
+    """
+    name, cell = row["track"], row.get("genres", "")
+    if not name.strip():
+        raise BadRow(SkipKind.INVALID_ROW, "no track")
+    genres = split_genres(cell)
+    if cell.strip() and not genres:
+        raise UserError(
+            f"the genres of {name} in {table} are '{cell}', which names none; correct them, or leave the cell empty to "
+            "keep the track's own"
+        )
+    return Track(name, genres, artist=row.get("artist", ""), split=row.get("split", ""), extra=further_cells(row))
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -232,9 +361,13 @@ def parse_track(row: Mapping[str, str], base: Path) -> Track:
         raise BadRow(SkipKind.INVALID_ROW, "the path holds a zero byte")
     start, duration = parse_seconds(row, "start") or 0.0, parse_seconds(row, "duration")
     name = row.get("track") or row["path"] + (f"@{start:g}" if start else "")
-    extra = {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
     file = base / os.path.expanduser(row["path"])
-    return Track(name, genres, file, row.get("artist", ""), row.get("split", ""), start, duration, extra)
+    return Track(name, genres, file, row.get("artist", ""), row.get("split", ""), start, duration, further_cells(row))
+
+
+def further_cells(row: Mapping[str, str]) -> dict[str, str]:
+    """The cells of columns that the catalogue has no use for itself."""
+    return {key: value for key, value in row.items() if key not in KNOWN_COLUMNS}
 
 
 def parse_genres(cell: str) -> tuple[str, ...]:
@@ -243,10 +376,15 @@ def parse_genres(cell: str) -> tuple[str, ...]:
     Raises:
         BadRow: if the cell names no genre.
     """
-    genres = tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
+    genres = split_genres(cell)
     if not genres:
         raise BadRow(SkipKind.INVALID_ROW, "no genre")
     return genres
+
+
+def split_genres(cell: str) -> tuple[str, ...]:
+    """'rock; pop;' -> ('rock', 'pop'); () if the cell names no genre."""
+    return tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
 
 
 def parse_seconds(row: Mapping[str, str], column: str) -> float | None:
@@ -296,26 +434,25 @@ def annotate(catalogue: Catalogue, path: str | Path) -> Catalogue:
     Raises:
         UserError: if they have no track in common.
     """
-    path = Path(path).expanduser()
-    rows = {row["track"]: row for row in read_table(path, ("track",))}
+    notes, unusable = read_annotations(path)
     names = {track.name for track in catalogue.tracks}
-    unknown = [Skipped(name, SkipKind.NOT_IN_DATA, "in the catalogue only") for name in sorted(rows.keys() - names)]
-    not_selected = SkipReason(SkipKind.NOT_SELECTED, f"not in {path.name}")
-    chosen = catalogue.without(dict.fromkeys(names - rows.keys(), not_selected))
+    unknown = [Skipped(name, SkipKind.NOT_IN_DATA, "in the catalogue only") for name in sorted(notes.keys() - names)]
+    not_selected = SkipReason(SkipKind.NOT_SELECTED, f"not in {Path(path).name}")
+    chosen = catalogue.without(dict.fromkeys(names - notes.keys(), not_selected))
     if not chosen.tracks:
-        raise UserError(f"none of the {len(rows)} tracks of {path} is in the data; compare its column 'track'")
-    tracks = tuple(annotate_track(track, rows[track.name]) for track in chosen.tracks)
-    return replace(chosen, tracks=tracks, skipped=chosen.skipped + tuple(unknown))
+        raise UserError(f"none of the {len(notes)} tracks of {path} is in the data; compare its column 'track'")
+    tracks = tuple(annotate_track(track, notes[track.name]) for track in chosen.tracks)
+    return replace(chosen, tracks=tracks, skipped=(*chosen.skipped, *unknown, *unusable))
 
 
-def annotate_track(track: Track, row: Mapping[str, str]) -> Track:
-    """The track with the genres, artist, split and further columns of a table's row."""
+def annotate_track(track: Track, note: Track) -> Track:
+    """The track with what an annotation says of it."""
     return replace(
         track,
-        genres=parse_genres(row["genres"]) if row.get("genres") else track.genres,
-        artist=row.get("artist") or track.artist,
-        split=row.get("split") or track.split,
-        extra={**track.extra, **{key: value for key, value in row.items() if key not in KNOWN_COLUMNS}},
+        genres=note.genres or track.genres,
+        artist=note.artist or track.artist,
+        split=note.split or track.split,
+        extra={**track.extra, **note.extra},
     )
 
 

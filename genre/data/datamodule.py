@@ -13,12 +13,13 @@ from torch import Tensor
 
 from genre.data import duplicates
 from genre.data.backbone_features import Backbone, FeatureCache
-from genre.data.catalogue import Catalogue
+from genre.data.catalogue import Catalogue, count_skipped
 from genre.data.duplicates import Pair
 from genre.data.pipeline import Pipeline
 from genre.data.sources import first_store
 from genre.data.splits import SUBSETS, Split
-from genre.data.store import Store, count_kinds
+from genre.data.store import Store
+from genre.data.targets import genre_counts, genres_of, trained_genres, warn_of_missing_genres, with_genres_only
 from genre.errors import UserError
 from genre.tasks import Task
 
@@ -123,7 +124,7 @@ class MusicData(LightningDataModule):
         split: assigns the subsets; None puts every track into ``test``.
         pipeline: from stores to pictures.
         task: defines the targets.
-        genres: order of the targets; None takes those of the catalogue, sorted.
+        genres: order of the targets, of a trained network; None takes those of the training tracks, sorted.
         batch_size: tracks per batch, of all processes together.
         seed: of order and augmentation.
         cache: folder of the stores.
@@ -153,26 +154,27 @@ class MusicData(LightningDataModule):
         self.catalogue, self.split, self.pipeline, self.task = catalogue, split, pipeline, task
         self.batch_size, self.seed, self.cache, self.keep = batch_size, seed, cache, keep
         self.configured_device = device
-        self.genres = tuple(genres or genres_of(catalogue, task))
+        self.genres, self.genres_given = tuple(genres or genres_of(catalogue, task)), genres is not None
         self.backbone, self.precision = backbone, precision
         self.subsets: dict[str, str] = {}
         self.groups: dict[str, str] = {}
         self.pairs: list[Pair] = []
+        self.opened = False
 
     def prepare_data(self) -> None:
         """Build the stores that do not exist yet; Lightning calls this on one process of each machine."""
         copy(self).setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the stores, built where they do not exist yet, and assign the subsets; a second call does nothing."""
-        if self.subsets:
+        """Assign the subsets, and open the stores, built where they do not exist yet; a second call does nothing."""
+        if self.opened:
             return
-        self.pipeline.spectrogram.to(self.device)
-        self.first = self.decode()
         self.assign_subsets()
+        self.pipeline.spectrogram.to(self.device)
         train, evaluation = self.open_stores()
         self.train_store, self.eval_store = train.resident(self.device), evaluation.resident(self.device)
         self.train_row_of = {name: row for row, name in enumerate(train.names)}
+        self.opened = True
 
     def reconfigured(self, batch_size: int, seed: int) -> "MusicData":
         """The same opened stores under another batch size and seed, for another trainer."""
@@ -185,21 +187,45 @@ class MusicData(LightningDataModule):
         return first_store(self.catalogue, self.pipeline.spectrogram.sample_rate, self.cache)
 
     def assign_subsets(self) -> None:
-        """Drop the tracks that could not be decoded, and assign the others to subsets."""
-        first = self.first
-        self.catalogue = self.catalogue.without(first.skipped)
-        if kinds := [reason.kind for reason in first.skipped.values()]:
-            log.warning("skipped %d tracks: %s", len(kinds), count_kinds(kinds))
-        if self.split is None:
-            self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
-        else:
-            self.pairs = self.duplicate_pairs(self.split.groups_recordings)
-            recordings = duplicates.duplicate_groups(self.pairs)
-            self.catalogue, self.subsets = self.split.assign(self.catalogue, recordings)
-            self.groups = self.split.group_tracks(self.catalogue, recordings)
-        self.names = first.names
-        self.targets = torch.zeros(len(first.names), len(self.genres))
-        self.row_of = {name: row for row, name in enumerate(first.names)}
+        """Decode the music, assign the usable tracks to subsets, and settle the genres; a second call does nothing.
+
+        Raises:
+            UserError: if the split cannot be had of these tracks, or a genre has no training tracks.
+        """
+        if self.subsets:
+            return
+        if self.split is not None:
+            self.split.check(self.catalogue)
+        self.first = self.decode()
+        self.catalogue = self.catalogue.without(self.first.skipped)
+        self.subsets = self.split_tracks(self.split) if self.split is not None else self.all_in_test()
+        if self.catalogue.skipped:
+            count = len(self.catalogue.skipped)
+            log.warning("skipped %d files, rows or tracks: %s", count, count_skipped(self.catalogue.skipped))
+        self.set_targets()
+
+    def all_in_test(self) -> dict[str, str]:
+        """Every track in the test subset: track -> subset."""
+        return dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
+
+    def split_tracks(self, split: Split) -> dict[str, str]:
+        """Assign the tracks to subsets, and drop those of genres that are not learnt: track -> subset."""
+        self.pairs = self.duplicate_pairs(split.groups_recordings)
+        recordings = duplicates.duplicate_groups(self.pairs)
+        assigned, subsets = split.assign(self.catalogue, recordings)
+        self.groups = split.group_tracks(assigned, recordings)
+        if not self.genres_given:
+            self.genres = trained_genres(genre_counts(assigned, subsets, self.task), self.genres, split)
+        self.catalogue = with_genres_only(assigned, self.genres, self.task)
+        subsets = {track.name: subsets[track.name] for track in self.catalogue.tracks}
+        warn_of_missing_genres(genre_counts(self.catalogue, subsets, self.task), self.genres)
+        return subsets
+
+    def set_targets(self) -> None:
+        """Set the targets of all tracks of the first store, by row."""
+        self.names = self.first.names
+        self.targets = torch.zeros(len(self.names), len(self.genres))
+        self.row_of = {name: row for row, name in enumerate(self.names)}
         rows = [self.row_of[track.name] for track in self.catalogue.tracks]
         self.targets[rows] = self.task.targets([track.genres for track in self.catalogue.tracks], self.genres)
 
@@ -327,8 +353,3 @@ class MusicData(LightningDataModule):
     def subset_sizes(self) -> dict[str, int]:
         """Number of tracks per subset."""
         return {subset: len(self.track_names(subset)) for subset in SUBSETS}
-
-
-def genres_of(catalogue: Catalogue, task: Task) -> tuple[str, ...]:
-    """The genres that count in a task, sorted."""
-    return tuple(sorted({genre for track in catalogue.tracks for genre in task.labels(track.genres)}))

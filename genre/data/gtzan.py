@@ -4,9 +4,25 @@ import csv
 from importlib import resources
 from pathlib import Path
 
-from genre.data.catalogue import Catalogue, Track, annotate, audio_files, build_catalogue, printable_name
+from genre.data.catalogue import (
+    AUDIO_SUFFIXES,
+    OTHER_AUDIO_SUFFIXES,
+    REMEDIES,
+    Catalogue,
+    Skipped,
+    Track,
+    annotate,
+    audio_files,
+    build_catalogue,
+    count_skipped,
+    genre_files,
+    loose_audio,
+    printable_name,
+    visible_folders,
+    walk_files,
+)
 from genre.data.download import ArchiveSource, install_archive
-from genre.errors import UserError
+from genre.errors import SkipKind, UserError
 from genre.ranges import Count, checked
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
@@ -46,9 +62,9 @@ def read_gtzan(
     folder = genre_folder(base)
     if folder is None:
         raise UserError(missing_message(root))
-    tracks, skipped = [], []
+    tracks, skipped = [], loose_audio(folder) + other_folders(folder)
     for genre in (name for name in GENRES if (folder / name).is_dir()):
-        files, others = audio_files(folder / genre)
+        files, others = genre_files(folder / genre)
         tracks += [Track(printable_name(file.stem), (genre,), file) for file in files]
         skipped += others
     whole = build_catalogue(tracks, skipped)
@@ -65,13 +81,37 @@ def genre_folder(root: Path) -> Path | None:
     return None
 
 
+def other_folders(folder: Path) -> list[Skipped]:
+    """The folders beside those of GTZAN's genres that hold audio, as skipped."""
+    reason = f"not a folder of GTZAN's genres; {REMEDIES[SkipKind.OTHER_FOLDER]}"
+    others = (other for other in visible_folders(folder) if other.name not in GENRES)
+    return [Skipped(str(other), SkipKind.OTHER_FOLDER, reason) for other in others if has_audio(other)]
+
+
+def has_audio(folder: Path) -> bool:
+    """True if any file below the folder is audio, read or not, by its name."""
+    return any(file.suffix.lower() in AUDIO_SUFFIXES | OTHER_AUDIO_SUFFIXES for file in walk_files(folder))
+
+
 def missing_message(root: str | Path) -> str:
     """The error message for a folder without GTZAN."""
+    looked = f"looked for its genre folders there and in {', '.join(LAYOUTS[1:])}"
     return (
-        f"no GTZAN at {root} (looked for its genre folders there and in {', '.join(LAYOUTS[1:])}): set data.root or "
+        f"no GTZAN at {root} ({looked}{found_instead(Path(root).expanduser())}): set data.root or "
         "GENRE_GTZAN to its folder, data.download=true to fetch it (1.2 GB), data.archive to its .tar.gz, data=folder "
         "data.root=… for your own music, or data=synthetic to try without data"
     )
+
+
+def found_instead(root: Path) -> str:
+    """'; found 6 in a format that is not read (…)': audio below a folder without GTZAN; empty if there is none."""
+    if not root.is_dir():
+        return ""
+    layouts = (root / layout for layout in LAYOUTS if any((root / layout / genre).is_dir() for genre in GENRES))
+    folder = next(layouts, root)
+    genres = [folder / genre for genre in GENRES if (folder / genre).is_dir()]
+    skipped = loose_audio(folder) + other_folders(folder) + [item for genre in genres for item in audio_files(genre)[1]]
+    return f"; found {count_skipped(skipped)}" if skipped else ""
 
 
 def fault_filtered() -> dict[str, str]:

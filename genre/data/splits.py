@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from genre.data.catalogue import Catalogue, Track, parse_genres, read_table
+from genre.data.catalogue import Catalogue, Track, read_annotations
 from genre.data.gtzan import fault_filtered
+from genre.data.spelling import comparison_key, spell_like
 from genre.errors import SkipKind, SkipReason, UserError
 from genre.ranges import FoldCount, PartShare, Seed, WholeNumber, checked_dataclass
 
@@ -39,6 +39,7 @@ class Split:
         group_duplicates: True to put all tracks with the same recording into one subset; with folds, always.
         folds: number of folds for cross-validation; every track is a test track in one of them.
         fold: the fold that is tested, from 0.
+        untrained_genres: of a genre without training tracks: 'refuse' it, or 'drop' it with its tracks.
     """
 
     kind: Literal["random", "artist", "fault_filtered", "column"] = "random"
@@ -49,6 +50,7 @@ class Split:
     group_duplicates: bool = False
     folds: FoldCount | None = None
     fold: WholeNumber | None = None
+    untrained_genres: Literal["refuse", "drop"] = "refuse"
 
     def __post_init__(self) -> None:
         drawn = self.kind in RANDOM_KINDS
@@ -67,11 +69,6 @@ class Split:
                 raise ValueError("split.folds needs split=random or split=artist, without split.hold_out")
 
     @property
-    def title(self) -> str:
-        """Name of the split for titles: 'artist (seed 0, fold 1 of 5)'; folds are counted from 0."""
-        return f"{self.kind} (seed {self.seed}{'' if self.folds is None else f', fold {self.fold} of {self.folds}'})"
-
-    @property
     def groups_recordings(self) -> bool:
         """True if all tracks with the same recording are in one subset."""
         return self.group_duplicates or self.folds is not None
@@ -82,6 +79,32 @@ class Split:
         test = self.test_share if self.folds is None else 1 / self.folds
         shares = {"train": round(1 - self.val_share - test, 9), "val": self.val_share, "test": test}
         return {subset: share for subset, share in shares.items() if share}
+
+    def check(self, catalogue: Catalogue) -> None:
+        """Check what can be checked before the music is decoded, and warn of held-out tracks that are not there.
+
+        Raises:
+            UserError: if no track has an artist, or the column or the table of held-out tracks cannot be used.
+        """
+        if self.kind == "artist":
+            check_artists(catalogue)
+        if self.kind == "column":
+            column_subsets(catalogue)
+        if self.hold_out:
+            listed, found = read_annotations(self.hold_out)[0], read_held_out(self.hold_out, catalogue)
+            if absent := len(listed) - len(found):
+                log.warning("%d of %d tracks of %s are not in the data", absent, len(listed), self.hold_out)
+
+    def description(self, catalogue: Catalogue) -> str:
+        """'random (seed 0)', 'artist (seed 0, fold 1 of 5)'; and how many tracks have no artist, if it matters."""
+        fold = f", fold {self.fold} of {self.folds}" if self.folds else ""
+        unknown = self.without_artist(catalogue)
+        note = f", {unknown} of {len(catalogue.tracks)} tracks without artist" if unknown else ""
+        return f"{self.kind} (seed {self.seed}{fold}{note})"
+
+    def without_artist(self, catalogue: Catalogue) -> int:
+        """Number of tracks that split=artist cannot keep together, because their artist is unknown; else 0."""
+        return sum(not track.artist for track in catalogue.tracks) if self.kind == "artist" else 0
 
     def assign(
         self, catalogue: Catalogue, duplicates: Iterable[Iterable[str]] = ()
@@ -95,7 +118,8 @@ class Split:
             The catalogue without the tracks of no subset, which it lists as skipped; and track -> subset.
 
         Raises:
-            UserError: if a genre has fewer tracks (or artists) than there are subsets, or no track is left to train on.
+            UserError: as ``check``; if a genre has fewer tracks (or artists) than there are subsets, or no track is
+                left to train on.
         """
         held_out = read_held_out(self.hold_out, catalogue) if self.hold_out else {}
         catalogue = replace_tracks(catalogue, held_out)
@@ -111,12 +135,13 @@ class Split:
         self, catalogue: Catalogue, held_out: Mapping[str, Track], duplicates: Iterable[Iterable[str]]
     ) -> tuple[dict[str, str], dict[str, SkipReason]]:
         """Draw the subsets at random: track -> subset, and track -> why it is in none."""
+        if self.kind == "artist":
+            check_artists(catalogue)
         group_of = self.group_tracks(catalogue, duplicates)
         skipped = self.held_out_relatives(catalogue, held_out, group_of)
         rest = [track for track in catalogue.tracks if track.name not in held_out and track.name not in skipped]
-        if self.kind == "artist":
-            unknown = sum(not track.artist for track in rest)
-            log.info("%d of %d tracks have no artist; each is a group of its own", unknown, len(rest))
+        if unknown := self.without_artist(catalogue):
+            log.warning("%d of %d tracks have no artist; each is a group of its own", unknown, len(catalogue.tracks))
         groups: dict[str, list[Track]] = {}
         for track in rest:
             groups.setdefault(group_of[track.name], []).append(track)
@@ -199,6 +224,15 @@ def merge_groups(group_of: Mapping[str, str], duplicates: Iterable[Iterable[str]
     return {name: groups[first[component[index[group]]]] for name, group in group_of.items()}
 
 
+def check_artists(catalogue: Catalogue) -> None:
+    """Raise a UserError if no track has an artist."""
+    if not any(track.artist for track in catalogue.tracks):
+        raise UserError(
+            f"split=artist needs artists, but none of the {len(catalogue.tracks)} tracks has one; give the catalogue a "
+            "column artist (data.catalogue=CSV with track and artist), or use split=random"
+        )
+
+
 def artist_group(track: Track) -> str:
     """Name of the track's group; a track without an artist is a group of its own."""
     return f"artist {track.artist}" if track.artist else f"track {track.name}"
@@ -210,18 +244,13 @@ def read_held_out(path: str, catalogue: Catalogue) -> dict[str, Track]:
     Raises:
         UserError: if the CSV lists none of them.
     """
-    rows = {row["track"]: row for row in read_table(Path(path).expanduser(), ("track",))}
-    listed = [track for track in catalogue.tracks if track.name in rows]
+    notes = read_annotations(path)[0]
+    listed = [track for track in catalogue.tracks if track.name in notes]
     if not listed:
         raise UserError(f"split.hold_out={path} lists none of the catalogue's {len(catalogue.tracks)} tracks")
-    if absent := len(rows) - len(listed):
-        log.warning("%d of %d tracks of %s are not in the data", absent, len(rows), path)
-    return {track.name: with_genres(track, rows[track.name].get("genres", "")) for track in listed}
-
-
-def with_genres(track: Track, cell: str) -> Track:
-    """The track with the genres of a table's cell, or its own if the cell is empty."""
-    return replace(track, genres=parse_genres(cell)) if cell else track
+    known = catalogue.genres
+    own = {track.name: notes[track.name].genres or track.genres for track in listed}
+    return {track.name: replace(track, genres=spell_like(own[track.name], known)) for track in listed}
 
 
 def replace_tracks(catalogue: Catalogue, tracks: Mapping[str, Track]) -> Catalogue:
@@ -236,10 +265,10 @@ def column_subsets(catalogue: Catalogue) -> dict[str, str]:
         UserError: if the column is empty or has another value than train, val and test.
     """
     lists = {}
-    for track in (track for track in catalogue.tracks if track.split):
-        if track.split.lower() not in SPELLINGS:
+    for track in (track for track in catalogue.tracks if track.split.strip()):
+        if comparison_key(track.split) not in SPELLINGS:
             raise UserError(f"{track.name} has split '{track.split}'; the column split allows train, val and test")
-        lists[track.name] = SPELLINGS[track.split.lower()]
+        lists[track.name] = SPELLINGS[comparison_key(track.split)]
     if not lists:
         raise UserError("split=column needs a catalogue with a column split of train, val or test")
     return lists
@@ -253,11 +282,15 @@ def check_group_counts(groups: Mapping[str, Iterable[Track]], needed: int, kind:
     """
     counts = Counter(genre for tracks in groups.values() for genre in {track.genres[0] for track in tracks})
     if len(counts) < 2:
-        raise UserError(f"only one genre ({', '.join(counts)}) has usable tracks; a classifier needs two or more")
+        usable = f"only one genre ({', '.join(counts)})" if counts else "no genre"
+        raise UserError(f"{usable} has usable tracks; a classifier needs two or more")
     unit = "artists" if kind == "artist" else "tracks"
     for genre, count in sorted(counts.items()):
         if count < needed:
-            raise UserError(f"genre {genre} has {count} {unit}; split={kind} needs {needed}, one for each subset")
+            raise UserError(
+                f"genre {genre} has {count} {unit}; split={kind} needs {needed}, one for each subset: add some, "
+                "or remove the genre"
+            )
 
 
 def stratified_split(

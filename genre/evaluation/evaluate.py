@@ -110,7 +110,9 @@ def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
     write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
     predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     final = apply_thresholds(predictions, data.task, saved.postprocessing)
-    title = catalogue_title(settings.data, tracks) if settings.data else figure_title(run, subset, tracks)
+    title = figure_title(run.split, data.catalogue, subset, tracks)
+    if settings.data:
+        title = catalogue_title(settings.data, tracks)
     write_evaluation(folder, saved, run, classifier, data, final, title)
     metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
         "run": str(saved.folder), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
@@ -170,7 +172,7 @@ def load_run(
     network = trained_network(saved)
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     if settings.data:
-        catalogue = read_catalogue(settings.data)
+        catalogue = read_catalogue(settings.data).spelled_like(saved.genres)
         catalogue = with_known_genres(catalogue, saved.genres, run.task.build().multilabel)
         if settings.exclude_seen:
             catalogue = without_seen_tracks(catalogue, saved.folder)
@@ -178,7 +180,7 @@ def load_run(
     else:
         if "download" in run.data.reader.arguments:  # nothing is fetched from the addresses in a checkpoint
             run = run.replace(data__download=False)
-        catalogue, split = read_training_catalogue(run.data), run.split
+        catalogue, split = read_training_catalogue(run.data).spelled_like(saved.genres), run.split
     data = build_data(run, catalogue, split, device, network, saved.genres)
     data.setup()
     metadata = checkpoint.checkpoint_metadata(saved.genres, saved.record)

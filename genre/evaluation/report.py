@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from genre.config.settings import TrainSettings
 from genre.data.catalogue import Catalogue
-from genre.data.splits import SUBSETS
+from genre.data.splits import SUBSETS, Split
 from genre.evaluation import calibration, figures, thresholds
 from genre.evaluation.intervals import wilson_interval
 from genre.evaluation.metrics import compute_metrics, per_genre_scores
@@ -223,9 +222,9 @@ def multilabel_figures(predictions: Predictions, title: str, postprocessing: Pos
     }
 
 
-def print_summary(metrics: Mapping[str, Any], name: str) -> None:
+def print_summary(metrics: Mapping[str, Any], title: str) -> None:
     """Print the metrics of a run, one row per subset."""
-    table = Table(title=f"{name}, split {metrics['split']} (seed {metrics['split_seed']})", title_justify="left")
+    table = Table(title=title, title_justify="left")
     rows = [summary_row(metrics, subset) for subset in SUBSETS if f"{subset}/loss" in metrics]
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "subset" else "right")
@@ -247,10 +246,10 @@ def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:
     }
 
 
-def figure_title(settings: TrainSettings, subset: str, tracks: int) -> str:
+def figure_title(split: Split, catalogue: Catalogue, subset: str, tracks: int) -> str:
     """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split."""
-    held = ", held out" if subset == "test" and settings.split.hold_out else ""
-    return f"{subset}{held}, split {settings.split.title}, {tracks} tracks"
+    held = ", held out" if subset == "test" and split.hold_out else ""
+    return f"{subset}{held}, split {split.description(catalogue)}, {tracks} tracks"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:

@@ -136,8 +136,10 @@ def explore_collection(settings: ExploreSettings) -> Exploration:
     pictures.draw_examples(folder, pipeline, store, catalogue, settings.examples)
     pictures.draw_mel(folder, pipeline, first, name)
     write_findings(folder / "findings.csv", problems, listed.tracks)
-    write_skipped(folder, replace(measured, skipped=(*measured.skipped, *unwritten)))
-    write_text(folder / "report.txt", exploration_report(settings.name, catalogue, problems, pairs, table))
+    skipped = (*measured.skipped, *unwritten)
+    write_skipped(folder, replace(measured, skipped=skipped))
+    shown = replace(catalogue, skipped=skipped)
+    write_text(folder / "report.txt", exploration_report(settings.name, shown, problems, pairs, table))
     print_findings(problems)
     if catalogue.archive:
         Console().print(WITHOUT_MUSIC, highlight=False)

@@ -89,7 +89,7 @@ def skipped_findings(catalogue: Catalogue) -> list[Finding]:
 
 def format_of_unrecognized_file(item: Skipped) -> str:
     """Return the audio format of a file skipped because of its extension; empty if it is not audio."""
-    if item.kind is not SkipKind.NOT_AUDIO:
+    if item.kind not in (SkipKind.NOT_AUDIO, SkipKind.OTHER_FORMAT):
         return ""
     try:
         with audio.open_audio(Path(item.path)) as file:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from genre.data import duplicates
-from genre.data.catalogue import Catalogue, Track
+from genre.data.catalogue import Catalogue, Track, count_skipped
 from genre.exploration import features
 from genre.exploration.features import Values
 from genre.exploration.findings import KINDS, Finding
@@ -30,7 +30,8 @@ def exploration_report(
     """Return the text of report.txt."""
     tracks = {track.name: track for track in catalogue.tracks}
     genres, unused = len(catalogue.genres), len(catalogue.skipped)
-    parts = [f"{name}: {len(tracks)} tracks of {genres} genres; {unused} files or rows skipped (skipped.csv)"]
+    which = f": {count_skipped(catalogue.skipped)}" if unused else ""
+    parts = [f"{name}: {len(tracks)} tracks of {genres} genres; {unused} files or rows skipped (skipped.csv){which}"]
     for kind, meaning in KINDS.items():
         of_kind = [finding for finding in findings if finding.kind == kind]
         if of_kind:

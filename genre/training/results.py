@@ -56,12 +56,12 @@ def evaluate_and_report(
     metrics["parameters"] = sum(parameter.numel() for parameter in classifier.network.parameters())
     final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
     if "test" in final:
-        title = figure_title(settings, "test", counts["test"])
+        title = figure_title(settings.split, data.catalogue, "test", counts["test"])
         gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
         write_subset_report(folder, final["test"], postprocessing, title, gap)
     log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
-    print_summary(metrics, f"{settings.name}, split {settings.split.title}")
+    print_summary(metrics, f"{settings.name}, split {settings.split.description(data.catalogue)}")
     return metrics
 
 
@@ -81,6 +81,7 @@ def run_facts(
         "split_seed": settings.split.seed,
         "fold": settings.split.fold,
         "folds": settings.split.folds,
+        "without_artist": settings.split.without_artist(data.catalogue),
         "seed": settings.seed,
         "tracks": counts,
         "training_reads": data.train_store.stage,

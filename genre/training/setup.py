@@ -1,5 +1,7 @@
 """Steps that a run and a trial of a sweep share: precision, initial weights, monitored metric, classifier."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -33,7 +35,7 @@ def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) 
     """
     saved = checkpoint.read_checkpoint(run)
     if saved.genres != genres:
-        raise UserError(f"init_from={run} has the genres {', '.join(saved.genres)}; the data has {', '.join(genres)}")
+        raise UserError(other_genres(run, saved.genres, genres))
     try:
         network.load_state_dict(saved.weights)
     except RuntimeError:
@@ -41,6 +43,22 @@ def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) 
         raise UserError(
             f"init_from={run} is another network ({kind}); use the same model and the same values"
         ) from None
+
+
+def check_initial_genres(run: str, genres: tuple[str, ...]) -> None:
+    """Check before music is decoded that a run to start from knows no other genres than the catalogue lists.
+
+    Raises:
+        UserError: if it does.
+    """
+    saved = checkpoint.read_checkpoint(run)
+    if not set(saved.genres) <= set(genres):
+        raise UserError(other_genres(run, saved.genres, genres))
+
+
+def other_genres(run: str, saved: Sequence[str], genres: Sequence[str]) -> str:
+    """The error message for a run to start from whose genres are not those of the data."""
+    return f"init_from={run} has the genres {', '.join(saved)}; the data has {', '.join(genres)}"
 
 
 def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicData) -> Classifier:

@@ -17,14 +17,15 @@ from omegaconf import DictConfig
 from genre.config.build import build_data, build_network, check_buildable, read_training_catalogue, root_device
 from genre.config.settings import TrainSettings, train_record, train_settings
 from genre.data import leakage as leaks
-from genre.data.datamodule import MusicData, genres_of
+from genre.data.datamodule import MusicData
+from genre.data.targets import genres_of
 from genre.errors import UserError
 from genre.evaluation.report import write_skipped
 from genre.evaluation.tensorboard import log_examples
 from genre.files import read_csv_rows, write_csv
 from genre.training.results import evaluate_and_report
 from genre.training.run_folder import begin_run, choose_folder, is_global_zero, last_checkpoint
-from genre.training.setup import build_classifier, load_initial_weights, resolve_precision
+from genre.training.setup import build_classifier, check_initial_genres, load_initial_weights, resolve_precision
 from genre.training.trainer import run_trainer
 
 log = logging.getLogger(__name__)
@@ -60,13 +61,16 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
     device = root_device(settings.trainer)
     catalogue = read_training_catalogue(settings.data)
     settings = settings.replace(trainer__precision=resolve_precision(settings, device))
-    seed_everything(settings.seed, verbose=False)
-    begin_run(folder, settings.record)  # only now: an error in the data leaves no folder behind
-    genres = genres_of(catalogue, settings.task.build())
-    network = build_network(settings, len(genres))
     if settings.init_from and not last:
-        load_initial_weights(str(settings.init_from), network, genres)
-    data = build_data(settings, catalogue, settings.split, device, network)
+        check_initial_genres(str(settings.init_from), genres_of(catalogue, settings.task.build()))
+    begin_run(folder, settings.record)  # only now: an error in the data leaves no folder behind
+    data = build_data(settings, catalogue, settings.split, device)
+    data.assign_subsets()
+    seed_everything(settings.seed, verbose=False)
+    network = build_network(settings, len(data.genres))
+    if settings.init_from and not last:
+        load_initial_weights(str(settings.init_from), network, data.genres)
+    data.backbone = network
     data.setup()
     write_splits(folder, data, resumed=last is not None)
     classifier = build_classifier(settings, network, data)

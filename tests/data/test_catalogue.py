@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genre.data.catalogue import read_csv, read_folder, read_logmel
-from genre.errors import UserError
+from genre.data.catalogue import count_skipped, read_csv, read_folder, read_logmel
+from genre.errors import SkipKind, UserError
 from genre.files import read_csv_rows, write_csv
 
 
@@ -32,6 +32,35 @@ def test_files_that_are_not_audio_are_skipped_with_a_reason(tmp_path):
     touch(tmp_path / "dub" / "a.wav", tmp_path / "dub" / "._a.wav", tmp_path / "dub" / "cover.jpg")
     reasons = {Path(item.path).name: item.reason for item in read_folder(tmp_path).skipped}
     assert reasons == {"._a.wav": "hidden file (macOS resource fork)", "cover.jpg": "not audio by its name (.jpg)"}
+
+
+def test_a_song_outside_the_folders_and_an_empty_folder_are_skipped_with_a_remedy(tmp_path):
+    touch(tmp_path / "dub" / "a.wav", tmp_path / "loose.mp3", tmp_path / "notes.txt", tmp_path / "ska" / "cover.jpg")
+    (tmp_path / "polka").mkdir()
+    skipped = read_folder(tmp_path).skipped
+    assert {Path(item.path).name: item.reason for item in skipped} == {
+        "loose.mp3": "outside the genre folders; move each into the folder of its genre",
+        "cover.jpg": "not audio by its name (.jpg)",
+        "polka": "a genre folder without audio; add music or remove the folder",
+        "ska": "a genre folder without audio; add music or remove the folder",
+    }
+    assert count_skipped(skipped) == (
+        "2 genre folder without audio (add music or remove the folder), 1 outside the genre folders (move each into "
+        "the folder of its genre), 1 not audio by its name"
+    )
+
+
+def test_audio_of_a_format_that_is_not_read_is_skipped_with_the_command_that_converts_it(tmp_path):
+    touch(tmp_path / "dub" / "a.wav", tmp_path / "ska" / "b.M4A")
+    (item,) = read_folder(tmp_path).skipped
+    assert item.kind is SkipKind.OTHER_FORMAT
+    assert item.reason == ".m4a is not read; convert it: ffmpeg -i b.M4A b.flac"
+
+
+def test_a_collection_of_formats_that_are_not_read_is_a_user_error_that_counts_them(tmp_path):
+    touch(*(tmp_path / "dub" / f"{number}.m4a" for number in range(6)))
+    with pytest.raises(UserError, match=r"6 in a format that is not read \(convert them: ffmpeg"):
+        read_folder(tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
@@ -83,7 +112,8 @@ def test_bad_rows_are_skipped_by_line(tmp_path):
     [
         ("path,artist\na.mp3,me\n", "no column 'genres'"),
         ("path,genres\n", "has no rows"),
-        ("path,genres\na.mp3,rock\na.mp3,pop\n", "two tracks have the name a.mp3"),
+        ("path,genres\nb.mp3,pop\na.mp3,rock\n\na.mp3,pop\n", "rows 3 and 4 of .* a.mp3: genres is 'rock' and 'pop'"),
+        ("path,genres,mood\na.mp3,rock,sad\na.mp3,rock,gay\n", "rows 2 and 3 of .* mood is 'sad' and 'gay'"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_a_user_error(tmp_path, text, message):
@@ -95,6 +125,13 @@ def test_a_repeated_row_counts_once(tmp_path):
     catalogue = read_csv(write(tmp_path / "songs.csv", "path,genres\na.mp3,rock\nb.mp3,pop\na.mp3,rock\n"))
     assert [track.name for track in catalogue.tracks] == ["a.mp3", "b.mp3"]
     assert [(item.path, item.reason) for item in catalogue.skipped] == [("songs.csv:4", "the same as row 2")]
+
+
+def test_a_row_repeated_in_another_spelling_counts_once(tmp_path):
+    text = "path,genres,artist,start\na.mp3,rock; pop,Queen,0\na.mp3,Rock;Pop,queen ,\n"
+    catalogue = read_csv(write(tmp_path / "songs.csv", text))
+    assert [track.genres for track in catalogue.tracks] == [("rock", "pop")]
+    assert [item.reason for item in catalogue.skipped] == ["the same as row 2"]
 
 
 def test_a_path_with_a_zero_byte_is_a_bad_row(tmp_path):
@@ -156,6 +193,30 @@ def test_an_archive_with_a_catalogue_is_their_intersection(tmp_path):
         ("a", "not in songs.csv"),
         ("c", "in the catalogue only"),
     }
+
+
+def test_a_blank_cell_of_genres_keeps_the_archives_own(tmp_path):
+    path = archive(tmp_path / "mel.npz", ["a"], ["rock"])
+    (track,) = read_logmel(path, write(tmp_path / "songs.csv", "track,genres\na,  \n")).tracks
+    assert track.genres == ("rock",)
+
+
+@pytest.mark.parametrize("cell", [";", " ; ;"])
+def test_a_cell_of_separators_alone_is_a_user_error(tmp_path, cell):
+    path = archive(tmp_path / "mel.npz", ["a"], ["rock"])
+    with pytest.raises(UserError, match=f"the genres of a in .*songs.csv are '{cell}', which names none"):
+        read_logmel(path, write(tmp_path / "songs.csv", f"track,genres\na,{cell}\n"))
+
+
+def test_repeated_annotations_count_once_and_contradicting_ones_are_a_user_error(tmp_path):
+    path = archive(tmp_path / "mel.npz", ["a"], ["rock"])
+    table = write(tmp_path / "songs.csv", "track,artist\na,Me\na,me\n,You\n")
+    assert [(item.path, item.reason) for item in read_logmel(path, table).skipped] == [
+        ("songs.csv:3", "the same as row 2"),
+        ("songs.csv:4", "no track"),
+    ]
+    with pytest.raises(UserError, match=r"rows 2 and 3 of .* about a: artist is 'Me' and 'You'"):
+        read_logmel(path, write(table, "track,artist\na,Me\na,You\n"))
 
 
 def test_an_empty_intersection_is_a_user_error(tmp_path):

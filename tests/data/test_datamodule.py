@@ -1,12 +1,15 @@
 """Index batches depend only on seed, epoch and rank, and have every track of a subset once."""
 
+import logging
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from genre.errors import UserError
-from helpers import opened_data
+from genre.evaluation.report import write_skipped
+from helpers import csv_rows, opened_data
 
 
 @pytest.fixture
@@ -85,6 +88,18 @@ def test_pictures_belong_to_their_targets(data):
 def test_the_subsets_have_the_sizes_of_the_split(data):
     assert data.subset_sizes() == {"train": 21, "val": 3, "test": 6}
     assert sorted(data.track_names("all")) == sorted(data.subsets)
+
+
+def test_the_number_of_skipped_files_is_that_of_skipped_csv(configured, music, tmp_path, caplog):
+    root = shutil.copytree(music, tmp_path / "music")
+    for name in ("loose.mp3", "jazz/a.m4a", "jazz/b.m4a", "jazz/.c.wav", "jazz/broken.wav"):
+        (root / name).write_bytes(b"")
+    (root / "polka").mkdir()
+    with caplog.at_level(logging.WARNING, "genre.data"):
+        data = opened_data(configured(f"data.root={root}"))
+    write_skipped(tmp_path, data.catalogue)
+    assert len(csv_rows(tmp_path / "skipped.csv")) == 6
+    assert "skipped 6 files, rows or tracks: 2 in a format that is not read (convert them: ffmpeg" in caplog.text
 
 
 def test_live_and_cached_batches_are_equal(configured):

@@ -1,5 +1,6 @@
 """GTZAN is found in each of its usual layouts."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,36 @@ def test_any_layout_is_found_and_resource_forks_are_skipped(tmp_path, layout, su
 
 def test_without_gtzan_the_message_names_the_remedies(tmp_path):
     with pytest.raises(UserError, match=r"data\.root or GENRE_GTZAN.*data=folder.*data=synthetic"):
+        read_gtzan(tmp_path)
+
+
+def test_what_is_beside_the_genres_is_skipped_with_a_remedy(tmp_path):
+    lay_out(tmp_path, ".wav")
+    (tmp_path / "polka" / "album").mkdir(parents=True)
+    (tmp_path / "images").mkdir()
+    for name in ("polka/album/a.wav", "images/a.png", "loose.mp3", "readme.txt"):
+        (tmp_path / name).write_bytes(b"")
+    reasons = {
+        Path(item.path).name: item.reason for item in read_gtzan(tmp_path).skipped if "hidden" not in item.reason
+    }
+    assert reasons == {
+        "polka": "not a folder of GTZAN's genres; data=folder reads folders of any name",
+        "loose.mp3": "outside the genre folders; move each into the folder of its genre",
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        ("rumba/a.wav", "1 folder of another name than GTZAN's genres (data=folder reads"),
+        ("genres/jazz/a.m4a", "1 in a format that is not read (convert them"),
+        ("a.wav", "1 outside the genre folders"),
+    ],
+)
+def test_without_gtzan_the_message_tells_what_was_found_instead(tmp_path, file, found):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_bytes(b"")
+    with pytest.raises(UserError, match=re.escape(f"; found {found}")):
         read_gtzan(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Every track is in one subset, genres keep their shares, groups stay together; only the split's seed moves them."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 from torchaudio.datasets import gtzan as torchaudio_gtzan
@@ -101,7 +102,7 @@ def test_three_tracks_per_genre_give_each_subset_one():
 @pytest.mark.parametrize("kind", ["random", "artist"])
 def test_two_tracks_of_a_genre_are_too_few(kind):
     with pytest.raises(UserError, match="genre rock has 2"):
-        Split(kind).assign(catalogue_of({"jazz": 9, "rock": 2}))
+        Split(kind).assign(catalogue_of({"jazz": 9, "rock": 2}, artists=9))
 
 
 def test_one_genre_alone_is_refused():
@@ -151,8 +152,18 @@ def test_each_artist_is_in_one_subset(seed):
 
 
 def test_tracks_without_an_artist_are_groups_of_their_own():
-    subsets = Split("artist").assign(catalogue_of({"jazz": 100, "rock": 100}))[1]
+    one, *others = catalogue_of({"jazz": 100, "rock": 100}).tracks
+    catalogue = Catalogue((replace(one, artist="Known"), *others))
+    split = Split("artist")
+    subsets = split.assign(catalogue)[1]
     assert counts_by_subset(subsets)["test"] == {"jazz": 20, "rock": 20}
+    assert split.description(catalogue) == "artist (seed 0, 199 of 200 tracks without artist)"
+
+
+@pytest.mark.parametrize("step", ["check", "assign"])
+def test_a_split_by_artist_without_any_artist_is_refused(step):
+    with pytest.raises(UserError, match="split=artist needs artists, but none of the 18 tracks has one"):
+        getattr(Split("artist"), step)(catalogue_of({"jazz": 9, "rock": 9}))
 
 
 def test_an_artist_with_two_genres_is_in_one_subset():
@@ -223,6 +234,22 @@ def test_the_column_split_takes_the_catalogues_subsets():
     catalogue, subsets = Split("column").assign(catalogue)
     assert subsets == {"t0": "train", "t1": "train", "t2": "val", "t3": "val", "t4": "test"}
     assert [(item.path, item.kind) for item in catalogue.skipped] == [("t5", SkipKind.NOT_IN_SPLIT)]
+
+
+def test_what_the_column_holds_is_checked_before_the_music_is_decoded():
+    with pytest.raises(UserError, match="needs a catalogue with a column split"):
+        Split("column").check(catalogue_of({"jazz": 9}))
+
+
+def test_held_out_genres_take_the_catalogues_spelling(table):
+    held_out = table("track,genres\njazz.00000,JAZZ; Rock\n")
+    catalogue = Split(hold_out=held_out).assign(catalogue_of({"jazz": 9, "rock": 9}))[0]
+    assert catalogue.tracks[0].genres == ("jazz", "rock")
+
+
+def test_held_out_genres_that_name_none_are_a_user_error(table):
+    with pytest.raises(UserError, match=r"the genres of jazz.00000 in .*held_out.csv are ';'"):
+        Split(hold_out=table("track,genres\njazz.00000,;\n")).check(catalogue_of({"jazz": 9, "rock": 9}))
 
 
 def test_an_unknown_value_in_the_column_is_a_user_error():
