@@ -4,7 +4,6 @@ Only files in the run folders are read. Runs are ranked among those with the sam
 tracks; several seeds of one configuration are one row.
 """
 
-import csv
 import glob
 import hashlib
 import json
@@ -25,7 +24,7 @@ from genre.config.records import flatten, read_record
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
-from genre.files import write_csv, write_text
+from genre.files import read_csv_records, write_csv, write_text
 from genre.paths import RECORD
 
 log = logging.getLogger(__name__)
@@ -221,10 +220,7 @@ def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]])
 
 def read_predictions(path: Path) -> dict[str, tuple[str, str]]:
     """Return test track -> (true genres, predicted genres); empty without a test subset."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["track"]: (row["true"], row["predicted"]) for row in csv.DictReader(file)}
+    return {row["track"]: (row["true"], row["predicted"]) for row in read_csv_records(path)}
 
 
 def group_by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:

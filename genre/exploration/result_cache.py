@@ -32,7 +32,7 @@ def cached_result(
     if missing:
         results |= {name: compute[name]() for name in missing}
         try:
-            write_json(path, results)
+            write_json(path, results, durable=False)
         except OSError as error:
             reason = f"cannot write to {folder} ({error.strerror})"
             raise UserError(f"{reason}; set data.cache to a writable folder with free space") from None
