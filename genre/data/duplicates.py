@@ -87,7 +87,7 @@ def cached_duplicates(first: Store, cache: Path) -> list[Pair]:
         return kept
     pairs = find_duplicates(first, cache)
     try:
-        write_json(path, {"pairs": [astuple(pair) for pair in pairs]})
+        write_json(path, {"store": first.key.name, "pairs": [astuple(pair) for pair in pairs]})
     except OSError as error:
         log.warning("cannot write %s (%s): duplicates will be searched again", path, error.strerror)
     return pairs

@@ -120,19 +120,26 @@ class Store:
 
 
 def open_store(cache: Path, key: Key) -> Store | None:
-    """Open the store of a key; None if it does not exist or is damaged."""
-    folder = cache / key.name
+    """Open the store of a key, which is a use of it; None if it does not exist or is damaged."""
+    if store := map_store(cache / key.name, key):
+        note_use(cache / key.name)
+    return store
+
+
+def map_store(folder: Path, key: Key) -> Store | None:
+    """The store in a folder; None if it does not exist or is damaged."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         offsets = torch.from_numpy(np.load(folder / "offsets.npy"))
         shape, names, rate = tuple(index["shape"]), index["names"], index["rate"]
         skipped = {name: SkipReason(SkipKind(kind), text) for name, (kind, text) in index["skipped"].items()}
+        if (len(offsets), int(offsets[-1])) != (len(names) + 1, shape[0]):
+            return None
         if (folder / "data.bin").stat().st_size != math.prod(shape) * np.dtype(index["dtype"]).itemsize:
             return None
         data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
-    except (OSError, ValueError, EOFError, TypeError, KeyError, AttributeError):
+    except Exception:  # a damaged file makes NumPy raise almost anything
         return None
-    note_use(folder)
     with warnings.catch_warnings():  # a writable map could not be larger than memory
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return Store(key, names, rate, offsets, torch.from_numpy(data), skipped)
@@ -150,9 +157,12 @@ def read_key(folder: Path) -> Key | None:
 def related_stores(cache: Path, key: Key) -> Iterator[Store]:
     """Yield the stores with the stage and settings of a key but any inputs, the last used first."""
     folders = sorted(cache.glob(f"{key.stage}-*"), key=last_use, reverse=True)
-    for other in map(read_key, folders):
-        if other and (other.stage, other.settings) == (key.stage, key.settings) and (store := open_store(cache, other)):
-            yield store
+    for folder in folders:
+        other = read_key(folder)
+        if other and (folder.name, key.settings) == (other.name, other.settings):
+            store = map_store(folder, other)
+            if store:
+                yield store
 
 
 def count_kinds(kinds: Iterable[SkipKind]) -> str:
