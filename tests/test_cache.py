@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock
 
 from genre import cache as caching
+from genre.commands import cache_command
 from genre.data.duplicates import cached_duplicates
 from genre.data.store import Key, related_stores
 from genre.data.store_builder import build_store
@@ -132,6 +133,13 @@ def test_a_damaged_store_is_listed_without_its_music(full, monkeypatch, capsys):
     (folder / names[0] / "index.json").write_text("{")
     run(monkeypatch, f"data.cache={folder}")
     assert "decoded music" in capsys.readouterr().out
+
+
+def test_the_installed_command_takes_the_folder_literally(full, monkeypatch, capsys):
+    folder, names = full
+    monkeypatch.setattr(sys, "argv", ["genre-cache", f"data.cache={folder}"])
+    cache_command()
+    assert f"{len(names)} entries" in capsys.readouterr().out
 
 
 def test_an_absent_cache_is_empty(tmp_path, monkeypatch, capsys):
