@@ -58,5 +58,5 @@ document: $(READY)  ## the paper's results: table and figures
 	$(call train,multigenre,"model.weights=$(WEIGHTS)" "split.hold_out=$(TWO_GENRES)")
 	$(BIN)/python evaluate.py "runs=$(DOCUMENT)/*-*" hydra.run.dir=$(DOCUMENT)/table
 
-clean-cache:  ## decoded music, pictures and features; the next run computes them again
-	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/genre"
+clean-cache: $(READY)  ## decoded music, pictures and features; the next run computes them again (CACHE=: data.cache)
+	$(BIN)/python -m genre.cache all=true $(if $(CACHE),"data.cache=$(CACHE)")

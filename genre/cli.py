@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from genre.errors import UserError
 from genre.paths import RECORD, folder_to_resume, literal, quoted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST)  # of a folder
 HELP_FLAGS = {"--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
 RESUMED = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
@@ -44,11 +46,13 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
     try:
         if config_name and HELP_FLAGS & set(given):
             print(help_text(config_name, given))
             return
-        sys.argv[1:] = hydra_arguments(given)
+        sys.argv[1:] = hydra_arguments(given) if config_name else given
         with contextlib.redirect_stderr(QuietStderr(sys.stderr)):
             main()
     except (UserError, HydraException, OmegaConfBaseException) as error:
@@ -56,8 +60,10 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
             raise
         sys.exit(f"error: {error_message(error, given, config_name or 'config')}")
     except OSError as error:
-        if error.errno not in FULL or "debug=true" in given:
+        if error.errno not in FULL + UNUSABLE or "debug=true" in given:
             raise
+        if error.errno in UNUSABLE:
+            sys.exit(f"error: cannot use {error.filename} ({error.strerror}); choose another folder or a shorter name")
         sys.exit(f"error: the disk is full ({error.filename or 'results'}); free some space and start again")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -64,3 +64,10 @@ def cut_command() -> None:
     from genre.data import cut  # imports numpy and soundfile, which no other command's --help needs
 
     command(cut.main, None)
+
+
+def cache_command() -> None:
+    """List what lies in the cache, and remove what was not used lately."""
+    from genre import cache  # imports PyTorch, which no other command's --help needs
+
+    command(cache.manage_cache, None)

@@ -19,6 +19,7 @@ class SkipKind(StrEnum):
     """Why a file, row or track is not used."""
 
     UNREADABLE = "unreadable"
+    NOT_READ = "not readable now"
     TRUNCATED = "truncated"
     SILENT = "silent"
     TOO_SHORT = "too short"

@@ -23,6 +23,20 @@ def literal(argument: str) -> str:
     return f"{key}={quoted(value)}"
 
 
+def expanded(path: str) -> Path:
+    """A path with ~ expanded.
+
+    Raises:
+        UserError: if there is no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{path} needs a home folder, and there is none; set HOME, or XDG_CACHE_HOME for the cache"
+        ) from None
+
+
 def quoted(value: str) -> str:
     """Return a value quoted so that Hydra's grammar parses it to the same text."""
     escaped = value.replace("${", "\\${").replace("\\'", "\\\\'").replace("'", "\\'")

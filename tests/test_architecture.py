@@ -34,6 +34,7 @@ LEVELS = [
     ["sweeping"],
     ["cli"],
     ["__init__"],
+    ["cache"],
     ["commands"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -116,8 +117,8 @@ def test_every_folder_of_modules_travels_in_the_wheel():
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"genre.conf"}
 
 
-def test_every_script_has_an_installed_command():
-    assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS}
+def test_every_script_and_the_cache_have_an_installed_command():
+    assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS} | {"genre-cache"}
 
 
 def test_everything_that_the_package_exports_has_its_type_for_a_caller():

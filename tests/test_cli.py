@@ -1,6 +1,7 @@
 """Paths are taken literally, and a mistake is one sentence with exit code 1."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import genre
 from genre.cli import hydra_arguments
+from genre.config.settings import train_settings
 from genre.paths import literal, quoted
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +55,36 @@ def test_a_full_disk_is_one_sentence(monkeypatch):
         genre.command(full)
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.EEXIST])
+def test_a_folder_that_cannot_be_used_is_one_sentence(monkeypatch, number):
+    def refuse():
+        raise OSError(number, os.strerror(number), "outputs")
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit, match=r"error: cannot use outputs \(.*\); choose another folder or a shorter name"):
+        genre.command(refuse)
+
+
+def test_a_terminal_that_knows_ascii_only_gets_escapes(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    genre.command(lambda: print("música", flush=True))
+    assert stdout.buffer.getvalue() == b"m\\xfasica\n"
+
+
+def test_without_a_home_folder_the_cache_must_be_given(monkeypatch):
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(genre.UserError, match=r"~/.cache/genre needs a home folder, and there is none; set HOME"):
+        train_settings(genre.compose("data=synthetic", "folder=run"))
+    assert train_settings(genre.compose("data=synthetic", "folder=run", "data.cache=here")).data.cache == Path("here")
+
+
 def command(tmp_path, *arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
     return subprocess.run(
@@ -74,6 +106,7 @@ def slow(*values):
         slow(["train.py", "data=synthetic", "model.kernel_size=2"], "model.kernel_size=2 must be odd"),
         slow(["evaluate.py", "run=nowhere"], "nowhere is not a finished run"),
         slow(["evaluate.py"], "needs run=FOLDER"),
+        slow(["train.py", "data=synthetic", "name=" + 300 * "x"], "File name too long"),
         (["sweep.py", "data=synthetic", "grid=large"], "large"),
         slow(["sweep.py", "data=synthetic", "grid.sampler=bayes"], "grid.sampler=bayes must be one of grid, random"),
     ],

@@ -28,6 +28,7 @@ from genre.data.catalogue import Catalogue, read_folder, read_logmel
 from genre.data.splits import Split
 from genre.data.synthetic import read_synthetic
 from genre.errors import UserError
+from genre.paths import expanded
 from genre.ranges import STRICT, Count, Duration, NonNegative, Positive, PositiveShare, Seed, Share, WholeNumber
 from genre.tasks import Task
 from genre.transforms.augment import Augment
@@ -39,7 +40,7 @@ Group = TypeVar("Group", bound="SettingsGroup")
 
 def expand(value: Any) -> Any:
     """A text as a path, with ~ expanded; anything else as it is."""
-    return Path(value).expanduser() if isinstance(value, str) else value
+    return expanded(value) if isinstance(value, str) else value
 
 
 FilePath = Annotated[Path, BeforeValidator(expand)]
@@ -47,7 +48,7 @@ FilePath = Annotated[Path, BeforeValidator(expand)]
 
 def default_cache() -> Path:
     """The user's cache folder, as conf/data/*.yaml has it."""
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "genre"
+    return expanded(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "genre"
 
 
 def node(base: type[Any]) -> BeforeValidator:

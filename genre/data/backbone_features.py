@@ -105,7 +105,7 @@ class FeatureCache:
 
     def evaluation_features(self, pictures: Store) -> Store:
         """The store of features of all evaluation pictures, (crops, width) per track."""
-        key = Key("features", self.settings({}), pictures.key.name)
+        key = Key("features", self.settings({}), pictures.identity)
 
         def items(begin: int) -> Iterator[Item]:
             for rows in torch.arange(begin, len(pictures.names)).split(CACHE_BATCH):
@@ -130,7 +130,7 @@ class FeatureCache:
         names = [source.names[row] for row in rows.tolist()]
         augment = vars(replace(self.pipeline.augment, mixup=0.0))  # which acts on the features
         variation = {"augment": augment, "views": views, "seed": seed, "task": type(task).__name__}
-        key = Key("views", self.settings(variation), [source.key.name, names, targets.tolist()])
+        key = Key("views", self.settings(variation), [source.identity, names, targets.tolist()])
 
         def items(begin: int) -> Iterator[Item]:
             for number, batch in enumerate(torch.arange(begin, len(rows)).split(CACHE_BATCH), begin // CACHE_BATCH):

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from genre.data.spelling import comparison_key, merged_spellings, spell_like
 from genre.errors import BadRow, SkipKind, SkipReason, UserError
+from genre.files import plain_cell, special_file
 from genre.ranges import checked
 
 log = logging.getLogger(__name__)
@@ -217,6 +220,8 @@ def rejection_reason(file: Path) -> SkipReason | None:
         return SkipReason(SkipKind.HIDDEN, f"hidden file{resource_fork}")
     if os.path.isdir(file):
         return SkipReason(SkipKind.NOT_A_FILE, "a folder without read permission")
+    if kind := special_file(file):
+        return SkipReason(SkipKind.NOT_A_FILE, f"not a file but a {kind}")
     if not os.path.isfile(file):  # unlike Path.is_file, no error in a folder without read permission
         return SkipReason(SkipKind.NOT_A_FILE, "not a file (a broken link?)")
     if file.suffix.lower() in OTHER_AUDIO_SUFFIXES:
@@ -332,9 +337,14 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     Raises:
         UserError: if the file is missing, is not UTF-8 text, lacks a column or has no rows.
     """
+    if kind := special_file(path):
+        raise UserError(f"{path} is a {kind}; it should be a CSV file")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+            rows = [
+                {plain_cell(key): plain_cell(value or "") for key, value in row.items() if key}
+                for row in csv.DictReader(file)
+            ]
     except FileNotFoundError:
         raise UserError(f"there is no catalogue at {path}") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -413,19 +423,31 @@ def read_logmel(path: str | Path, catalogue: str | Path | None = None) -> Catalo
         UserError: if the file is not such an archive, or has no track in common with the CSV.
     """
     path = Path(path).expanduser()
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names, genres = arrays["track"].ravel().tolist(), arrays["genre"].ravel().tolist()
-    except FileNotFoundError:
-        raise UserError(f"there is no log-mel archive at {path}; set data.path to the .npz file") from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
+    arrays = read_arrays(path, "track", "genre")
+    names, genres = arrays["track"].ravel().tolist(), arrays["genre"].ravel().tolist()
     if len(names) != len(genres):
         raise UserError(f"{path} names {len(names)} tracks and {len(genres)} genres; it needs one genre per track")
     whole = build_catalogue(
         (Track(str(name), (str(genre),)) for name, genre in zip(names, genres, strict=True)), (), path
     )
     return annotate(whole, catalogue) if catalogue else whole
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of a log-mel archive, by name.
+
+    Raises:
+        UserError: if there is no such file, or it is damaged, something else, or lacks an array.
+    """
+    if kind := special_file(path):
+        raise UserError(f"{path} is a {kind}; set data.path to a log-mel archive (.npz)")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except FileNotFoundError:
+        raise UserError(f"there is no log-mel archive at {path}; set data.path to the .npz file") from None
+    except Exception as error:  # a damaged or foreign file makes zipfile and NumPy raise almost anything
+        raise UserError(f"{path} is not a log-mel archive ({error}); it needs mel_u8, track and genre") from None
 
 
 def annotate(catalogue: Catalogue, path: str | Path) -> Catalogue:

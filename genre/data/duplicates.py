@@ -7,6 +7,7 @@ time shift that leaves enough overlap.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
@@ -23,10 +24,12 @@ from torch import Tensor
 
 from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
-from genre.files import write_json
+from genre.files import note_use, write_json
 from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import DocumentSpectrogram, from_cached
 from genre.transforms.views import Whole
+
+log = logging.getLogger(__name__)
 
 FINGERPRINT_BANDS = 32  # of a fingerprint; with 16, copies are separated less well from other music
 COLUMNS = 12.0  # of a fingerprint per second, approximately
@@ -79,10 +82,28 @@ def find_duplicates(
 
 def cached_duplicates(first: Store, cache: Path) -> list[Pair]:
     """Return ``find_duplicates`` with its default settings, cached beside the stores."""
-    path = cache / f"{Key('duplicates', {'version': 1}, first.key.name).name}.json"
-    if not path.exists():
-        write_json(path, {"pairs": [astuple(pair) for pair in find_duplicates(first, cache)]})
-    return [Pair(*values) for values in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
+    path = cache / f"{Key('duplicates', {'version': 1}, first.identity).name}.json"
+    if (kept := read_pairs(path)) is not None:
+        return kept
+    pairs = find_duplicates(first, cache)
+    try:
+        write_json(path, {"store": first.key.name, "pairs": [astuple(pair) for pair in pairs]})
+    except OSError as error:
+        log.warning("cannot write %s (%s): duplicates will be searched again", path, error.strerror)
+    return pairs
+
+
+def read_pairs(path: Path) -> list[Pair] | None:
+    """The pairs in a file of ``cached_duplicates``; None if there is no file or it is damaged."""
+    try:
+        pairs = [Pair(*values) for values in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError):
+        log.warning("%s is damaged; duplicates are searched again", path)
+        return None
+    note_use(path)
+    return pairs
 
 
 def comparison_log_mels(first: Store, cache: Path, seconds: float) -> tuple[Store, dict[str, float]]:

@@ -171,7 +171,7 @@ class Pipeline:
             rate: rows of the stage per second.
             compute: (batch,) rows of ``first`` -> (batch, ...).
         """
-        key = Key(stage, self.settings, first.key.name)
+        key = Key(stage, self.settings, first.identity)
         rows = torch.arange(len(first.names))
 
         @torch.inference_mode()

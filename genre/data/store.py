@@ -9,7 +9,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from genre.errors import SkipKind, SkipReason
+from genre.files import last_use, note_use
 
-FORMAT = 2  # raised whenever the meaning of a store's files changes
+FORMAT = 3  # raised whenever the meaning of a store's files changes
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,16 @@ class Store:
     def stage(self) -> str:
         return self.key.stage
 
+    @property
+    def unread(self) -> list[str]:
+        """The tracks that could not be read when the store was built, for a reason that may pass."""
+        return sorted(name for name, reason in self.skipped.items() if reason.kind is SkipKind.NOT_READ)
+
+    @property
+    def identity(self) -> Any:
+        """What the keys of later stages depend on."""
+        return [self.key.name, self.unread] if self.unread else self.key.name
+
     def rows(self, names: Iterable[str]) -> list[int]:
         """Return the index of each track."""
         index = {name: row for row, name in enumerate(self.names)}
@@ -109,21 +120,49 @@ class Store:
 
 
 def open_store(cache: Path, key: Key) -> Store | None:
-    """Open the store of a key; None if it does not exist or is damaged."""
-    folder = cache / key.name
+    """Open the store of a key, which is a use of it; None if it does not exist or is damaged."""
+    if store := map_store(cache / key.name, key):
+        note_use(cache / key.name)
+    return store
+
+
+def map_store(folder: Path, key: Key) -> Store | None:
+    """The store in a folder; None if it does not exist or is damaged."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         offsets = torch.from_numpy(np.load(folder / "offsets.npy"))
-        shape = tuple(index["shape"])
+        shape, names, rate = tuple(index["shape"]), index["names"], index["rate"]
+        skipped = {name: SkipReason(SkipKind(kind), text) for name, (kind, text) in index["skipped"].items()}
+        if (len(offsets), int(offsets[-1])) != (len(names) + 1, shape[0]):
+            return None
         if (folder / "data.bin").stat().st_size != math.prod(shape) * np.dtype(index["dtype"]).itemsize:
             return None
-    except (FileNotFoundError, ValueError, EOFError):
+        data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
+    except Exception:  # a damaged file makes NumPy raise almost anything
         return None
-    skipped = {name: SkipReason(SkipKind(kind), text) for name, (kind, text) in index["skipped"].items()}
-    data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
     with warnings.catch_warnings():  # a writable map could not be larger than memory
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return Store(key, index["names"], index["rate"], offsets, torch.from_numpy(data), skipped)
+        return Store(key, names, rate, offsets, torch.from_numpy(data), skipped)
+
+
+def read_key(folder: Path) -> Key | None:
+    """The key of the store in a folder; None if there is none, or its index is damaged or older."""
+    try:
+        values = json.loads((folder / "index.json").read_text(encoding="utf-8"))["key"]
+        return Key(values["stage"], values["settings"], values["inputs"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def related_stores(cache: Path, key: Key) -> Iterator[Store]:
+    """Yield the stores with the stage and settings of a key but any inputs, the last used first."""
+    folders = sorted(cache.glob(f"{key.stage}-*"), key=last_use, reverse=True)
+    for folder in folders:
+        other = read_key(folder)
+        if other and (folder.name, key.settings) == (other.name, other.settings):
+            store = map_store(folder, other)
+            if store:
+                yield store
 
 
 def count_kinds(kinds: Iterable[SkipKind]) -> str:

@@ -26,6 +26,7 @@ from scipy import fft
 
 from genre.data.audio import PAPER_SAMPLE_RATE
 from genre.data.catalogue import Catalogue, read_csv
+from genre.files import sync_folder, sync_tree
 from genre.ranges import Count, Seconds, Seed, WholeNumber, checked
 
 Wave = npt.NDArray[np.float32]
@@ -539,8 +540,10 @@ def write_songs(folder: Path, tracks: int, two_genre_tracks: int, seconds: float
 
 
 def _publish(unfinished: Path, folder: Path) -> None:
+    sync_tree(unfinished)
     try:
         unfinished.rename(folder)
+        sync_folder(folder.parent)
     except OSError:
         if not (folder / "catalogue.csv").exists():  # else another process has written the same songs
             raise

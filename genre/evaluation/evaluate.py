@@ -1,6 +1,5 @@
 """Evaluate the best checkpoint of a run on a subset or on other music, or compare many runs."""
 
-import csv
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from genre.evaluation.calibration import reliability_bins
 from genre.evaluation.metrics import compute_metrics, metric_intervals
 from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, write_skipped
-from genre.files import write_csv, write_json
+from genre.files import read_csv_records, write_csv, write_json
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
@@ -216,8 +215,7 @@ def without_seen_tracks(catalogue: Catalogue, run: Path) -> Catalogue:
     Raises:
         UserError: if none remains.
     """
-    with (run / "splits.csv").open(encoding="utf-8", newline="") as file:
-        subsets = {row["track"]: row["subset"] for row in csv.DictReader(file)}
+    subsets = {row["track"]: row["subset"] for row in read_csv_records(run / "splits.csv")}
     seen = {
         name: SkipReason(SkipKind.SEEN_IN_TRAINING, f"seen by the run ({subset})")
         for name, subset in subsets.items()

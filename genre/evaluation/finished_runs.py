@@ -1,6 +1,5 @@
 """Read finished runs from their folders, to compare them."""
 
-import csv
 import glob
 import hashlib
 import json
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from yaml import YAMLError
 
 from genre.config.records import flatten, read_record
+from genre.files import read_csv_records
 from genre.paths import RECORD
 
 Shared = TypeVar("Shared", bound=Hashable)
@@ -98,8 +98,8 @@ def read_run(folder: Path) -> Run | str:
         values = read_record(folder)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
-        tested = {row["track"]: (row["true"], row["predicted"]) for row in csv_rows(folder / "predictions.csv")}
-        groups = {row["track"]: row.get("group", row["track"]) for row in csv_rows(folder / "splits.csv")}
+        tested = {row["track"]: (row["true"], row["predicted"]) for row in read_csv_records(folder / "predictions.csv")}
+        groups = {row["track"]: row.get("group", row["track"]) for row in read_csv_records(folder / "splits.csv")}
         groups = {track: groups.get(track, track) for track in tested}
         section = section_of(settings, tested)
         return Run((folder,), str(values["name"]), values["seed"], settings, metrics, section, tested, groups)
@@ -118,14 +118,6 @@ def section_of(settings: Mapping[str, Any], tested: Mapping[str, tuple[str, str]
         task=str(settings["task._target_"]).rsplit(".", 1)[-1].lower(),
         tested=hashlib.sha256(truth.encode()).hexdigest()[:8] if tested else "",
     )
-
-
-def csv_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file by column; none if there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def group_by(runs: Iterable[Run], key: Callable[[Run], Shared]) -> dict[Shared, list[Run]]:

@@ -101,7 +101,8 @@ def track_features(track: Track, also: Sequence[str], folder: Path) -> Values | 
     @cache
     def samples() -> Waveform:
         assert track.path is not None, f"{track.name} has no file"
-        return np.concatenate(list(audio.resampled_blocks(track.path, PAPER_SAMPLE_RATE, track.start, track.duration)))
+        part = audio.Slice(track.path, PAPER_SAMPLE_RATE, track.start, track.duration)
+        return np.concatenate(list(audio.resampled_blocks(part)))
 
     def computed(function: Callable[[Waveform], Values]) -> Values:
         return function(samples())

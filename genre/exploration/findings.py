@@ -30,6 +30,7 @@ SUFFIXES = {
 }  # fmt: skip
 FINDING_KINDS = {
     SkipKind.UNREADABLE: "unreadable",
+    SkipKind.NOT_READ: "unreadable",
     SkipKind.TRUNCATED: "truncated",
     SkipKind.SILENT: "silent",
     SkipKind.TOO_SHORT: "too short",

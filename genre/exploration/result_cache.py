@@ -9,7 +9,7 @@ from typing import Any
 from genre.data.catalogue import Track
 from genre.data.sources import file_identity
 from genre.errors import UserError
-from genre.files import write_json
+from genre.files import note_use, write_json
 
 
 def cached_result(
@@ -28,11 +28,12 @@ def cached_result(
     text = json.dumps([file_identity(track), settings], sort_keys=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
     results = read_cached(path)
+    note_use(folder)
     missing = [name for name in compute if name not in results]
     if missing:
         results |= {name: compute[name]() for name in missing}
         try:
-            write_json(path, results)
+            write_json(path, results, durable=False)
         except OSError as error:
             reason = f"cannot write to {folder} ({error.strerror})"
             raise UserError(f"{reason}; set data.cache to a writable folder with free space") from None

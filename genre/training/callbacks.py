@@ -44,7 +44,10 @@ class History(Callback):
         self.rows.append(row)
         if trainer.is_global_zero and self.path:
             write_csv(
-                self.path, self.columns, ([format_value(row.get(name)) for name in self.columns] for row in self.rows)
+                self.path,
+                self.columns,
+                ([format_value(row.get(name)) for name in self.columns] for row in self.rows),
+                durable=False,  # a resumed run writes it again from its checkpoint
             )
 
     def state_dict(self) -> dict[str, Any]:

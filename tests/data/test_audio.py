@@ -6,7 +6,9 @@ import random
 import re
 import resource
 import shutil
+import socket
 import time
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -141,7 +143,7 @@ def test_a_bad_file_has_a_reason(bad, name, reason):
         ("cut.mp3", SkipKind.TRUNCATED),
         ("fast.wav", SkipKind.SAMPLE_RATE),
         ("text.mp3", SkipKind.UNREADABLE),
-        ("absent.wav", SkipKind.UNREADABLE),
+        ("absent.wav", SkipKind.NOT_READ),
     ],
 )
 def test_a_bad_file_has_a_kind(bad, name, kind):
@@ -158,6 +160,93 @@ def test_a_file_without_read_permission_has_a_reason(bad, monkeypatch):
     monkeypatch.setattr("pathlib.Path.open", refuse)  # root may read every file
     with pytest.raises(BadAudio, match="unreadable: Permission denied"):
         read_audio(bad / "whole.wav", RATE)
+
+
+@pytest.mark.parametrize("name", ["cut.wav", "random.mp3"])
+def test_a_disk_that_fails_while_a_file_is_read_says_nothing_about_its_content(bad, monkeypatch, name):
+    """libsndfile takes the error for the end of the file."""
+    real = Path.open
+
+    def fail_unbuffered(path, *arguments, **options):
+        if options.get("buffering") == 0:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("pathlib.Path.open", fail_unbuffered)
+    with pytest.raises(BadAudio, match="unreadable: Stale file handle") as info:
+        read_audio(bad / name, RATE)
+    assert info.value.reason.kind is SkipKind.NOT_READ
+
+
+@pytest.mark.timeout(20)
+def test_a_fifo_a_socket_and_a_device_are_refused_by_their_kind(tmp_path):
+    os.mkfifo(tmp_path / "fifo.wav")
+    (tmp_path / "link.wav").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.wav"))
+    for name, kind in (("fifo.wav", "FIFO"), ("link.wav", "device"), ("socket.wav", "socket")):
+        with pytest.raises(BadAudio, match=f"not a file but a {kind}") as info:
+            read_audio(tmp_path / name, RATE)
+        assert info.value.reason.kind is SkipKind.NOT_A_FILE
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_of_channels_in_opposite_phase_the_louder_is_taken_and_told(tmp_path, rate, caplog):
+    left = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+    residue = 1e-3 * np.random.default_rng(0).standard_normal(len(left))
+    soundfile.write(tmp_path / "stereo.wav", np.stack([-0.9 * left + residue, left], 1), rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "mono.wav", left, rate, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "stereo.wav", RATE), read_audio(tmp_path / "mono.wav", RATE))
+    assert "stereo.wav: its channels cancel each other when averaged; channel 2 is taken" in caplog.text
+
+
+@pytest.mark.parametrize("correlation", [-0.8, 0.0, 1.0])
+def test_channels_that_do_not_cancel_are_averaged(tmp_path, caplog, correlation):
+    one, other = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * RATE))
+    channels = np.stack([one, correlation * one + np.sqrt(1 - correlation**2) * other], 1)
+    soundfile.write(tmp_path / "a.wav", channels, RATE, subtype="FLOAT")
+    expected = np.rint(channels.astype(np.float32).mean(1) * 32768)
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", RATE), expected)
+    assert not caplog.records
+
+
+def test_of_eight_channels_one_that_plays_alone_is_averaged(tmp_path, caplog):
+    channels = np.zeros((2 * RATE, 8))
+    channels[:, 5] = np.sin(np.arange(2 * RATE))
+    soundfile.write(tmp_path / "a.wav", channels, RATE)
+    read_audio(tmp_path / "a.wav", RATE)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("level", "spike"), [(0.5, 16.0), (2.0, 60.0), (0.03, 1.0), (0.005, 0.09)])
+def test_a_spike_does_not_make_the_music_quieter(tmp_path, level, spike):
+    music = level * np.sin(np.arange(2 * RATE))
+    soundfile.write(tmp_path / "music.wav", music, RATE, subtype="FLOAT")
+    music[1_000:1_003] = spike, -spike, spike
+    soundfile.write(tmp_path / "spike.wav", music, RATE, subtype="FLOAT")
+    expected, samples = read_audio(tmp_path / "music.wav", RATE), read_audio(tmp_path / "spike.wav", RATE)
+    assert set(np.abs(samples[1_000:1_003].astype(int))) <= {32_767, 32_768}
+    expected[1_000:1_003] = samples[1_000:1_003]
+    np.testing.assert_allclose(samples, expected, atol=2)
+
+
+def test_a_loud_beat_is_no_spike(tmp_path):
+    """5 ms of a drum in quiet music: the samples of the file are returned unchanged."""
+    values = np.random.default_rng(0).integers(-300, 300, 2 * RATE).astype(np.int16)
+    values[1_000:1_110] *= 100
+    soundfile.write(tmp_path / "a.wav", values, RATE)
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", RATE), values)
+
+
+def test_a_click_in_silence_is_silence(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.where(np.arange(2 * RATE) == 9, 0.5, 0.0), RATE)
+    with pytest.raises(BadAudio, match=r"silent \(peak under 0.0001 but for a few samples\)"):
+        read_audio(tmp_path / "a.wav", RATE)
+
+
+def test_a_slice_that_is_too_short_tells_where_it_began(bad):
+    with pytest.raises(BadAudio, match=r"shorter than 1 s \(0.50 s from 1.5 s on\)"):
+        read_audio(bad / "whole.wav", RATE, start=1.5, duration=30)
 
 
 def test_the_extension_does_not_matter(bad):

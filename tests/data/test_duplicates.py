@@ -1,13 +1,17 @@
 """Duplicates are found after conversion, shifts and changes of level; different music is not reported."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from genre.data import duplicates
 from genre.data.catalogue import Track, build_catalogue, read_logmel
-from genre.data.duplicates import Pair, correlated_pairs, duplicate_groups, find_duplicates
+from genre.data.duplicates import Pair, cached_duplicates, correlated_pairs, duplicate_groups, find_duplicates
 from genre.data.sources import first_store
+from genre.data.store import Key, Store
 from helpers import csv_rows
 
 RATE = 22_050
@@ -138,3 +142,40 @@ def test_real_excerpts_are_found_in_altered_copies_only(shared, tmp_path):
     pairs = find_duplicates(first_store(build_catalogue(tracks), RATE, tmp_path / "cache"), tmp_path / "cache")
     assert {(pair.one, pair.other) for pair in pairs} == {(t.name, f"{t.name} copy") for t in tracks[::2]}
     assert sorted({round(pair.shift) for pair in pairs}) == [-5, 0]
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """The number of searches for the one pair of a store."""
+    counts = []
+    monkeypatch.setattr(duplicates, "find_duplicates", lambda *_: counts.append(1) or [Pair("a", "b", 0.9, 1.5)])
+    return counts
+
+
+STORE = Store(Key("logmel", {}, []), ["a", "b"], 1.0, torch.tensor([0, 1, 2]), torch.zeros(2, 1))
+
+
+def test_duplicates_are_searched_once(tmp_path, searched):
+    for _ in range(2):
+        assert cached_duplicates(STORE, tmp_path) == [Pair("a", "b", 0.9, 1.5)]
+    assert len(searched) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"pairs": [[1]]}', '{"pairs": 5}', "\0\0", '{"pairs": [5]}'])
+def test_a_damaged_file_of_duplicates_is_told_and_written_again(tmp_path, searched, caplog, content):
+    cached_duplicates(STORE, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_text(content)
+    for _ in range(2):
+        assert cached_duplicates(STORE, tmp_path) == [Pair("a", "b", 0.9, 1.5)]
+    assert len(searched) == 2
+    assert f"{path} is damaged; duplicates are searched again" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_to_costs_a_search_per_start(tmp_path, searched, monkeypatch, caplog):
+    def refuse(*paths):
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr("os.replace", refuse)
+    assert cached_duplicates(STORE, tmp_path) == [Pair("a", "b", 0.9, 1.5)]
+    assert "(Read-only file system): duplicates will be searched again" in caplog.text

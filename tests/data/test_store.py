@@ -56,6 +56,17 @@ def test_a_truncated_store_is_built_again(tmp_path, file):
     assert build(tmp_path).data.tolist() == [0, 1, 2, 3, 4, 10, 11, 12]
 
 
+@pytest.mark.parametrize("file", ["offsets.npy", "index.json"])
+@pytest.mark.parametrize("begin", [0, 8, 60, 130])
+def test_a_store_with_zeros_in_its_description_is_built_again(tmp_path, file, begin):
+    """As some file systems leave them after a power cut."""
+    build(tmp_path)
+    content = (tmp_path / KEY.name / file).read_bytes()
+    (tmp_path / KEY.name / file).write_bytes(content[:begin] + bytes(len(content) - begin))
+    assert open_store(tmp_path, KEY) is None
+    assert build(tmp_path).data.tolist() == [0, 1, 2, 3, 4, 10, 11, 12]
+
+
 def test_a_store_larger_than_memory_can_be_read(tmp_path):
     build(tmp_path)
     rows = 4 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from genre.data import store_builder
 from genre.data.store import Key, open_store
 from genre.data.store_builder import build_store
 from genre.errors import SkipKind, SkipReason, UserError
@@ -74,6 +75,84 @@ def test_what_a_killed_process_wrote_incompletely_is_computed_again(tmp_path, fi
     begun = []
     assert build(tmp_path, recording(begun)).data.tolist() == WHOLE
     assert 0 < begun[0] < 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{}", b"5", b'[3, "int16", [], 0, null]', b'[-1, "int16", [], 0, null]', b'[0, "x", [], 0, ["y"]]', b"\xff"],
+)
+def test_a_damaged_line_of_the_journal_and_what_follows_it_are_computed_again(tmp_path, line, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, failing_at(5, KeyboardInterrupt))
+    journal = tmp_path / f"{KEY.name}.partial" / "journal"
+    lines = journal.read_bytes().split(b"\n")
+    journal.write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]))
+    begun = []
+    assert build(tmp_path, recording(begun)).data.tolist() == WHOLE
+    assert begun == [2]
+    assert "making: 3 of 5 tracks of an interrupted build are damaged; computed again" in caplog.text
+
+
+def test_data_that_never_reached_the_disk_is_computed_again(tmp_path):
+    """Some file systems keep the length of a file, but zeros in it."""
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, failing_at(4, KeyboardInterrupt))
+    data = tmp_path / f"{KEY.name}.partial" / "data.bin"
+    data.write_bytes(data.read_bytes()[:12] + bytes(data.stat().st_size - 12))
+    begun = []
+    assert build(tmp_path, recording(begun)).data.tolist() == WHOLE
+    assert begun == [2]
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Paths of what reaches the disk, and 'rename' where a folder is renamed, in order."""
+    events, rename = [], os.rename
+    monkeypatch.setattr("os.fsync", lambda descriptor: events.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    monkeypatch.setattr("os.rename", lambda *paths: (events.append("rename"), rename(*paths)))
+    return events
+
+
+def test_a_power_cut_costs_the_last_seconds_of_a_build(tmp_path, monkeypatch, synced):
+    monkeypatch.setattr(store_builder, "SYNC_SECONDS", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, failing_at(2, KeyboardInterrupt))
+    assert [os.path.basename(path) for path in synced] == ["data.bin", "journal"] * 2
+
+
+def test_a_store_is_on_the_disk_before_it_has_its_name(tmp_path, synced):
+    build(tmp_path)
+    before = {os.path.basename(path) for path in synced[: synced.index("rename")]}
+    assert before == {"data.bin", "offsets.npy", "index.json", "journal", f"{KEY.name}.partial"}
+    assert synced[synced.index("rename") + 1 :] == [str(tmp_path)]
+
+
+def test_a_damaged_store_is_told_and_built_again(tmp_path, caplog):
+    build(tmp_path)
+    (tmp_path / KEY.name / "index.json").write_text('{"shape": 5}')
+    assert build(tmp_path).data.tolist() == WHOLE
+    assert f"{KEY.name} is damaged and built again" in caplog.text
+
+
+def refuse(*arguments, **options):
+    """What a read-only disk answers; root may write where a mode forbids it."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_cache_that_is_a_file_or_read_only_is_a_user_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write to .*file \(.*\); make room or set data.cache to a folder that"):
+        build(tmp_path / "file")
+    monkeypatch.setattr(store_builder, "exclusive_lock", refuse)
+    with pytest.raises(UserError, match="Read-only file system"):
+        build(tmp_path)
+
+
+def test_a_store_in_a_read_only_cache_is_used(tmp_path, monkeypatch):
+    build(tmp_path)
+    monkeypatch.setattr("os.utime", refuse)
+    monkeypatch.setattr(store_builder, "exclusive_lock", refuse)
+    assert build(tmp_path).data.tolist() == WHOLE
 
 
 def test_a_full_disk_is_a_user_error_and_loses_nothing(tmp_path):

@@ -114,7 +114,7 @@ def test_a_missing_file_is_reported_and_the_others_are_computed(music, tmp_path)
     gone = Track("gone", ("rock",), tmp_path / "gone.wav")
     values, bad = features.feature_table([*read_folder(music).tracks[:2], gone], [], tmp_path / "results")
     assert len(values) == 2
-    assert bad["gone"].kind is SkipKind.UNREADABLE
+    assert bad["gone"].kind is SkipKind.NOT_READ
 
 
 def test_features_of_100_real_tracks_equal_the_published_ones(shared, tmp_path):
