@@ -19,6 +19,7 @@ from genre.errors import UserError
 from genre.models import checkpoint
 from genre.training import trainer
 from genre.training.train import Result
+from helpers import csv_rows
 
 
 class Stop(Callback):
@@ -156,6 +157,78 @@ def test_a_mistake_in_the_data_leaves_no_run_behind(configured, tmp_path):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"is not a run: .*hparams.yaml is missing; give the folder"):
         genre.compose(f"resume={tmp_path}")
+
+
+@pytest.fixture
+def three_epochs(configured, broken_off, tmp_path):
+    """A run that breaks off in its fourth epoch of five, and an unbroken one beside it."""
+    whole = genre.train(configured("trainer.max_epochs=5", f"folder={tmp_path / 'whole'}"))
+    broken_off(3)
+    with pytest.raises(ValueError):
+        genre.train(configured("trainer.max_epochs=5"))
+    return whole, tmp_path / "run"
+
+
+def test_a_run_whose_folder_was_moved_remembers_its_best_epoch(three_epochs, tmp_path):
+    whole, folder = three_epochs
+    losses = [float(row["val_loss"]) for row in csv_rows(whole.folder / "history.csv")]
+    assert losses.index(min(losses)) < 3
+    folder.rename(tmp_path / "moved")
+    same_results(genre.train(genre.compose(f"resume={tmp_path / 'moved'}")), whole)
+    assert not folder.exists()
+
+
+CUT = {
+    "emptied": lambda content: b"",
+    "cut short": lambda content: content[: len(content) // 2],
+    "zeros in it": lambda content: content[:500] + bytes(len(content) // 2) + content[500 + len(content) // 2 :],
+}
+
+
+@pytest.mark.parametrize("damage", CUT.values(), ids=CUT)
+def test_a_damaged_checkpoint_leaves_the_one_before_it(three_epochs, caplog, damage):
+    whole, folder = three_epochs
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(damage(last.read_bytes()))
+    resumed = genre.train(genre.compose(f"resume={folder}"))
+    assert f"damaged in {folder}: last.ckpt; training goes on after epoch 1" in caplog.text
+    same_results(resumed, whole)
+
+
+@pytest.mark.parametrize("improves", [True, False])
+def test_a_damaged_best_checkpoint_is_trained_again(configured, broken_off, tmp_path, caplog, improves):
+    """From the epoch before, if the last one was the best; else from the beginning."""
+    cfg = ("trainer.max_epochs=4", "optimizer.lr=0.3" if improves else "optimizer.lr=1e-3", "scheduler=none")
+    whole = genre.train(configured(*cfg, f"folder={tmp_path / 'whole'}"))
+    broken_off(3)
+    with pytest.raises(ValueError):
+        genre.train(configured(*cfg))
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    assert (checkpoint.load_content(best)["epoch"] == 2) == improves
+    best.write_bytes(b"")
+    resumed = genre.train(genre.compose(f"resume={tmp_path / 'run'}"))
+    assert f"best.ckpt; training {'goes on after epoch 1' if improves else 'begins anew'}" in caplog.text
+    same_results(resumed, whole)
+
+
+def test_a_run_without_an_intact_checkpoint_begins_anew(configured, tmp_path, caplog):
+    first = genre.train(configured(f"folder={tmp_path / 'whole'}"))
+    copied = shutil.copytree(first.folder, tmp_path / "run")
+    for path in (copied / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    same_results(genre.train(genre.compose(f"resume={copied}")), first)
+    assert "last.ckpt; training begins anew" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["history.csv", "splits.csv", "metrics.json", "predictions.csv", "report.txt"])
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_damaged_file_of_a_run_is_written_again(run, tmp_path, name, kept):
+    copied = shutil.copytree(run.folder, tmp_path / "run ${HOME} (1)")
+    content = (copied / name).read_bytes()
+    (copied / name).write_bytes(content[: int(kept * len(content))])
+    resumed = genre.train(genre.compose(f"resume={copied}"))
+    same_results(resumed, run)
+    assert (name == "metrics.json") or (copied / name).read_bytes() == content
 
 
 class Planted:
