@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("compiled_librosa")
 
 @pytest.fixture
 def clip(tmp_path):
-    """Four seconds of stereo at 44.1 kHz: a beat of 120 a minute over a rising tone."""
+    """Four seconds of stereo at 44.1 kHz: a beat of 120 per minute over a rising tone."""
     time = np.arange(4 * 44_100) / 44_100
     beat = np.random.default_rng(0).standard_normal(len(time)) * np.exp(-30 * (time % 0.5))
     tone = np.sin(2 * np.pi * (300 + 50 * time) * time)
