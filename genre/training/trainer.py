@@ -6,12 +6,12 @@ from typing import Any
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from rich.console import Console
 
 from genre.config.build import build_trainer
 from genre.config.settings import TrainSettings
 from genre.evaluation.tensorboard import TensorBoardCallback
 from genre.models.checkpoint import AtomicIO
+from genre.terminal import plain_console
 from genre.training.callbacks import (
     EpochLog,
     History,
@@ -30,7 +30,7 @@ def run_trainer(settings: TrainSettings, folder: Path, monitor: str, step: int) 
         monitor: the logged metric that stopping and the best checkpoint go by.
         step: global step that the run is resumed from; 0 for a new one. TensorBoard forgets what was logged after it.
     """
-    bar = settings.trainer.enable_progress_bar and Console().is_terminal
+    bar = settings.trainer.enable_progress_bar and plain_console().is_terminal
     loggers = build_loggers(settings, folder, step)
     return build_trainer(
         settings.trainer, enable_progress_bar=bar, default_root_dir=folder, logger=loggers or False,
