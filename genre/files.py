@@ -67,3 +67,9 @@ def read_csv_rows(path: Path) -> list[tuple[str, ...]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [tuple(row) for row in csv.reader(file)]
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a text file is there to its last line, as a loss of power may not leave it."""
+    content = path.read_bytes() if path.is_file() else b""
+    return content.endswith(b"\n") and b"\0" not in content

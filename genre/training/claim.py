@@ -8,17 +8,14 @@ from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
-from genre.config.records import Record, flatten, read_record
 from genre.errors import UserError
 from genre.files import write_text
-from genre.paths import AUTO, RECORD
+from genre.paths import AUTO
 
 LOCK, OWNER = ".lock", ".owner"
 RANKS = ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "JSM_NAMESPACE_RANK")
-NOT_COMPARED = {"folder", "resume", "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
 
 
 def is_first_process() -> bool:
@@ -37,8 +34,11 @@ def new_folder(path: str, resume: str | None = None) -> str:
         resume: 'auto' returns the folder of the unfinished run of the same configuration beside it, if there is one.
     """
     folder = Path(path)
-    if resume == AUTO and (run := unfinished_run(folder.parent, composed_record())):
-        return str(run)
+    if resume == AUTO:
+        from genre.training.run_folder import composed_record, unfinished_run  # imports PyTorch
+
+        if run := unfinished_run(folder.parent, composed_record()):
+            return str(run)
     if not is_first_process():
         return path
     for number in count(2):
@@ -53,39 +53,6 @@ def new_folder(path: str, resume: str | None = None) -> str:
 
 
 OmegaConf.register_new_resolver("new_folder", new_folder, use_cache=True, replace=True)
-
-
-def composed_record() -> Record:
-    """The record of the configuration that Hydra has composed and not yet given a folder."""
-    from genre.config.settings import train_record  # imports PyTorch
-
-    cfg = HydraConfig.get()._get_root().copy()
-    with open_dict(cfg):
-        del cfg["hydra"]
-        cfg.folder = ""
-    return train_record(cfg)
-
-
-def unfinished_run(parent: Path, record: Record) -> Path | None:
-    """The newest run below a folder that has this configuration and neither results nor a process that trains it."""
-    for file in sorted(parent.glob(f"*/{RECORD}"), reverse=True):
-        run = file.parent
-        if (
-            not (run / "metrics.json").exists()
-            and not owner(run)
-            and first_difference(read_record(run), record) is None
-        ):
-            return run
-    return None
-
-
-def first_difference(before: Record, now: Record) -> str | None:
-    """The first key in which a command is not that of a run; None if it is the same command."""
-    one, other = dict(flatten(before)), dict(flatten(now))
-    if other.get("trainer.precision") == "auto":  # a run records what was measured
-        other["trainer.precision"] = one.get("trainer.precision")
-    keys = sorted((one.keys() | other.keys()) - NOT_COMPARED)
-    return next((key for key in keys if one.get(key) != other.get(key)), None)
 
 
 def owner(folder: Path) -> str | None:

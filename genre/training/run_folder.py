@@ -5,15 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
 from genre.config.records import Record, flatten, read_record, write_record
+from genre.config.settings import train_record
 from genre.errors import UserError
+from genre.files import is_complete
 from genre.models.checkpoint import BEST, LAST, PREVIOUS, is_intact, load_content
-from genre.paths import AUTO, PATH_KEYS, RECORD, folder_to_resume
-from genre.training.claim import first_difference, is_first_process
+from genre.paths import AUTO, PATH_KEYS, RECORD
+from genre.training.claim import is_first_process, owner
 
 log = logging.getLogger(__name__)
 
 LIMITS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+NOT_COMPARED = {"folder", "resume", "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
 MAY_CHANGE = {*LIMITS, *PATH_KEYS, "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
 
 
@@ -28,19 +34,56 @@ def continued(record: Record) -> Record:
     folder = Path(str(record["folder"])).expanduser()
     if not (folder / RECORD).exists():
         return {**record, "resume": None}
-    if key := first_difference(before := read_record(folder), record):
+    before = recorded(folder) or record
+    if key := first_difference(before, record):
         raise UserError(f"{folder} holds a run with another {key}; choose another hydra.run.dir")
     return {**before, "resume": str(folder), "folder": str(folder)}
 
 
-def folder_of(record: Record) -> Path:
-    """The folder of a new run, or that of ``resume=RUN``.
+def composed_record() -> Record:
+    """The record of the configuration that Hydra has composed and not yet given a folder."""
+    hydra: Any = HydraConfig.get()
+    cfg = hydra._get_root().copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+        cfg.folder = ""
+    return train_record(cfg)
 
-    Raises:
-        UserError: if there is no run to resume.
-    """
+
+def unfinished_run(parent: Path, record: Record) -> Path | None:
+    """The newest run below a folder that has this configuration and neither results nor a process that trains it."""
+    for file in sorted(parent.glob(f"*/{RECORD}"), reverse=True):
+        run = file.parent
+        if (
+            not (run / "metrics.json").exists()
+            and not owner(run)
+            and first_difference(read_record(run), record) is None
+        ):
+            return run
+    return None
+
+
+def first_difference(before: Record, now: Record) -> str | None:
+    """The first key in which a command is not that of a run; None if it is the same command."""
+    one, other = dict(flatten(before)), dict(flatten(now))
+    if other.get("trainer.precision") == "auto":  # a run records what was measured
+        other["trainer.precision"] = one.get("trainer.precision")
+    keys = sorted((one.keys() | other.keys()) - NOT_COMPARED)
+    return next((key for key in keys if one.get(key) != other.get(key)), None)
+
+
+def recorded(folder: Path) -> Record | None:
+    """The configuration of a run: its record, or what a checkpoint carries where that is damaged; None without both."""
+    if is_complete(folder / RECORD):
+        return read_record(folder)
+    paths = (folder / "checkpoints" / name for name in (LAST, PREVIOUS))
+    return next((load_content(path)["genre"]["config"] for path in paths if is_intact(path)), None)
+
+
+def folder_of(record: Record) -> Path:
+    """The folder of a new run, or that of ``resume=RUN``."""
     if record.get("resume"):
-        return folder_to_resume(str(record["resume"]))
+        return Path(str(record["resume"])).expanduser().absolute()
     return Path(str(record["folder"])).expanduser()
 
 
@@ -63,6 +106,8 @@ def begin_run(folder: Path, record: Record) -> None:
     if is_first_process():
         for leftover in (folder / "checkpoints").glob(".*.ckpt.*"):
             leftover.unlink()
+        if (folder / RECORD).exists() and not is_complete(folder / RECORD):
+            log.warning("damaged: %s; it is written again", folder / RECORD)
         write_record(folder, {**record, "resume": None, "folder": str(folder)})
 
 
@@ -72,7 +117,7 @@ def refuse_changes(folder: Path, record: Record) -> None:
     Raises:
         UserError: naming the first key that would change.
     """
-    before, after = dict(flatten(read_record(folder))), dict(flatten(record))
+    before, after = dict(flatten(recorded(folder) or record)), dict(flatten(record))
     for key in sorted(before.keys() | after.keys()):
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
             was = f" from {before[key]}" if key in before else ""

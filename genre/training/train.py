@@ -21,7 +21,7 @@ from genre.data.datamodule import MusicData, genres_of
 from genre.errors import UserError
 from genre.evaluation.report import write_skipped
 from genre.evaluation.tensorboard import log_examples
-from genre.files import read_csv_rows, write_csv
+from genre.files import is_complete, read_csv_rows, write_csv
 from genre.paths import RECORD
 from genre.training.claim import claimed, is_first_process
 from genre.training.results import evaluate_and_report
@@ -149,9 +149,3 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     for subset, count in counts.items():
         if not count:
             log.warning("this split has no %s subset; its metrics are missing", subset)
-
-
-def is_complete(path: Path) -> bool:
-    """Whether a text file is there to its last line, as a loss of power may not leave it."""
-    content = path.read_bytes() if path.is_file() else b""
-    return content.endswith(b"\n") and b"\0" not in content

@@ -10,7 +10,8 @@ import pytest
 import genre
 from genre.config.records import plain, read_record, write_record
 from genre.errors import UserError
-from genre.training.claim import claimed, first_difference, is_first_process, new_folder, owner, unfinished_run
+from genre.training.claim import claimed, is_first_process, new_folder, owner
+from genre.training.run_folder import first_difference, unfinished_run
 
 ROOT = Path(__file__).parents[2]
 
