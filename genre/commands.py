@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 import genre
 from genre.cli import command
 from genre.paths import CONF
+from genre.training import claim  # noqa: F401  # registers new_folder, which Hydra's folders need
 
 
 def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:

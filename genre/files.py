@@ -153,3 +153,9 @@ def read_csv_records(path: Path) -> list[dict[str, str]]:
     """Return the rows of such a file by the names of its columns; none if there is no file."""
     header, *rows = read_csv_rows(path) or [()]
     return [dict(zip(header, row, strict=False)) for row in rows]
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a text file is there to its last line, as a loss of power may not leave it."""
+    content = path.read_bytes() if path.is_file() else b""
+    return content.endswith(b"\n") and b"\0" not in content

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from genre.errors import UserError
+from genre.files import is_complete
 
 PATH_KEYS = frozenset(
     "data.root data.path data.catalogue data.archive data.cache split.hold_out run runs resume init_from model.weights "
@@ -10,6 +11,7 @@ PATH_KEYS = frozenset(
 )
 INSTALLED, CHECKOUT = Path(__file__).with_name("conf"), Path(__file__).parents[1] / "conf"
 CONF = INSTALLED if INSTALLED.is_dir() else CHECKOUT  # the YAML files of Hydra's groups
+AUTO = "auto"  # resume=auto: the unfinished run of the same configuration, or a new one
 RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning's name for it
 
 
@@ -55,5 +57,10 @@ def folder_to_resume(run: str) -> Path:
     if not (folder / RECORD).is_file():
         raise UserError(
             f"resume={run} is not a run: {folder / RECORD} is missing; give the folder that train.py printed"
+        )
+    if not is_complete(folder / RECORD):
+        raise UserError(
+            f"{folder / RECORD} is damaged; give the whole command that began the run, with hydra.run.dir={run} and "
+            f"resume={AUTO}"
         )
     return folder

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # Lowest first. A module imports its own room and those of the lines above, not another room of its own line.
 LEVELS = [
-    ["errors"],
+    ["errors", "signals", "terminal"],
     ["files"],
     ["paths"],
     ["ranges", "resolvers"],
@@ -88,6 +88,12 @@ def test_a_module_imports_only_its_own_room_and_lower_ones(path):
 def test_only_transforms_imports_torchaudio():
     importing = {path for path in MODULES if any(name.split(".")[0] == "torchaudio" for name in imported_modules(path))}
     assert {path.parent.name for path in importing} == {"transforms"}
+
+
+def test_only_one_module_makes_a_console_of_rich():
+    """One that takes a genre named '[/b]' for markup ends in a traceback."""
+    importing = [path for path in MODULES if "rich.console" in imported_modules(path)]
+    assert [path.name for path in importing] == ["terminal.py"]
 
 
 def repeated_names() -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from genre.config import resolvers  # noqa: F401  # registers them
 from genre.config.components import TARGET, import_target, parameters
-from genre.paths import CONF, RECORD, folder_to_resume, literal
+from genre.paths import AUTO, CONF, RECORD, folder_to_resume, literal
 
 OWN_KEYS = {"data": ("cache", "keep", "limit_tracks"), "scheduler": ("interval",)}  # which no class takes
 
@@ -28,7 +28,8 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
         >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
     """
     directory, quoted = CONF, [literal(override) for override in overrides]
-    for run in (override.removeprefix("resume=") for override in overrides if override.startswith("resume=")):
+    resumed = (override.removeprefix("resume=") for override in overrides if override.startswith("resume="))
+    for run in (run for run in resumed if run != AUTO):
         directory, config_name = folder_to_resume(run), Path(RECORD).stem
     with separate_hydra(directory):
         cfg = hydra.compose(config_name, quoted, return_hydra_config=True)

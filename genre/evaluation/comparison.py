@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from genre.errors import UserError
@@ -23,6 +22,7 @@ from genre.evaluation.cross_validation import merge_folds
 from genre.evaluation.finished_runs import Run, find_runs, group_by
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
 from genre.files import write_csv, write_text
+from genre.terminal import plain_console
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +250,7 @@ def markdown_row(cells: Iterable[str]) -> str:
 
 def print_table(title: str, rows: Sequence[TableRow]) -> None:
     """Print a section without the columns that its title repeats; the number of runs follows the name."""
-    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    console = plain_console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, short in TERMINAL_COLUMNS.items():
         justify: Any = "left" if column in TEXT_COLUMNS else "right"

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from genre.data.catalogue import Catalogue
@@ -18,6 +17,7 @@ from genre.evaluation.metrics import compute_metrics, per_genre_scores
 from genre.evaluation.predictions import Predictions, uncertain_tracks
 from genre.files import write_csv, write_json, write_text
 from genre.models.postprocessing import PostProcessing
+from genre.terminal import plain_console
 
 Report = Mapping[str, Mapping[str, float]]
 EpochRows = Sequence[Mapping[str, float]]
@@ -230,7 +230,7 @@ def print_summary(metrics: Mapping[str, Any], title: str) -> None:
         table.add_column(column, justify="left" if column == "subset" else "right")
     for row in rows:
         table.add_row(*row.values())
-    Console().print(table)
+    plain_console().print(table)
 
 
 def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:

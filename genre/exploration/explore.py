@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from genre.config.build import build_pipeline, read_catalogue
 from genre.config.settings import ExploreSettings, explore_settings
@@ -23,6 +22,7 @@ from genre.exploration.features import Values
 from genre.exploration.findings import Finding, write_findings
 from genre.exploration.report import WITHOUT_MUSIC, by_genre, exploration_report, medians, print_findings
 from genre.files import write_csv, write_text
+from genre.terminal import plain_console
 
 LABELS = {"spectral_centroid_mean": "mean spectral centroid (Hz)", "tempo": "tempo (BPM)"}
 
@@ -82,7 +82,7 @@ def explore_table(settings: ExploreSettings, path: Path) -> Exploration:
     write_skipped(folder, catalogue)
     report = f"{path.name}: {len(table)} tracks of {len(catalogue.genres)} genres\n\n{medians(table, catalogue)}"
     write_text(folder / "report.txt", report)
-    Console().print(report, markup=False, highlight=False)
+    plain_console().print(report, highlight=False)
     return Exploration(folder, table)
 
 
@@ -142,7 +142,7 @@ def explore_collection(settings: ExploreSettings) -> Exploration:
     write_text(folder / "report.txt", exploration_report(settings.name, shown, problems, pairs, table))
     print_findings(problems)
     if catalogue.archive:
-        Console().print(WITHOUT_MUSIC, highlight=False)
+        plain_console().print(WITHOUT_MUSIC, highlight=False)
     return Exploration(folder, table, problems)
 
 

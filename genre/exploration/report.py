@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from genre.data import duplicates
@@ -12,6 +10,7 @@ from genre.data.catalogue import Catalogue, Track, count_skipped
 from genre.exploration import features
 from genre.exploration.features import Values
 from genre.exploration.findings import KINDS, Finding
+from genre.terminal import plain_console
 
 LISTED_FINDINGS = 100  # findings of a kind in report.txt
 WITHOUT_MUSIC = (
@@ -74,10 +73,9 @@ def print_findings(findings: Sequence[Finding]) -> None:
         of_kind = [finding for finding in findings if finding.kind == kind]
         if of_kind:
             first = of_kind[0]
-            table.add_row(
-                kind, str(len(of_kind)), escape(f"{first.track} = {first.other}" if first.other else first.track)
-            )
-    Console().print(table if findings else "No problems found.")
+            example = f"{first.track} = {first.other}" if first.other else first.track
+            table.add_row(kind, str(len(of_kind)), example)
+    plain_console().print(table if findings else "No problems found.")
 
 
 def by_genre(table: Mapping[str, Values], catalogue: Catalogue, column: str) -> dict[str, list[float]]:

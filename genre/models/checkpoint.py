@@ -1,6 +1,10 @@
 """Checkpoints that carry all they need: weights, genre names, and the configuration they were trained with."""
 
 import io
+import os
+import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +19,8 @@ from genre.files import write_bytes
 from genre.models.postprocessing import PostProcessing
 
 VERSION = 2
+BEST = "best.ckpt"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # the newest one for resuming, and the one before it
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def read_checkpoint(run: str | Path) -> Checkpoint:
         UserError: if there is none, or it is something else.
     """
     folder = Path(run).expanduser()
-    path = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "best.ckpt"
+    path = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / BEST
     if not path.is_file():
         raise UserError(f"{run} is not a finished run: {path} is missing; give the folder that train.py printed")
     content = load_content(path)
@@ -77,6 +83,15 @@ def load_content(path: Path) -> dict[str, Any]:
     return content
 
 
+def is_intact(path: Path) -> bool:
+    """Whether a checkpoint is there and complete: not cut short, emptied or overwritten in part."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError):
+        return False
+
+
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Add plain values to what a checkpoint carries, atomically."""
     content = load_content(path)
@@ -93,7 +108,21 @@ def save_checkpoint(content: Mapping[str, Any], path: Path) -> None:
 
 class AtomicIO(TorchCheckpointIO):
     """Lightning's checkpoint files, renamed into place: its own go through the folder of temporary files, and from
-    there by copying where that is another disk."""
+    there by copying where that is another disk. last.ckpt leaves the one before it as previous.ckpt."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        save_checkpoint(checkpoint, Path(path))
+        path = Path(path)
+        if path.name == LAST and path.exists():
+            keep_previous(path)
+        save_checkpoint(checkpoint, path)
+
+
+def keep_previous(path: Path) -> None:
+    """Give a checkpoint that is about to be replaced a second name; it has the first, too, until that happens."""
+    scratch = path.with_name(f".{PREVIOUS}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    try:
+        os.link(path, scratch)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, scratch)
+    os.replace(scratch, path.with_name(PREVIOUS))

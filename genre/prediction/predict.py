@@ -6,8 +6,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import track as progress
 from rich.table import Table
 
@@ -21,6 +19,7 @@ from genre.errors import SkipReason, UserError
 from genre.files import write_csv
 from genre.prediction.model import Model, load
 from genre.prediction.timeline import Timeline
+from genre.terminal import plain_console
 
 
 @dataclass(frozen=True)
@@ -117,5 +116,5 @@ def print_predictions(model: Model, probabilities: Mapping[str, list[float]]) ->
     for file, values in probabilities.items():
         ranked = sorted(zip(values, model.genres, strict=True), reverse=True)[:3]
         predicted = model.predicted_names(values) + (" (uncertain)" if model.is_uncertain(values) else "")
-        table.add_row(escape(Path(file).name), predicted, ", ".join(f"{g} {p:.0%}" for p, g in ranked))
-    Console().print(table)
+        table.add_row(Path(file).name, predicted, ", ".join(f"{g} {p:.0%}" for p, g in ranked))
+    plain_console().print(table)

@@ -7,13 +7,13 @@ import time
 from types import TracebackType
 
 from optuna.trial import TrialState
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from genre.sweeping.finalists import Selection
 from genre.sweeping.grid import value_label
 from genre.sweeping.queue import Queue, QueueEntry
+from genre.terminal import plain_console
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,16 @@ class SweepProgress:
     def __init__(self, queue: Queue, selection: Selection, enabled: bool) -> None:
         self.queue, self.selection = queue, selection
         self.last_logged = -math.inf
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
-        console = Console(stderr=True)
-        self.bar = Bar(*columns, console=console, disable=not (enabled and console.is_terminal))
+        summary, left = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[left]}"))
+        console = plain_console(stderr=True)
+        self.bar = Bar(
+            summary,
+            BarColumn(),
+            MofNCompleteColumn(),
+            left,
+            console=console,
+            disable=not (enabled and console.is_terminal),
+        )
         self.task = self.bar.add_task("points", left="")
 
     def __enter__(self) -> "SweepProgress":

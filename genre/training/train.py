@@ -22,9 +22,11 @@ from genre.data.targets import genres_of
 from genre.errors import UserError
 from genre.evaluation.report import write_skipped
 from genre.evaluation.tensorboard import log_examples
-from genre.files import read_csv_rows, write_csv
+from genre.files import is_complete, read_csv_rows, write_csv
+from genre.paths import RECORD
+from genre.training.claim import claimed, is_first_process
 from genre.training.results import evaluate_and_report
-from genre.training.run_folder import begin_run, choose_folder, is_global_zero, last_checkpoint
+from genre.training.run_folder import begin_run, continued, folder_of, last_checkpoint, refuse_folder
 from genre.training.setup import build_classifier, check_initial_genres, load_initial_weights, resolve_precision
 from genre.training.trainer import run_trainer
 
@@ -53,9 +55,19 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
         UserError: if the configuration or the data cannot be used; before long work starts wherever that can be known.
     """
     begin = time.monotonic()
-    record = train_record(cfg)
-    folder = choose_folder(record)
-    settings = train_settings(record)
+    record = continued(train_record(cfg))
+    folder = folder_of(record)
+    with claimed(folder), resume_hint(folder):
+        refuse_folder(folder, record)
+        return train_in(folder, train_settings(record), begin)
+
+
+def train_in(folder: Path, settings: TrainSettings, begin: float) -> Result:
+    """Train the run of a folder that this process holds, from its last checkpoint if it has one.
+
+    Args:
+        begin: of this process's work, on the clock of ``time.monotonic``.
+    """
     check_buildable(settings)
     last, step = last_checkpoint(folder)
     device = root_device(settings.trainer)
@@ -77,18 +89,17 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
     trainer = run_trainer(settings, folder, classifier.monitor, step)
     if not last:
         log_examples(trainer, data)
-    with resume_hint(folder):
-        # train(): Lightning leaves the mode as it is
-        trainer.fit(classifier.train(), datamodule=data, ckpt_path=last, weights_only=True)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
-            log.info("fast_dev_run: training and validation work; nothing was evaluated")
-            return Result(folder, 0.0, {})
-        metrics: dict[str, Any] | None = None
-        if trainer.is_global_zero:  # one of several processes evaluates, on one device
-            metrics = evaluate_and_report(settings, folder, classifier, data, trainer, time.monotonic() - begin)
-        shared = trainer.strategy.broadcast(metrics)
-        assert shared is not None
-        return Result(folder, objective_of(shared), shared)
+    # train(): Lightning leaves the mode as it is
+    trainer.fit(classifier.train(), datamodule=data, ckpt_path=last, weights_only=True)
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        log.info("fast_dev_run: training and validation work; nothing was evaluated")
+        return Result(folder, 0.0, {})
+    metrics: dict[str, Any] | None = None
+    if trainer.is_global_zero:  # one of several processes evaluates, on one device
+        metrics = evaluate_and_report(settings, folder, classifier, data, trainer, time.monotonic() - begin)
+    shared = trainer.strategy.broadcast(metrics)
+    assert shared is not None
+    return Result(folder, objective_of(shared), shared)
 
 
 def objective_of(metrics: dict[str, Any]) -> float:
@@ -108,7 +119,9 @@ def resume_hint(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        log.warning("interrupted; %s", hint)
+        if is_first_process():
+            begun = (folder / RECORD).exists()
+            log.warning("interrupted; %s", hint if begun else "nothing was begun: start the same command again")
         raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -122,18 +135,18 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     Raises:
         UserError: if a run is resumed with other tracks.
     """
-    rows = [
-        ("track", "subset", "group"),
-        *((name, data.subsets[name], data.groups[name]) for name in sorted(data.subsets)),
-    ]
-    if resumed and rows != (before := read_csv_rows(folder / "splits.csv")):
+    assigned = ((name, data.subsets[name], data.groups[name]) for name in sorted(data.subsets))
+    rows, path = [("track", "subset", "group"), *assigned], folder / "splits.csv"
+    if resumed and not is_complete(path):
+        log.warning("damaged: %s; it is written again, unchecked, from the present tracks", path)
+    elif resumed and rows != (before := read_csv_rows(path)):
         other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
         raise UserError(
             f"resume={folder}: the tracks or their subsets have changed (first difference: {other}); restore the music"
         )
-    if not is_global_zero():
+    if not is_first_process():
         return
-    write_csv(folder / "splits.csv", rows[0], rows[1:])
+    write_csv(path, rows[0], rows[1:])
     write_skipped(folder, data.catalogue)
     leaks.report_leakage(folder, data.pairs, data.catalogue, data.subsets)
     counts = data.subset_sizes()

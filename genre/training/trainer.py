@@ -4,15 +4,23 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from rich.console import Console
 
 from genre.config.build import build_trainer
 from genre.config.settings import TrainSettings
 from genre.evaluation.tensorboard import TensorBoardCallback
 from genre.models.checkpoint import AtomicIO
-from genre.training.callbacks import EpochLog, History, NetworkSummary, ResumableEarlyStopping
+from genre.terminal import plain_console
+from genre.training.callbacks import (
+    EpochLog,
+    History,
+    KeepSignals,
+    NetworkSummary,
+    RelocatableCheckpoint,
+    ResumableEarlyStopping,
+    StopWhenNotFinite,
+)
 
 
 def run_trainer(settings: TrainSettings, folder: Path, monitor: str, step: int) -> Trainer:
@@ -22,7 +30,7 @@ def run_trainer(settings: TrainSettings, folder: Path, monitor: str, step: int) 
         monitor: the logged metric that stopping and the best checkpoint go by.
         step: global step that the run is resumed from; 0 for a new one. TensorBoard forgets what was logged after it.
     """
-    bar = settings.trainer.enable_progress_bar and Console().is_terminal
+    bar = settings.trainer.enable_progress_bar and plain_console().is_terminal
     loggers = build_loggers(settings, folder, step)
     return build_trainer(
         settings.trainer, enable_progress_bar=bar, default_root_dir=folder, logger=loggers or False,
@@ -55,14 +63,15 @@ def build_callbacks(settings: TrainSettings, folder: Path, monitor: str, bar: bo
         "dirpath": folder / "checkpoints", "save_on_train_epoch_end": True, "enable_version_counter": False,
     }  # fmt: skip
     mode = settings.stopping.mode
-    callbacks: list[Callback] = [History(folder / "history.csv", monitor), TensorBoardCallback(settings)]
+    callbacks: list[Callback] = [StopWhenNotFinite(), History(folder / "history.csv", monitor)]
+    callbacks += [TensorBoardCallback(settings), KeepSignals()]
     if logged:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
     if settings.stopping.patience is not None:
         callbacks.append(ResumableEarlyStopping(monitor, patience=settings.stopping.patience, mode=mode))
     callbacks += [
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **checkpoints),
-        ModelCheckpoint(filename="last", **checkpoints),
+        RelocatableCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **checkpoints),
+        RelocatableCheckpoint(filename="last", **checkpoints),
         EpochLog(on_console=not bar),
     ]
     callbacks += [NetworkSummary(max_depth=2)] if settings.trainer.enable_model_summary else []

@@ -14,11 +14,12 @@ import torch
 from lightning import Callback
 
 import genre
-from genre.config.records import plain, write_record
+from genre.config.records import plain, read_record, write_record
 from genre.errors import UserError
 from genre.models import checkpoint
 from genre.training import trainer
 from genre.training.train import Result
+from helpers import csv_rows
 
 
 class Stop(Callback):
@@ -158,6 +159,91 @@ def test_what_is_no_run_is_refused(tmp_path):
         genre.compose(f"resume={tmp_path}")
 
 
+@pytest.fixture
+def three_epochs(configured, broken_off, tmp_path):
+    """A run that breaks off in its fourth epoch of five, and an unbroken one beside it."""
+    whole = genre.train(configured("trainer.max_epochs=5", f"folder={tmp_path / 'whole'}"))
+    broken_off(3)
+    with pytest.raises(ValueError):
+        genre.train(configured("trainer.max_epochs=5"))
+    return whole, tmp_path / "run"
+
+
+def test_a_run_whose_folder_was_moved_remembers_its_best_epoch(three_epochs, tmp_path):
+    whole, folder = three_epochs
+    losses = [float(row["val_loss"]) for row in csv_rows(whole.folder / "history.csv")]
+    assert losses.index(min(losses)) < 3
+    folder.rename(tmp_path / "moved")
+    same_results(genre.train(genre.compose(f"resume={tmp_path / 'moved'}")), whole)
+    assert not folder.exists()
+
+
+CUT = {
+    "emptied": lambda content: b"",
+    "cut short": lambda content: content[: len(content) // 2],
+    "zeros in it": lambda content: content[:500] + bytes(len(content) // 2) + content[500 + len(content) // 2 :],
+}
+
+
+@pytest.mark.parametrize("damage", CUT.values(), ids=CUT)
+def test_a_damaged_checkpoint_leaves_the_one_before_it(three_epochs, caplog, damage):
+    whole, folder = three_epochs
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(damage(last.read_bytes()))
+    resumed = genre.train(genre.compose(f"resume={folder}"))
+    assert f"damaged in {folder}: last.ckpt; training goes on after epoch 1" in caplog.text
+    same_results(resumed, whole)
+
+
+@pytest.mark.parametrize("improves", [True, False])
+def test_a_damaged_best_checkpoint_is_trained_again(configured, broken_off, tmp_path, caplog, improves):
+    """From the epoch before, if the last one was the best; else from the beginning."""
+    cfg = ("trainer.max_epochs=4", "optimizer.lr=0.3" if improves else "optimizer.lr=1e-3", "scheduler=none")
+    whole = genre.train(configured(*cfg, f"folder={tmp_path / 'whole'}"))
+    broken_off(3)
+    with pytest.raises(ValueError):
+        genre.train(configured(*cfg))
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    assert (checkpoint.load_content(best)["epoch"] == 2) == improves
+    best.write_bytes(b"")
+    resumed = genre.train(genre.compose(f"resume={tmp_path / 'run'}"))
+    assert f"best.ckpt; training {'goes on after epoch 1' if improves else 'begins anew'}" in caplog.text
+    same_results(resumed, whole)
+
+
+def test_a_run_without_an_intact_checkpoint_begins_anew(configured, tmp_path, caplog):
+    first = genre.train(configured(f"folder={tmp_path / 'whole'}"))
+    copied = shutil.copytree(first.folder, tmp_path / "run")
+    for path in (copied / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    same_results(genre.train(genre.compose(f"resume={copied}")), first)
+    assert "last.ckpt; training begins anew" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["history.csv", "splits.csv", "metrics.json", "predictions.csv", "report.txt"])
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_damaged_file_of_a_run_is_written_again(run, tmp_path, name, kept):
+    copied = shutil.copytree(run.folder, tmp_path / "run ${HOME} (1)")
+    content = (copied / name).read_bytes()
+    (copied / name).write_bytes(content[: int(kept * len(content))])
+    resumed = genre.train(genre.compose(f"resume={copied}"))
+    same_results(resumed, run)
+    assert (name == "metrics.json") or (copied / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("with_checkpoint", [True, False])
+def test_a_damaged_record_is_restored_by_the_whole_command(configured, tmp_path, with_checkpoint):
+    first = genre.train(configured(f"folder={tmp_path / 'whole'}"))
+    copied = shutil.copytree(first.folder, tmp_path / "run")
+    (copied / "hparams.yaml").write_bytes((copied / "hparams.yaml").read_bytes()[:100])
+    if not with_checkpoint:
+        (copied / "checkpoints" / "last.ckpt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"hparams\.yaml is damaged; give the whole command .* hydra\.run\.dir=.*=auto"):
+        genre.compose(f"resume={copied}")
+    same_results(genre.train(configured("resume=auto")), first)
+    assert read_record(copied) == read_record(first.folder) | {"folder": str(copied)}
+
+
 class Planted:
     """What a malicious pickle does when it is loaded."""
 
@@ -214,44 +300,83 @@ def killed_or_done(overrides, result):
     result.value = genre.train(genre.compose(*overrides)).objective
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_20_random_moments_ends_as_an_unbroken_one(shared, tmp_path):
-    """Killed while decoding, computing pictures, training, writing checkpoints and evaluating."""
+class Attempts:
+    """Runs of one configuration over real music, each attempt in a process of its own that is killed in time."""
 
-    def begun(name):
+    def __init__(self, shared, tmp_path):
+        self.shared, self.tmp_path = shared, tmp_path
+        self.processes = multiprocessing.get_context("forkserver")
+        self.processes.set_forkserver_preload(["genre.training.train", "genre.data.synthetic", "tensorboard"])
+        self.result = self.processes.Value("d", -1.0)
+        self.begin("warm", 60)  # the server of processes imports PyTorch once
+        begin = time.monotonic()
+        assert self.begin("whole", 300) == 0
+        self.longest = time.monotonic() - begin
+
+    def command(self, name):
+        """The overrides of a new run; its cache is its own, so that kills meet half-built stores."""
         return [
-            "data=gtzan", f"data.root={shared / 'gtzan_mini'}", f"data.cache={tmp_path / 'cache' / name}",
-            f"folder={tmp_path / name}", "name=test", "trainer.max_epochs=15", "trainer.precision=32-true",
-            "trainer.enable_progress_bar=false", "model.filters=[4,4,8]", "task=multilabel",
+            "data=gtzan", f"data.root={self.shared / 'gtzan_mini'}", f"data.cache={self.tmp_path / 'cache' / name}",
+            f"folder={self.tmp_path / name}", "name=test", "trainer.max_epochs=15", "trainer.precision=32-true",
+            "trainer.enable_progress_bar=false", "model.filters=[4,4,8]", "task=multilabel", "resume=auto",
         ]  # fmt: skip
 
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["genre.training.train", "genre.data.synthetic", "tensorboard"])
-    result = processes.Value("d", -1.0)
-
-    def attempt(name, seconds):
-        resumes = (tmp_path / name / "hparams.yaml").exists()
-        overrides = [f"resume={tmp_path / name}"] if resumes else begun(name)
-        process = processes.Process(target=killed_or_done, args=(overrides, result))
+    def begin(self, name, seconds):
+        """Begin a run or go on with it, for so long; return the exit code of its process."""
+        process = self.processes.Process(target=killed_or_done, args=(self.command(name), self.result))
         process.start()
         process.join(seconds)
         process.kill()
         process.join()
         return process.exitcode
 
-    attempt("warm", 60)  # the server of processes imports PyTorch once
-    begin = time.monotonic()
-    assert attempt("whole", 300) == 0
-    longest = time.monotonic() - begin
+
+@pytest.fixture(scope="module")
+def attempts(shared, tmp_path_factory):
+    return Attempts(shared, tmp_path_factory.mktemp("attempts"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_runs_killed_at_100_random_moments_end_as_an_unbroken_one(attempts):
+    """Killed while decoding, computing pictures, training, writing checkpoints and evaluating."""
     draw, kills, ended = random.Random(0), 0, []
-    while kills < 20 or not ended:
+    while kills < 100 or not ended:
         name = f"killed-{len(ended)}"
-        if attempt(name, draw.uniform(0.0, 0.6) * longest if kills < 20 else 300) == -signal.SIGKILL:
+        seconds = draw.uniform(0.0, 0.4) * attempts.longest if kills < 100 else 300
+        if (code := attempts.begin(name, seconds)) == -signal.SIGKILL:
             kills += 1
         else:
+            assert code == 0, f"{name} ended with {code}"
             ended.append(name)
     for name in ended:
-        same_results(*(result_in(tmp_path / name) for name in ("whole", name)))
+        same_results(*(result_in(attempts.tmp_path / name) for name in ("whole", name)))
+
+
+def lose_power(folder, since, draw):
+    """What a loss of power may leave of the files that were written since a moment: nothing, a part, or zeros."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.stat().st_mtime >= since and draw.random() < 0.5:
+            content = path.read_bytes()
+            kept = draw.randrange(len(content) + 1) if draw.random() < 0.5 else 0
+            kept -= content[:kept].endswith(b"\n")  # a table that ends with a whole row would count as another one
+            path.write_bytes(content[:kept] + bytes(len(content) - kept if draw.random() < 0.3 else 0))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_run_goes_on_after_a_loss_of_power(attempts, seed):
+    """Five times it loses half of the files of its last moments, those for resuming among them."""
+    draw, name = random.Random(seed), f"dark-{seed}"
+    folder = attempts.tmp_path / name
+    for _ in range(5):
+        if attempts.begin(name, draw.uniform(0.1, 0.5) * attempts.longest) != -signal.SIGKILL:
+            (folder / "metrics.json").unlink(missing_ok=True)
+        if folder.exists():
+            lose_power(folder, time.time() - draw.uniform(0.0, 0.6) * attempts.longest, draw)
+    assert attempts.begin(name, 300) == 0
+    same_results(*(result_in(attempts.tmp_path / name) for name in ("whole", name)))
 
 
 def result_in(folder):
