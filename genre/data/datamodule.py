@@ -1,7 +1,7 @@
 """The LightningDataModule: opens stores, assigns subsets, and turns index batches into pictures on the device."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +17,9 @@ from genre.data.catalogue import Catalogue
 from genre.data.duplicates import Pair
 from genre.data.pipeline import Pipeline
 from genre.data.sources import first_store
-from genre.data.splits import SUBSETS, Split
+from genre.data.splits import SUBSETS, Split, recorded_subsets
 from genre.data.store import Store, count_kinds
-from genre.errors import UserError
+from genre.errors import SkipReason, UserError
 from genre.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,8 @@ class MusicData(LightningDataModule):
 
     Args:
         catalogue: the tracks.
-        split: assigns the subsets; None puts every track into ``test``.
+        split: assigns the subsets. For evaluation: track -> subset, which skips further tracks; or None, which puts
+            every track into ``test``.
         pipeline: from stores to pictures.
         task: defines the targets.
         genres: order of the targets; None takes those of the catalogue, sorted.
@@ -136,7 +137,7 @@ class MusicData(LightningDataModule):
     def __init__(
         self,
         catalogue: Catalogue,
-        split: Split | None,
+        split: Split | Mapping[str, str] | None,
         pipeline: Pipeline,
         task: Task,
         *,
@@ -191,6 +192,8 @@ class MusicData(LightningDataModule):
             log.warning("skipped %d tracks: %s", len(kinds), count_kinds(kinds))
         if self.split is None:
             self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
+        elif isinstance(self.split, Mapping):
+            self.catalogue, self.subsets = recorded_subsets(self.catalogue, self.split)
         else:
             self.pairs = self.duplicate_pairs(self.split.group_duplicates)
             self.catalogue, self.subsets = self.split.assign(self.catalogue, duplicates.duplicate_groups(self.pairs))
@@ -199,6 +202,11 @@ class MusicData(LightningDataModule):
         self.row_of = {name: row for row, name in enumerate(first.names)}
         rows = [self.row_of[track.name] for track in self.catalogue.tracks]
         self.targets[rows] = self.task.targets([track.genres for track in self.catalogue.tracks], self.genres)
+
+    def exclude(self, reasons: Mapping[str, SkipReason]) -> None:
+        """Move tracks to the skipped ones: track -> why."""
+        self.catalogue = self.catalogue.without(reasons)
+        self.subsets = {name: subset for name, subset in self.subsets.items() if name not in reasons}
 
     def duplicate_pairs(self, required: bool) -> list[Pair]:
         """Pairs of tracks with the same recording; of large catalogues only if the split needs them."""
@@ -222,7 +230,7 @@ class MusicData(LightningDataModule):
             return train, pictures
         feature_cache = FeatureCache(backbone, pipeline, self.precision, self.cache)
         features = feature_cache.evaluation_features(pictures)
-        if self.split is None or not (pipeline.view.random or pipeline.augment.acts):
+        if not isinstance(self.split, Split) or not (pipeline.view.random or pipeline.augment.acts):
             return features, features
         rows = self.rows("train")
         return feature_cache.view_features(train, rows, self.targets[rows], self.task, self.seed), features

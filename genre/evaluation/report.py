@@ -247,11 +247,17 @@ def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:
     }
 
 
-def figure_title(settings: TrainSettings, subset: str, tracks: int) -> str:
-    """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split."""
+def figure_title(settings: TrainSettings, subset: str, tracks: int, recorded: int) -> str:
+    """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split.
+
+    Args:
+        tracks: that are evaluated.
+        recorded: tracks of the subset when the run was trained.
+    """
     split = settings.split
     held = ", held out" if subset == "test" and split.hold_out else ""
-    return f"{subset}{held}, split {split.kind} (seed {split.seed}), {tracks} tracks"
+    number = counted(tracks, "track") if tracks == recorded else f"{tracks} of {counted(recorded, 'track')}"
+    return f"{subset}{held}, split {split.kind} (seed {split.seed}), {number}"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:

@@ -56,7 +56,7 @@ def evaluate_and_report(
     metrics["parameters"] = sum(parameter.numel() for parameter in classifier.network.parameters())
     final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
     if "test" in final:
-        title = figure_title(settings, "test", counts["test"])
+        title = figure_title(settings, "test", counts["test"], counts["test"])
         gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
         write_subset_report(folder, final["test"], postprocessing, title, gap)
     log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))

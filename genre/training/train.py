@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from omegaconf import DictConfig
 from genre.config.build import build_data, build_network, check_buildable, read_training_catalogue, root_device
 from genre.config.settings import TrainSettings, train_record, train_settings
 from genre.data import leakage as leaks
+from genre.data.content import track_contents
 from genre.data.datamodule import MusicData, genres_of
+from genre.data.split_record import SplitRecord, read_split, write_split
 from genre.errors import UserError
 from genre.evaluation.report import write_skipped
 from genre.evaluation.tensorboard import log_examples
-from genre.files import read_csv_rows, write_csv
 from genre.training.results import evaluate_and_report
 from genre.training.run_folder import begin_run, choose_folder, is_global_zero, last_checkpoint
 from genre.training.setup import build_classifier, load_initial_weights, resolve_precision
@@ -118,15 +118,11 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     Raises:
         UserError: if a run is resumed with other tracks.
     """
-    rows = [("track", "subset"), *sorted(data.subsets.items())]
-    if resumed and rows != (before := read_csv_rows(folder / "splits.csv")):
-        other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
-        raise UserError(
-            f"resume={folder}: the tracks or their subsets have changed (first difference: {other}); restore the music"
-        )
+    if resumed:
+        refuse_changed_split(folder, data, read_split(folder) or SplitRecord({}, {}))
     if not is_global_zero():
         return
-    write_csv(folder / "splits.csv", rows[0], rows[1:])
+    write_split(folder, SplitRecord(data.subsets, track_contents(data.catalogue, data.first, data.cache)))
     write_skipped(folder, data.catalogue)
     leaks.report_leakage(folder, data.pairs, data.catalogue, data.subsets)
     counts = data.subset_sizes()
@@ -134,3 +130,18 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     for subset, count in counts.items():
         if not count:
             log.warning("this split has no %s subset; its metrics are missing", subset)
+
+
+def refuse_changed_split(folder: Path, data: MusicData, before: SplitRecord) -> None:
+    """Refuse to resume a run with other tracks than those of its record.
+
+    Raises:
+        UserError: naming the first track that is new, gone, changed or in another subset.
+    """
+    now = data.subsets
+    moved = sorted(name for name in now.keys() | before.subsets if now.get(name) != before.subsets.get(name))
+    if other := moved or before.changed(track_contents(data.catalogue, data.first, data.cache)):
+        raise UserError(
+            f"resume={folder}: the tracks or their subsets have changed (first difference: {other[0]}); restore the "
+            "music"
+        )
