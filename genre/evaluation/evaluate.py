@@ -24,6 +24,7 @@ from genre.errors import UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
 from genre.evaluation.calibration import reliability_bins
+from genre.evaluation.chance import chance_notes, compare_with_commonest
 from genre.evaluation.metrics import compute_metrics, metric_intervals
 from genre.evaluation.music import open_other_music, open_own_music, recorded_tracks
 from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
@@ -55,7 +56,7 @@ def subset_metrics(
     if postprocessing.thresholds is not None:
         at_tuned = replace(predictions, predicted=predictions.probabilities > postprocessing.thresholds.numpy())
         values |= named_metrics(at_tuned, subset, intervals, "_tuned")
-    if postprocessing.most_common_set is not None:
+    if predictions.multilabel and postprocessing.most_common_set is not None:
         baselines = thresholds.baseline_predictions(predictions, postprocessing.most_common_set.tolist())
         for name, baseline in baselines.items():
             values |= named_metrics(baseline, subset, False, f"_{name}", WITHOUT_PROBABILITIES)
@@ -149,7 +150,9 @@ def write_evaluation(
     history = reporting.read_history(saved.folder / "history.csv") if saved.folder else []
     monitor = run.stopping.monitor
     gap = reporting.generalization_gap_note(history, monitor, data.subset_sizes()["val"])
-    reporting.write_subset_report(folder, predictions, saved.postprocessing, title, gap)
+    comparison = compare_with_commonest(predictions, saved.postprocessing)
+    notes = [*gap, *chance_notes(comparison, data, history)]
+    reporting.write_subset_report(folder, predictions, saved.postprocessing, title, notes)
     pages = reporting.subset_figures(predictions, title, saved.postprocessing)
     if (figure := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
         pages["gradcam"] = figure
