@@ -25,12 +25,14 @@ from genre.config.records import flatten, read_record
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
+from genre.evaluation.report import counted
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
 
 log = logging.getLogger(__name__)
 
 IGNORED_KEYS = ("seed", "folder", "resume", "debug", "data.cache", "trainer.enable_progress_bar")
+PRECISION = "trainer.precision"
 MEASURED = {
     "train accuracy": "train/accuracy", "val accuracy": "val/accuracy", "test accuracy": "test/accuracy",
     "macro precision": "test/macro_precision", "macro recall": "test/macro_recall", "macro F1": "test/macro_f1",
@@ -205,6 +207,7 @@ def read_run(folder: Path) -> Run | str:
         tested = read_predictions(folder / "predictions.csv")
         section = section_of(values, tested)
         settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
+        settings[PRECISION] = metrics.get("precision", settings.get(PRECISION))  # measured, where it was 'auto'
         correct = {track: true == predicted for track, (true, predicted) in tested.items()}
         return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, correct)
     except (KeyError, TypeError, ValueError, YAMLError) as error:
@@ -238,7 +241,7 @@ def group_by(runs: Iterable[Run], key: Any) -> dict[Any, list[Run]]:
 def heading(runs: Sequence[Run]) -> str:
     """Return the title of a section."""
     section = runs[0].section
-    tracks = f"{len(runs[0].correct)} test tracks ({section.tested})" if section.tested else "no test tracks"
+    tracks = f"{counted(len(runs[0].correct), 'test track')} ({section.tested})" if section.tested else "no test tracks"
     held_out = f", held out: {section.held_out}" if section.held_out else ""
     return f"{section.task}, split {section.split} (seed {section.seed}){held_out}, {tracks}"
 
@@ -279,12 +282,21 @@ def paper_rows(task: str) -> list[TableRow]:
 
 
 def row_names(runs: Sequence[Run]) -> list[str]:
-    """Return the name of each configuration, in brackets the settings that differ among those of one name."""
+    """Return the name of each configuration, in brackets the settings that differ among those of one name.
+
+    The precision is among them if it differs between any two.
+    """
     names = []
+    precisions = {run.settings.get(PRECISION) for run in runs}
     for run in runs:
         namesakes = [other.settings for other in runs if other.name == run.name]
         keys = sorted({key for other in namesakes for key in other})
-        differing = [key for key in keys if any(other.get(key) != run.settings.get(key) for other in namesakes)]
+        differing = [
+            key
+            for key in keys
+            if any(other.get(key) != run.settings.get(key) for other in namesakes)
+            or (key == PRECISION and len(precisions) > 1)
+        ]
         settings = ", ".join(f"{key}={run.settings.get(key)}" for key in differing)
         names.append(f"{run.name} ({settings})" if settings else run.name)
     return names
