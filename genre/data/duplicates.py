@@ -128,6 +128,8 @@ def similar_tracks(store: Store, correlation: float = 0.7, overlap: float = 10.0
 def similar_tracks_between(one: Store, other: Store, correlation: float = 0.7, overlap: float = 10.0) -> list[Pair]:
     """Return the pairs of a log-mel of ``one`` and a log-mel of ``other`` that correlate at any time shift.
 
+    Pairs within one of the two are not returned. A shift is between the log-mels, not between the tracks.
+
     Args:
         one: log-mels of any lengths.
         other: log-mels with the same bands and columns per second.

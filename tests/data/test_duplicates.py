@@ -6,7 +6,14 @@ import soundfile
 import torch
 
 from genre.data.catalogue import Track, build_catalogue, read_logmel
-from genre.data.duplicates import Pair, correlated_pairs, duplicate_groups, find_duplicates
+from genre.data.duplicates import (
+    Pair,
+    comparison_log_mels,
+    correlated_pairs,
+    duplicate_groups,
+    find_duplicates,
+    similar_tracks_between,
+)
 from genre.data.sources import first_store
 from helpers import csv_rows
 
@@ -23,13 +30,17 @@ def song(seed: int, seconds: float = 20.0) -> np.ndarray:
 
 
 @pytest.fixture
-def found(tmp_path):
+def found(stored, tmp_path):
     """Write named recordings and find the pairs among them."""
 
-    def write(**options):
-        return lambda recordings: find_duplicates(stored(recordings), tmp_path / "cache", **options)
+    return lambda **options: lambda recordings: find_duplicates(stored(recordings), tmp_path / "cache", **options)
 
-    def stored(recordings):
+
+@pytest.fixture
+def stored(tmp_path):
+    """Write named recordings and open their first store."""
+
+    def write(recordings):
         for name, samples in recordings.items():
             soundfile.write(tmp_path / name, samples, RATE)
         tracks = [Track(name, ("rock",), tmp_path / name) for name in recordings]
@@ -138,3 +149,11 @@ def test_real_excerpts_are_found_in_altered_copies_only(shared, tmp_path):
     pairs = find_duplicates(first_store(build_catalogue(tracks), RATE, tmp_path / "cache"), tmp_path / "cache")
     assert {(pair.one, pair.other) for pair in pairs} == {(t.name, f"{t.name} copy") for t in tracks[::2]}
     assert sorted({round(pair.shift) for pair in pairs}) == [-5, 0]
+
+
+def test_near_duplicates_between_two_collections_are_found_and_those_within_one_are_not(stored, tmp_path):
+    one = stored({"a.wav": song(0), "b.wav": song(1), "again.wav": 0.9 * song(1)})
+    other = stored({"x.mp3": song(0, 30)[5 * RATE :], "y.wav": song(2, 5), "z.wav": song(2, 5)})
+    log_mels = (comparison_log_mels(store, tmp_path / "cache", 30.0)[0] for store in (one, other))
+    (pair,) = similar_tracks_between(*log_mels)
+    assert (pair.one, pair.other) == ("a.wav", "x.mp3") and pair.correlation > 0.85
