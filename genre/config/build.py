@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,7 +75,7 @@ def trained_network(saved: Checkpoint) -> nn.Module:
         network.load_state_dict(saved.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"the weights of {saved.folder} do not fit its network: {reason}") from None
+        raise UserError(f"the weights of {saved.path} do not fit its network: {reason}") from None
     return network
 
 
@@ -104,7 +104,7 @@ def read_training_catalogue(data: DataSettings) -> Catalogue:
 def build_data(
     settings: TrainSettings,
     catalogue: Catalogue,
-    split: Split | None,
+    split: Split | Mapping[str, str] | None,
     device: torch.device,
     backbone: nn.Module | None = None,
     genres: Sequence[str] | None = None,
@@ -112,7 +112,7 @@ def build_data(
     """The data module of a catalogue, with the pipeline and task of a run.
 
     Args:
-        split: None puts every track into the subset 'test'.
+        split: as MusicData has it; None puts every track into the subset 'test'.
         device: where the pipeline computes.
         backbone: network whose features are cached if it is frozen.
         genres: order of the targets; None sorts those of the catalogue.

@@ -1,7 +1,7 @@
 """The LightningDataModule: opens stores, assigns subsets, and turns index batches into pictures on the device."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +17,10 @@ from genre.data.catalogue import Catalogue, count_skipped
 from genre.data.duplicates import Pair
 from genre.data.pipeline import Pipeline
 from genre.data.sources import first_store
-from genre.data.splits import SUBSETS, Split
+from genre.data.splits import SUBSETS, Split, recorded_subsets
 from genre.data.store import Store
 from genre.data.targets import genre_counts, genres_of, trained_genres, warn_of_missing_genres, with_genres_only
-from genre.errors import UserError
+from genre.errors import SkipReason, UserError
 from genre.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,8 @@ class MusicData(LightningDataModule):
 
     Args:
         catalogue: the tracks.
-        split: assigns the subsets; None puts every track into ``test``.
+        split: assigns the subsets. For evaluation: track -> subset, which skips further tracks; or None, which puts
+            every track into ``test``.
         pipeline: from stores to pictures.
         task: defines the targets.
         genres: order of the targets, of a trained network; None takes those of the training tracks, sorted.
@@ -137,7 +138,7 @@ class MusicData(LightningDataModule):
     def __init__(
         self,
         catalogue: Catalogue,
-        split: Split | None,
+        split: Split | Mapping[str, str] | None,
         pipeline: Pipeline,
         task: Task,
         *,
@@ -194,19 +195,20 @@ class MusicData(LightningDataModule):
         """
         if self.subsets:
             return
-        if self.split is not None:
+        if isinstance(self.split, Split):
             self.split.check(self.catalogue)
         self.first = self.decode()
         self.catalogue = self.catalogue.without(self.first.skipped)
-        self.subsets = self.split_tracks(self.split) if self.split is not None else self.all_in_test()
+        if self.split is None:
+            self.subsets = dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
+        elif isinstance(self.split, Split):
+            self.subsets = self.split_tracks(self.split)
+        else:
+            self.catalogue, self.subsets = recorded_subsets(self.catalogue, self.split)
         if self.catalogue.skipped:
             count = len(self.catalogue.skipped)
             log.warning("skipped %d files, rows or tracks: %s", count, count_skipped(self.catalogue.skipped))
         self.set_targets()
-
-    def all_in_test(self) -> dict[str, str]:
-        """Every track in the test subset: track -> subset."""
-        return dict.fromkeys((track.name for track in self.catalogue.tracks), "test")
 
     def split_tracks(self, split: Split) -> dict[str, str]:
         """Assign the tracks to subsets, and drop those of genres that are not learnt: track -> subset."""
@@ -228,6 +230,11 @@ class MusicData(LightningDataModule):
         self.row_of = {name: row for row, name in enumerate(self.names)}
         rows = [self.row_of[track.name] for track in self.catalogue.tracks]
         self.targets[rows] = self.task.targets([track.genres for track in self.catalogue.tracks], self.genres)
+
+    def exclude(self, reasons: Mapping[str, SkipReason]) -> None:
+        """Move tracks to the skipped ones: track -> why."""
+        self.catalogue = self.catalogue.without(reasons)
+        self.subsets = {name: subset for name, subset in self.subsets.items() if name not in reasons}
 
     def duplicate_pairs(self, required: bool) -> list[Pair]:
         """Pairs of tracks with the same recording; of large catalogues only if the split needs them."""
@@ -251,7 +258,7 @@ class MusicData(LightningDataModule):
             return train, pictures
         feature_cache = FeatureCache(backbone, pipeline, self.precision, self.cache)
         features = feature_cache.evaluation_features(pictures)
-        if self.split is None or not (pipeline.view.random or pipeline.augment.acts):
+        if not isinstance(self.split, Split) or not (pipeline.view.random or pipeline.augment.acts):
             return features, features
         rows = self.rows("train")
         return feature_cache.view_features(train, rows, self.targets[rows], self.task, self.seed), features

@@ -5,7 +5,6 @@ each band's mean over time and each column's mean over the bands are subtracted 
 time shift that leaves enough overlap.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from genre.data.content import row_hash
 from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.files import note_use, write_json
@@ -35,6 +35,7 @@ FINGERPRINT_BANDS = 32  # of a fingerprint; with 16, copies are separated less w
 COLUMNS = 12.0  # of a fingerprint per second, approximately
 BLOCK = 8_000_000  # numbers in memory while a block of tracks is correlated with all others
 READ_AT_ONCE = 64  # tracks
+COMPARED_SECONDS = 30.0  # of each waveform's middle
 MIN_OVERLAP = 3.0  # seconds that short tracks must share, too
 CONTAINED = 0.9  # share of a short track that the other must contain, if that is less than the requested overlap
 EDGE = 2  # columns ignored beside silence and at the ends: fades and padding are alike in all music
@@ -60,7 +61,7 @@ class Pair:
 
 
 def find_duplicates(
-    first: Store, cache: Path, correlation: float = 0.7, overlap: float = 10.0, seconds: float = 30.0
+    first: Store, cache: Path, correlation: float = 0.7, overlap: float = 10.0, seconds: float = COMPARED_SECONDS
 ) -> list[Pair]:
     """Return the pairs of tracks with the same recording: exact ones first, then by falling correlation.
 
@@ -122,9 +123,8 @@ def comparison_log_mels(first: Store, cache: Path, seconds: float) -> tuple[Stor
 def identical_tracks(store: Store) -> list[tuple[str, str]]:
     """Return the pairs of tracks whose samples are equal to the last bit."""
     by_hash: dict[str, list[str]] = {}
-    for index, name in enumerate(store.names):
-        samples = store.data[int(store.offsets[index]) : int(store.offsets[index + 1])]
-        by_hash.setdefault(hashlib.sha256(samples.contiguous().numpy().tobytes()).hexdigest(), []).append(name)
+    for row, name in enumerate(store.names):
+        by_hash.setdefault(row_hash(store, row), []).append(name)
     return [pair for names in by_hash.values() for pair in combinations(names, 2)]
 
 
@@ -138,12 +138,49 @@ def similar_tracks(store: Store, correlation: float = 0.7, overlap: float = 10.0
         overlap: the least that two tracks must share, in seconds; for shorter tracks, nine tenths of the shorter one.
     """
     prints, audible, rate = fingerprints(store)
-    shortest, longest = round(min(MIN_OVERLAP, overlap) * rate), round(overlap * rate)
-    needed = (CONTAINED * audible.sum(1)).clamp(shortest, longest).floor()
+    needed = needed_columns(audible, overlap, rate)
     return [
         Pair(store.names[one], store.names[other], min(value, 1.0), shift / rate)
         for one, other, value, shift in correlated_pairs(prints, audible, needed, correlation)
     ]
+
+
+@torch.inference_mode()
+def similar_tracks_between(one: Store, other: Store, correlation: float = 0.7, overlap: float = 10.0) -> list[Pair]:
+    """Return the pairs of a log-mel of ``one`` and a log-mel of ``other`` that correlate at any time shift.
+
+    Pairs within one of the two are not returned. A shift is between the log-mels, not between the tracks.
+
+    Args:
+        one: log-mels of any lengths.
+        other: log-mels with the same bands and columns per second.
+        correlation: as in ``similar_tracks``.
+        overlap: as in ``similar_tracks``.
+    """
+    (prints, audible, rate), (other_prints, other_audible, _) = fingerprints(one), fingerprints(other)
+    columns = max(prints.shape[-1], other_prints.shape[-1])
+    joined, heard = (
+        torch.cat([F.pad(part, (0, columns - part.shape[-1])) for part in parts])
+        for parts in ((prints, other_prints), (audible, other_audible))
+    )
+    first = len(one.names)
+    pairs = correlated_pairs(joined, heard, needed_columns(heard, overlap, rate), correlation, first)
+    return [
+        Pair(one.names[row], other.names[column - first], min(value, 1.0), shift / rate)
+        for row, column, value, shift in pairs
+        if column >= first
+    ]
+
+
+def needed_columns(audible: Tensor, overlap: float, rate: float) -> Tensor:
+    """Return how many columns each track must share: (tracks, columns) -> (tracks,).
+
+    Args:
+        overlap: the least that two tracks must share, in seconds; for shorter tracks, nine tenths of the shorter one.
+        rate: columns per second.
+    """
+    shortest, longest = round(min(MIN_OVERLAP, overlap) * rate), round(overlap * rate)
+    return (CONTAINED * audible.sum(1)).clamp(shortest, longest).floor()
 
 
 def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
@@ -171,7 +208,7 @@ def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
 
 
 def correlated_pairs(
-    prints: Tensor, audible: Tensor, needed: Tensor, correlation: float
+    prints: Tensor, audible: Tensor, needed: Tensor, correlation: float, compared: int | None = None
 ) -> Iterator[tuple[int, int, float, int]]:
     """Yield each pair of fingerprints that correlate: two rows, the correlation, the second's shift in columns.
 
@@ -183,8 +220,10 @@ def correlated_pairs(
         audible: (tracks, columns).
         needed: (tracks,) number of columns that a track must share; for a pair the smaller number counts.
         correlation: the least that counts.
+        compared: number of tracks, from the first on, that are compared with all later ones; None for all.
     """
     tracks, _, columns = prints.shape
+    compared = tracks if compared is None else compared
     max_shift = max(0, columns - int(needed.min()))
     size = next_fast_len(columns + max_shift, real=True)
     shifts = torch.cat([torch.arange(max_shift + 1), torch.arange(-max_shift, 0)])
@@ -198,8 +237,8 @@ def correlated_pairs(
         values = torch.fft.irfft(product, size)
         return torch.cat([values[..., : max_shift + 1], values[..., size - max_shift :]], -1)
 
-    for first in progress(range(0, tracks, step := max(1, BLOCK // (tracks * size))), "comparing", transient=True):
-        block, rest = slice(first, first + step), slice(first, tracks)
+    for first in progress(range(0, compared, step := max(1, BLOCK // (tracks * size))), "comparing", transient=True):
+        block, rest = slice(first, min(first + step, compared)), slice(first, tracks)
         shared = sums(audible_spectra[block, None].conj() * audible_spectra[None, rest])
         one = sums(energy_spectra[block, None].conj() * audible_spectra[None, rest])
         other = sums(audible_spectra[block, None].conj() * energy_spectra[None, rest])

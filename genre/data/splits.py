@@ -203,6 +203,13 @@ class Split:
         return subsets, skipped
 
 
+def recorded_subsets(catalogue: Catalogue, subsets: Mapping[str, str]) -> tuple[Catalogue, dict[str, str]]:
+    """Assign the subsets that a run recorded: the catalogue without other tracks, and track -> subset."""
+    new = SkipReason(SkipKind.NOT_IN_SPLIT, "in no subset of the run")
+    known = {track.name: subsets[track.name] for track in catalogue.tracks if track.name in subsets}
+    return catalogue.without({track.name: new for track in catalogue.tracks if track.name not in known}), known
+
+
 def merge_groups(group_of: Mapping[str, str], duplicates: Iterable[Iterable[str]]) -> dict[str, str]:
     """Merge the groups that hold the same recording: track -> smallest group name of its connected component.
 

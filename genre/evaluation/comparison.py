@@ -19,8 +19,9 @@ from rich.table import Table
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
 from genre.evaluation.cross_validation import merge_folds
-from genre.evaluation.finished_runs import Run, find_runs, group_by
+from genre.evaluation.finished_runs import PRECISION, Run, find_runs, group_by
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
+from genre.evaluation.report import counted
 from genre.files import write_csv, write_text
 from genre.terminal import plain_console
 
@@ -135,7 +136,7 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
 def heading(runs: Sequence[Run]) -> str:
     """Return the title of a section."""
     section = runs[0].section
-    tracks = f"{len(runs[0].tested)} test tracks ({section.tested})" if section.tested else "no test tracks"
+    tracks = f"{counted(len(runs[0].tested), 'test track')} ({section.tested})" if section.tested else "no test tracks"
     held_out = f", held out: {section.held_out}" if section.held_out else ""
     folds = f", {section.folds} folds" if section.folds else ""
     return f"{section.task}, split {section.split} (seed {section.seed}{folds}){held_out}, {tracks}"
@@ -184,12 +185,21 @@ def paper_rows(task: str) -> list[TableRow]:
 
 
 def row_names(runs: Sequence[Run]) -> list[str]:
-    """Return the name of each configuration, in brackets the settings that differ among those of one name."""
+    """Return the name of each configuration, in brackets the settings that differ among those of one name.
+
+    The precision is among them if it differs between any two.
+    """
     names = []
+    precisions = {run.settings.get(PRECISION) for run in runs}
     for run in runs:
         namesakes = [other.settings for other in runs if other.name == run.name]
         keys = sorted({key for other in namesakes for key in other})
-        differing = [key for key in keys if any(other.get(key) != run.settings.get(key) for other in namesakes)]
+        differing = [
+            key
+            for key in keys
+            if any(other.get(key) != run.settings.get(key) for other in namesakes)
+            or (key == PRECISION and len(precisions) > 1)
+        ]
         settings = ", ".join(f"{key}={run.settings.get(key)}" for key in differing)
         names.append(f"{run.name} ({settings})" if settings else run.name)
     return names

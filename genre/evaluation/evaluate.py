@@ -1,6 +1,5 @@
 """Evaluate the best checkpoint of a run on a subset or on other music, or compare many runs."""
 
-import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre.config.build import build_data, read_catalogue, read_training_catalogue, root_device, trained_network
+from genre.config.build import root_device, trained_network
 from genre.config.settings import (
     DataSettings,
     EvaluateSettings,
@@ -18,21 +17,22 @@ from genre.config.settings import (
     evaluate_settings,
     train_settings,
 )
-from genre.data.catalogue import Catalogue
+from genre.data.content import track_contents
 from genre.data.datamodule import MusicData
-from genre.errors import SkipKind, SkipReason, UserError
+from genre.data.split_record import SplitRecord, write_split
+from genre.errors import UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
 from genre.evaluation.calibration import reliability_bins
+from genre.evaluation.chance import chance_notes, compare_with_commonest
 from genre.evaluation.metrics import compute_metrics, metric_intervals
+from genre.evaluation.music import open_other_music, open_own_music, recorded_tracks
 from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, write_skipped
-from genre.files import read_csv_records, write_csv, write_json
+from genre.files import write_json
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
-
-log = logging.getLogger(__name__)
 
 WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilabel metrics of predicted genres alone
 
@@ -56,7 +56,7 @@ def subset_metrics(
     if postprocessing.thresholds is not None:
         at_tuned = replace(predictions, predicted=predictions.probabilities > postprocessing.thresholds.numpy())
         values |= named_metrics(at_tuned, subset, intervals, "_tuned")
-    if postprocessing.most_common_set is not None:
+    if predictions.multilabel and postprocessing.most_common_set is not None:
         baselines = thresholds.baseline_predictions(predictions, postprocessing.most_common_set.tolist())
         for name, baseline in baselines.items():
             values |= named_metrics(baseline, subset, False, f"_{name}", WITHOUT_PROBABILITIES)
@@ -101,21 +101,23 @@ def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
     saved = checkpoint.read_checkpoint(path)
     run = train_settings(saved.record)
     subset = settings.subset or ("all" if settings.data else "test")
-    data, classifier = load_run(saved, run, settings)
+    data, classifier = load_run(saved, run, settings, subset)
     folder, tracks = settings.folder, len(data.track_names(subset))
     write_skipped(folder, data.catalogue)
     if not tracks:
         raise UserError(f"there is no track in subset={subset}; the run has {data.subset_sizes()}")
-    write_csv(folder / "splits.csv", ("track", "subset"), data.subsets.items())
+    write_split(folder, SplitRecord(data.subsets, data.groups, track_contents(data.catalogue, data.first, data.cache)))
     predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     final = apply_thresholds(predictions, data.task, saved.postprocessing)
-    title = figure_title(run.split, data.catalogue, subset, tracks)
+    recorded = recorded_tracks(data, subset)
+    title = figure_title(run.split, data.catalogue, subset, tracks, recorded)
     if settings.data:
         title = catalogue_title(settings.data, tracks)
     write_evaluation(folder, saved, run, classifier, data, final, title)
     metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
-        "run": str(saved.folder), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
-        "seed": run.seed, "tracks": {subset: tracks},
+        "run": str(path), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
+        "seed": run.seed, "precision": run.trainer.precision, "tracks": {subset: tracks},
+        "missing_tracks": recorded - tracks,
     }  # fmt: skip
     write_json(folder / "metrics.json", metrics)
     low, high = metrics[f"{subset}/accuracy_ci95"]
@@ -147,10 +149,12 @@ def write_evaluation(
     title: str,
 ) -> None:
     """Write predictions, report and figures of a subset."""
-    history = reporting.read_history(saved.folder / "history.csv")
+    history = reporting.read_history(saved.folder / "history.csv") if saved.folder else []
     monitor = run.stopping.monitor
     gap = reporting.generalization_gap_note(history, monitor, data.subset_sizes()["val"])
-    reporting.write_subset_report(folder, predictions, saved.postprocessing, title, gap)
+    comparison = compare_with_commonest(predictions, saved.postprocessing)
+    notes = [*gap, *chance_notes(comparison, data, history)]
+    reporting.write_subset_report(folder, predictions, saved.postprocessing, title, notes)
     pages = reporting.subset_figures(predictions, title, saved.postprocessing)
     if (figure := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
         pages["gradcam"] = figure
@@ -162,26 +166,15 @@ def write_evaluation(
 
 
 def load_run(
-    saved: checkpoint.Checkpoint, run: TrainSettings, settings: EvaluateSettings
+    saved: checkpoint.Checkpoint, run: TrainSettings, settings: EvaluateSettings, subset: str
 ) -> tuple[MusicData, Classifier]:
-    """The data to evaluate on, and the classifier of a run.
-
-    The data is the run's own, or another catalogue without the tracks that the run trained or validated on.
-    """
+    """The data to evaluate on, the run's own or another catalogue, and the classifier of a run."""
     network = trained_network(saved)
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     if settings.data:
-        catalogue = read_catalogue(settings.data).spelled_like(saved.genres)
-        catalogue = with_known_genres(catalogue, saved.genres, run.task.build().multilabel)
-        if settings.exclude_seen:
-            catalogue = without_seen_tracks(catalogue, saved.folder)
-        run, split = run.model_copy(update={"data": settings.data}), None
+        data = open_other_music(saved, run, settings.data, device, network, settings.exclude_seen)
     else:
-        if "download" in run.data.reader.arguments:  # nothing is fetched from the addresses in a checkpoint
-            run = run.replace(data__download=False)
-        catalogue, split = read_training_catalogue(run.data).spelled_like(saved.genres), run.split
-    data = build_data(run, catalogue, split, device, network, saved.genres)
-    data.setup()
+        data = open_own_music(saved, run, subset, device, network)
     metadata = checkpoint.checkpoint_metadata(saved.genres, saved.record)
     return data, Classifier(network, data.task, torch.optim.SGD, None, "", 0, metadata)
 
@@ -190,40 +183,5 @@ def catalogue_title(data: DataSettings, tracks: int) -> str:
     """Return 'catalogue my_music, 96 tracks': the title of figures and report of another catalogue."""
     given = data.reader.arguments
     source = given.get("path") or given.get("root")
-    return f"catalogue {Path(source).name if source else data.reader.target.__name__}, {tracks} tracks"
-
-
-def with_known_genres(catalogue: Catalogue, genres: tuple[str, ...], multilabel: bool) -> Catalogue:
-    """Return the tracks whose genres the run knows; only the first genre matters if a track has one genre.
-
-    Raises:
-        UserError: if there are none.
-    """
-    unknown = {}
-    for track in catalogue.tracks:
-        relevant = track.genres if multilabel else track.genres[:1]
-        if other := [genre for genre in relevant if genre not in genres]:
-            unknown[track.name] = SkipReason(SkipKind.UNKNOWN_GENRE, f"the run does not know the genre {other[0]}")
-    if len(unknown) == len(catalogue.tracks):
-        raise UserError(f"the run knows {', '.join(genres)}; the catalogue has {', '.join(catalogue.genres)}")
-    return catalogue.without(unknown)
-
-
-def without_seen_tracks(catalogue: Catalogue, run: Path) -> Catalogue:
-    """Return the tracks that a run used neither for training nor for validation; log how many are skipped.
-
-    Raises:
-        UserError: if none remains.
-    """
-    subsets = {row["track"]: row["subset"] for row in read_csv_records(run / "splits.csv")}
-    seen = {
-        name: SkipReason(SkipKind.SEEN_IN_TRAINING, f"seen by the run ({subset})")
-        for name, subset in subsets.items()
-        if subset != "test"
-    }
-    unseen = catalogue.without(seen)
-    skipped = len(catalogue.tracks) - len(unseen.tracks)
-    log.info("skipped %d of %d tracks that the run trained or validated on", skipped, len(catalogue.tracks))
-    if not unseen.tracks:
-        raise UserError("the run has seen every track of this catalogue; exclude_seen=false evaluates on them anyway")
-    return unseen
+    name = Path(source).name if source else data.reader.target.__name__
+    return f"catalogue {name}, {reporting.counted(tracks, 'track')}"

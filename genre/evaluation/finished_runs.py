@@ -16,6 +16,7 @@ from genre.paths import RECORD
 
 Shared = TypeVar("Shared", bound=Hashable)
 
+PRECISION = "trainer.precision"
 IGNORED_KEYS = ("seed", "folder", "resume", "debug", "data.cache", "trainer.enable_progress_bar")
 
 
@@ -98,6 +99,7 @@ def read_run(folder: Path) -> Run | str:
         values = read_record(folder)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
+        settings[PRECISION] = metrics.get("precision", settings.get(PRECISION))  # measured, where it was 'auto'
         tested = {row["track"]: (row["true"], row["predicted"]) for row in read_csv_records(folder / "predictions.csv")}
         groups = {row["track"]: row.get("group", row["track"]) for row in read_csv_records(folder / "splits.csv")}
         groups = {track: groups.get(track, track) for track in tested}

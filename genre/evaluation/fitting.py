@@ -19,18 +19,18 @@ CONCATENATED = ("targets", "predicted", "probabilities", "losses", "logits", "fe
 def fit_postprocessing(
     classifier: Classifier, data: MusicData, train: Predictions, validation: Predictions | None
 ) -> PostProcessing:
-    """Fit all parameters on validation tracks, after training; none is fitted without validation tracks.
+    """Fit all parameters on validation tracks, after training; without any only the commonest set of genres is known.
 
     The temperature comes first; the thresholds are chosen from probabilities at that temperature.
     """
+    postprocessing = PostProcessing(most_common_set=torch.from_numpy(thresholds.most_common_set(train.targets)))
     if validation is None:
-        return PostProcessing()
+        return postprocessing
     task = data.task
-    postprocessing = PostProcessing()
     extended = with_mixtures(classifier, data, validation)
     if task.calibrate:
         temperature = calibration.fit_temperature(extended.logits, extended.targets, task.multilabel)
-        postprocessing = PostProcessing(temperature)
+        postprocessing = replace(postprocessing, temperature=temperature)
         extended, validation = (apply_temperature(each, task, postprocessing) for each in (extended, validation))
     postprocessing = replace(postprocessing, uncertain_below=calibration.certainty_threshold(validation, task.certain))
     if not isinstance(task, Multilabel):
@@ -38,11 +38,7 @@ def fit_postprocessing(
     tuned = thresholds.tune_thresholds(
         extended.targets, extended.probabilities, task.thresholds == "per_genre", task.threshold
     )
-    return replace(
-        postprocessing,
-        thresholds=torch.from_numpy(tuned),
-        most_common_set=torch.from_numpy(thresholds.most_common_set(train.targets)),
-    )
+    return replace(postprocessing, thresholds=torch.from_numpy(tuned))
 
 
 def with_mixtures(classifier: Classifier, data: MusicData, validation: Predictions) -> Predictions:

@@ -40,7 +40,7 @@ def write_subset_report(
     report = genre_report(predictions)
     write_json(folder / "report.json", report)
     sentences = [
-        *best_and_worst_note(report),
+        *best_and_worst_note(predictions),
         *confusions_note(predictions),
         *temperature_note(postprocessing),
         *uncertainty_note(predictions, postprocessing),
@@ -88,15 +88,17 @@ def format_report(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def best_and_worst_note(report: Report) -> list[str]:
+def best_and_worst_note(predictions: Predictions) -> list[str]:
     """Return which genres have the highest and lowest precision and recall, among those with at least five tracks.
 
-    There is no sentence about genres that are all equal at two decimals.
+    Precision is of the tracks predicted as the genre, so that there must be five of these, too. There is no sentence
+    about genres that are all equal at two decimals.
     """
-    genres = {name: row for name, row in report.items() if name != "macro average" and row["support"] >= MIN_SUPPORT}
+    report, support, predicted = genre_report(predictions), predictions.targets.sum(0), predictions.predicted.sum(0)
     sentences = []
-    for score in ("precision", "recall"):
-        values = {name: f"{row[score]:.2f}" for name, row in genres.items()}
+    for score, counts in (("precision", np.minimum(support, predicted)), ("recall", support)):
+        genres = [genre for genre, count in zip(predictions.genres, counts, strict=True) if count >= MIN_SUPPORT]
+        values = {genre: f"{report[genre][score]:.2f}" for genre in genres}
         if len(set(values.values())) > 1:
             highest, lowest = max(values.values()), min(values.values())
             best, worst = (listed([n for n, v in values.items() if v == edge]) for edge in (highest, lowest))
@@ -246,10 +248,16 @@ def summary_row(metrics: Mapping[str, Any], subset: str) -> dict[str, str]:
     }
 
 
-def figure_title(split: Split, catalogue: Catalogue, subset: str, tracks: int) -> str:
-    """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split."""
+def figure_title(split: Split, catalogue: Catalogue, subset: str, tracks: int, recorded: int) -> str:
+    """Return 'test, split random (seed 0), 200 tracks': the title of figures and report of a subset of a split.
+
+    Args:
+        tracks: that are evaluated.
+        recorded: tracks of the subset when the run was trained.
+    """
     held = ", held out" if subset == "test" and split.hold_out else ""
-    return f"{subset}{held}, split {split.description(catalogue)}, {tracks} tracks"
+    number = counted(tracks, "track") if tracks == recorded else f"{tracks} of {counted(recorded, 'track')}"
+    return f"{subset}{held}, split {split.description(catalogue)}, {number}"
 
 
 def write_skipped(folder: Path, catalogue: Catalogue) -> None:

@@ -166,7 +166,8 @@ def log_results(trainer: Trainer, classifier: Classifier, data: MusicData, resul
 def log_subset(trainer: Trainer, classifier: Classifier, data: MusicData, results: Results, subset: str) -> None:
     """Write the figures of the test subset into the run folder; log figures, curves and mistakes of any subset."""
     predictions, step = results.predictions[subset], trainer.global_step
-    title = reporting.figure_title(results.settings.split, data.catalogue, subset, len(predictions.names))
+    tracks = len(predictions.names)
+    title = reporting.figure_title(results.settings.split, data.catalogue, subset, tracks, tracks)
     for name, figure in final_figures(subset, classifier, data, predictions, title, results.postprocessing):
         path = results.folder / "figures" / f"{name}.png" if subset == "test" else None
         log_figure(trainer, f"{name}/{subset}", figure, step, path)

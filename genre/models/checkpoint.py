@@ -17,6 +17,7 @@ from torch import Tensor
 from genre.errors import UserError
 from genre.files import write_bytes
 from genre.models.postprocessing import PostProcessing
+from genre.paths import RECORD
 
 VERSION = 2
 BEST = "best.ckpt"
@@ -28,14 +29,16 @@ class Checkpoint:
     """What best.ckpt holds.
 
     Args:
-        folder: the run it belongs to.
+        path: of the file.
+        folder: of the run that it lies in; None for a file by itself.
         genres: the order of the logits.
         record: the run's configuration, resolved, as plain values.
         weights: of the network.
         postprocessing: fitted after training.
     """
 
-    folder: Path
+    path: Path
+    folder: Path | None
     genres: tuple[str, ...]
     record: dict[str, Any]
     weights: dict[str, Tensor]
@@ -48,21 +51,28 @@ def checkpoint_metadata(genres: tuple[str, ...], record: Mapping[str, Any]) -> d
 
 
 def read_checkpoint(run: str | Path) -> Checkpoint:
-    """The best checkpoint of a run folder.
+    """The best checkpoint of a run folder, or the checkpoint in a file.
 
     Raises:
         UserError: if there is none, or it is something else.
     """
-    folder = Path(run).expanduser()
-    path = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / BEST
+    given = Path(run).expanduser()
+    path = given if given.is_file() or given.suffix == ".ckpt" else given / "checkpoints" / BEST
     if not path.is_file():
         raise UserError(f"{run} is not a finished run: {path} is missing; give the folder that train.py printed")
     content = load_content(path)
     about = content["genre"]
     weights = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
     return Checkpoint(
-        path.parents[1], tuple(about["genres"]), about["config"], weights, PostProcessing.from_metadata(about)
+        path, run_folder(path), tuple(about["genres"]), about["config"], weights, PostProcessing.from_metadata(about)
     )
+
+
+def run_folder(path: Path) -> Path | None:
+    """The run folder that a checkpoint lies in; None for a file by itself."""
+    checkpoints = path.absolute().parent
+    folder = checkpoints.parent
+    return folder if checkpoints.name == "checkpoints" and (folder / RECORD).is_file() else None
 
 
 def load_content(path: Path) -> dict[str, Any]:

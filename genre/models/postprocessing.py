@@ -21,7 +21,7 @@ class PostProcessing:
         temperature: logits are divided by it; None leaves them unchanged.
         uncertain_below: a track is uncertain if its highest probability is lower; None without validation tracks.
         thresholds: (genres,) float64, a track has a genre if its probability exceeds the genre's; None for multiclass.
-        most_common_set: (genres,) bool, the most frequent set of genres in training; None for multiclass.
+        most_common_set: (genres,) bool, the most frequent set of genres in training; None for runs of earlier versions.
     """
 
     temperature: float | None = None

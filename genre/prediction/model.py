@@ -104,6 +104,6 @@ def load(run: str | Path) -> Model:
         >>> dict(zip(model.genres, model(waveform)[0].tolist()))
 
     Raises:
-        UserError: if ``run`` is not the folder of a finished run.
+        UserError: if ``run`` is neither the folder of a finished run nor a checkpoint.
     """
     return Model(checkpoint.read_checkpoint(run)).eval()

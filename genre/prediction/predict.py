@@ -1,5 +1,6 @@
 """The command `predict.py`: the genres of one's own music."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,20 @@ from rich.table import Table
 from genre.config.build import root_device
 from genre.config.settings import PredictSettings, TrainerSettings, predict_settings
 from genre.data.catalogue import Skipped, Track, audio_files
+from genre.data.content import Content, array_hash, file_hash
 from genre.data.sources import decode_track
+from genre.data.split_record import SeenTrack, SplitRecord, read_split
 from genre.data.store import count_kinds
 from genre.data.store_builder import parallel_map
 from genre.errors import SkipReason, UserError
+from genre.evaluation.music import tracks_of
 from genre.files import write_csv
-from genre.prediction.model import Model, load
+from genre.models.checkpoint import read_checkpoint
+from genre.prediction.model import Model
 from genre.prediction.timeline import Timeline
 from genre.terminal import plain_console
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,13 @@ class Prediction:
         folder: contains predictions.csv and skipped.csv.
         genres: (genres,).
         probabilities: file -> (genres,).
+        seen: file -> the training or validation track of the run with the same content.
     """
 
     folder: Path
     genres: tuple[str, ...]
     probabilities: dict[str, list[float]]
+    seen: dict[str, SeenTrack]
 
 
 def predict(cfg: DictConfig | PredictSettings) -> Prediction:
@@ -46,52 +55,79 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     settings = predict_settings(cfg)
     if not settings.run or not settings.input:
         raise UserError("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
-    model, folder = load(settings.run), settings.folder
+    saved, folder = read_checkpoint(settings.run), settings.folder
+    model, record = Model(saved).eval(), comparable_record(saved.folder)
     files, skipped = list_files(settings.input)
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None
-    probabilities, undecodable = predict_files(model, files, timeline)
+    probabilities, seen, undecodable = predict_files(model, files, timeline, record)
     skipped += undecodable
     write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in skipped))
     if not probabilities:
         raise UserError(f"no file of {settings.input} can be used: {count_kinds(item.kind for item in skipped)}")
-    write_predictions_table(folder / "predictions.csv", model, probabilities)
+    write_predictions_table(folder / "predictions.csv", model, probabilities, seen if record else None)
     if timeline:
         timeline.write_table()
-    print_predictions(model, probabilities)
-    return Prediction(folder, model.genres, probabilities)
+    print_predictions(model, probabilities, seen)
+    if seen:
+        log.warning(
+            "the run was trained or validated on %s of these %d; predictions for them say nothing about other music",
+            tracks_of([Path(file).name for file in seen]), len(probabilities),
+        )  # fmt: skip
+    return Prediction(folder, model.genres, probabilities, seen)
+
+
+def comparable_record(run: Path | None) -> SplitRecord | None:
+    """Return the split of a run if files can be compared with its tracks; else None, and a line in the log."""
+    record = read_split(run) if run else None
+    if record and any(content.file for content in record.contents.values()):
+        return record
+    log.info("whether the run was trained on these files is unknown: it recorded no hashes of audio files")
+    return None
 
 
 def predict_files(
-    model: Model, files: Sequence[Path], timeline: Timeline | None
-) -> tuple[dict[str, list[float]], list[Skipped]]:
+    model: Model, files: Sequence[Path], timeline: Timeline | None, record: SplitRecord | None
+) -> tuple[dict[str, list[float]], dict[str, SeenTrack], list[Skipped]]:
     """Decode and predict files one by one, in windows over time too where a timeline is given.
 
     Returns:
-        File -> probabilities (genres,); and the files that cannot be decoded.
+        File -> probabilities (genres,); file -> the training or validation track that it is; undecodable files.
     """
     probabilities: dict[str, list[float]] = {}
-    skipped = []
-    decoded = parallel_map(lambda file: decode_track(Track(str(file), (), file), model.sample_rate), files)
-    for file, samples in progress(zip(files, decoded, strict=True), "predicting", total=len(files), transient=True):
+    seen, skipped = {}, []
+    tracks = [Track(str(file), (), file) for file in files]
+    decoded = parallel_map(lambda track: decode_track(track, model.sample_rate), tracks)
+    for track, samples in progress(zip(tracks, decoded, strict=True), "predicting", total=len(files), transient=True):
+        file = Path(track.name)
         if isinstance(samples, SkipReason):
             skipped.append(Skipped(str(file), *samples))
             continue
+        if record and (same := record.seen_track(Content(file_hash(track), array_hash(samples)))):
+            seen[str(file)] = same
         waveform = (torch.from_numpy(samples).float() / 32768).to(model.device)
         probabilities[str(file)] = model(waveform[None])[0].tolist()
         if timeline:
             timeline.add(file, waveform, probabilities[str(file)])
-    return probabilities, skipped
+    return probabilities, seen, skipped
 
 
-def write_predictions_table(path: Path, model: Model, probabilities: Mapping[str, list[float]]) -> None:
-    """Write the predicted genres and probabilities per file; a column 'uncertain' if the run has a threshold for it."""
-    last = [] if model.postprocessing.uncertain_below is None else ["uncertain"]
-    rows = []
-    for file, values in probabilities.items():
-        uncertain = ["yes" if model.is_uncertain(values) else "no"][: len(last)]
-        rows.append((file, model.predicted_names(values), *(f"{p:.6f}" for p in values), *uncertain))
-    write_csv(path, ("path", "predicted", *model.genres, *last), rows)
+def write_predictions_table(
+    path: Path, model: Model, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack] | None
+) -> None:
+    """Write the predicted genres and probabilities per file.
+
+    A column 'uncertain' exists if the run has a threshold for it, 'seen' (train, val or empty) if that is known.
+    """
+    header = ["path", "predicted", *model.genres]
+    rows = [[file, model.predicted_names(p), *(f"{value:.6f}" for value in p)] for file, p in probabilities.items()]
+    if model.postprocessing.uncertain_below is not None:
+        header.append("uncertain")
+        rows = [[*row, "yes" if model.is_uncertain(probabilities[row[0]]) else "no"] for row in rows]
+    if seen is not None:
+        header.append("seen")
+        rows = [[*row, seen[row[0]].subset if row[0] in seen else ""] for row in rows]
+    write_csv(path, header, rows)
 
 
 def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
@@ -110,11 +146,12 @@ def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
     return files, skipped
 
 
-def print_predictions(model: Model, probabilities: Mapping[str, list[float]]) -> None:
+def print_predictions(model: Model, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack]) -> None:
     """Print the predicted and the three most probable genres of each file."""
     table = Table("file", "predicted", "most probable")
     for file, values in probabilities.items():
         ranked = sorted(zip(values, model.genres, strict=True), reverse=True)[:3]
         predicted = model.predicted_names(values) + (" (uncertain)" if model.is_uncertain(values) else "")
-        table.add_row(Path(file).name, predicted, ", ".join(f"{g} {p:.0%}" for p, g in ranked))
+        name = Path(file).name + (f" ({seen[file].subset} track)" if file in seen else "")
+        table.add_row(name, predicted, ", ".join(f"{g} {p:.0%}" for p, g in ranked))
     plain_console().print(table)

@@ -1,6 +1,8 @@
 """The results of a training run: the best checkpoint evaluated on every subset, and all files of it."""
 
+import logging
 import subprocess
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,19 @@ from genre.data import leakage as leaks
 from genre.data.datamodule import MusicData
 from genre.data.splits import SUBSETS
 from genre.errors import UserError
+from genre.evaluation.chance import chance_notes, compare_with_commonest, is_at_chance
 from genre.evaluation.evaluate import subset_metrics
 from genre.evaluation.fitting import fit_postprocessing
-from genre.evaluation.predictions import apply_temperature, apply_thresholds, predict_subset
+from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, generalization_gap_note, print_summary, write_subset_report
 from genre.evaluation.tensorboard import Results, log_results
 from genre.files import write_json
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
+from genre.models.postprocessing import PostProcessing
 from genre.training.callbacks import History
+
+log = logging.getLogger(__name__)
 
 
 def evaluate_and_report(
@@ -56,13 +62,27 @@ def evaluate_and_report(
     metrics["parameters"] = sum(parameter.numel() for parameter in classifier.network.parameters())
     final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
     if "test" in final:
-        title = figure_title(settings.split, data.catalogue, "test", counts["test"])
+        title = figure_title(settings.split, data.catalogue, "test", counts["test"], counts["test"])
         gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
-        write_subset_report(folder, final["test"], postprocessing, title, gap)
+        notes = chance_notes(compare_with_commonest(final["test"], postprocessing), data, history.rows)
+        write_subset_report(folder, final["test"], postprocessing, title, [*gap, *notes])
     log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
     print_summary(metrics, f"{settings.name}, split {settings.split.description(data.catalogue)}")
+    warn_of_chance(final, postprocessing, data, history)
     return metrics
+
+
+def warn_of_chance(
+    final: Mapping[str, Predictions], postprocessing: PostProcessing, data: MusicData, history: History
+) -> None:
+    """Log a warning if the model is no better than always naming the commonest genre, on test or else validation."""
+    subset = next((name for name in ("test", "val") if name in final), None)
+    if subset is None:
+        return
+    comparison = compare_with_commonest(final[subset], postprocessing)
+    if is_at_chance(comparison):
+        log.warning("%s: %s", subset, " ".join(chance_notes(comparison, data, history.rows)))
 
 
 def run_facts(

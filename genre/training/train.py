@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,14 @@ from omegaconf import DictConfig
 from genre.config.build import build_data, build_network, check_buildable, read_training_catalogue, root_device
 from genre.config.settings import TrainSettings, train_record, train_settings
 from genre.data import leakage as leaks
+from genre.data.content import track_contents
 from genre.data.datamodule import MusicData
+from genre.data.split_record import SPLITS, SplitRecord, read_split, write_split
 from genre.data.targets import genres_of
 from genre.errors import UserError
 from genre.evaluation.report import write_skipped
 from genre.evaluation.tensorboard import log_examples
-from genre.files import is_complete, read_csv_rows, write_csv
+from genre.files import is_complete
 from genre.paths import RECORD
 from genre.training.claim import claimed, is_first_process
 from genre.training.results import evaluate_and_report
@@ -135,18 +136,14 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     Raises:
         UserError: if a run is resumed with other tracks.
     """
-    assigned = ((name, data.subsets[name], data.groups[name]) for name in sorted(data.subsets))
-    rows, path = [("track", "subset", "group"), *assigned], folder / "splits.csv"
-    if resumed and not is_complete(path):
-        log.warning("damaged: %s; it is written again, unchecked, from the present tracks", path)
-    elif resumed and rows != (before := read_csv_rows(path)):
-        other = next(a or b for a, b in zip_longest(rows, before) if a != b)[0]
-        raise UserError(
-            f"resume={folder}: the tracks or their subsets have changed (first difference: {other}); restore the music"
-        )
+    if resumed and not is_complete(folder / SPLITS):
+        log.warning("damaged: %s; it is written again, unchecked, from the present tracks", folder / SPLITS)
+    elif resumed:
+        refuse_changed_split(folder, data, read_split(folder) or SplitRecord({}, {}, {}))
     if not is_first_process():
         return
-    write_csv(path, rows[0], rows[1:])
+    contents = track_contents(data.catalogue, data.first, data.cache)
+    write_split(folder, SplitRecord(data.subsets, data.groups, contents))
     write_skipped(folder, data.catalogue)
     leaks.report_leakage(folder, data.pairs, data.catalogue, data.subsets)
     counts = data.subset_sizes()
@@ -154,3 +151,18 @@ def write_splits(folder: Path, data: MusicData, resumed: bool) -> None:
     for subset, count in counts.items():
         if not count:
             log.warning("this split has no %s subset; its metrics are missing", subset)
+
+
+def refuse_changed_split(folder: Path, data: MusicData, before: SplitRecord) -> None:
+    """Refuse to resume a run with other tracks than those of its record.
+
+    Raises:
+        UserError: naming the first track that is new, gone, changed or in another subset.
+    """
+    now = data.subsets
+    moved = sorted(name for name in now.keys() | before.subsets if now.get(name) != before.subsets.get(name))
+    if other := moved or before.changed(track_contents(data.catalogue, data.first, data.cache)):
+        raise UserError(
+            f"resume={folder}: the tracks or their subsets have changed (first difference: {other[0]}); restore the "
+            "music"
+        )

@@ -9,7 +9,15 @@ import torch
 
 from genre.data import duplicates
 from genre.data.catalogue import Track, build_catalogue, read_logmel
-from genre.data.duplicates import Pair, cached_duplicates, correlated_pairs, duplicate_groups, find_duplicates
+from genre.data.duplicates import (
+    Pair,
+    cached_duplicates,
+    comparison_log_mels,
+    correlated_pairs,
+    duplicate_groups,
+    find_duplicates,
+    similar_tracks_between,
+)
 from genre.data.sources import first_store
 from genre.data.store import Key, Store
 from helpers import csv_rows
@@ -27,13 +35,17 @@ def song(seed: int, seconds: float = 20.0) -> np.ndarray:
 
 
 @pytest.fixture
-def found(tmp_path):
+def found(stored, tmp_path):
     """Write named recordings and find the pairs among them."""
 
-    def write(**options):
-        return lambda recordings: find_duplicates(stored(recordings), tmp_path / "cache", **options)
+    return lambda **options: lambda recordings: find_duplicates(stored(recordings), tmp_path / "cache", **options)
 
-    def stored(recordings):
+
+@pytest.fixture
+def stored(tmp_path):
+    """Write named recordings and open their first store."""
+
+    def write(recordings):
         for name, samples in recordings.items():
             soundfile.write(tmp_path / name, samples, RATE)
         tracks = [Track(name, ("rock",), tmp_path / name) for name in recordings]
@@ -179,3 +191,11 @@ def test_a_cache_that_cannot_be_written_to_costs_a_search_per_start(tmp_path, se
     monkeypatch.setattr("os.replace", refuse)
     assert cached_duplicates(STORE, tmp_path) == [Pair("a", "b", 0.9, 1.5)]
     assert "(Read-only file system): duplicates will be searched again" in caplog.text
+
+
+def test_near_duplicates_between_two_collections_are_found_and_those_within_one_are_not(stored, tmp_path):
+    one = stored({"a.wav": song(0), "b.wav": song(1), "again.wav": 0.9 * song(1)})
+    other = stored({"x.mp3": song(0, 30)[5 * RATE :], "y.wav": song(2, 5), "z.wav": song(2, 5)})
+    log_mels = (comparison_log_mels(store, tmp_path / "cache", 30.0)[0] for store in (one, other))
+    (pair,) = similar_tracks_between(*log_mels)
+    assert (pair.one, pair.other) == ("a.wav", "x.mp3") and pair.correlation > 0.85

@@ -20,17 +20,30 @@ TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(
 def made(tmp_path):
     """Write the folder of a run that is right about given tracks."""
 
-    def write(name, right, *, seed=0, split="random", split_seed=0, task="Multiclass", lr=1e-3, tracks=TRACKS):
+    def write(
+        name,
+        right,
+        *,
+        seed=0,
+        split="random",
+        split_seed=0,
+        task="Multiclass",
+        lr=1e-3,
+        tracks=TRACKS,
+        precision="32-true",
+    ):
         folder = tmp_path / "runs" / f"{len(list((tmp_path / 'runs').glob('*'))):02d}-{name}"
         folder.mkdir(parents=True)
         values = {
-            "name": name, "folder": str(folder), "seed": seed, "optimizer": {"lr": lr},
+            "name": name, "folder": str(folder), "seed": seed,
+            "optimizer": {"lr": lr}, "trainer": {"precision": "auto"},
             "split": {"kind": split, "seed": split_seed, "hold_out": None},
             "task": {"_target_": f"genre.tasks.{task}"},
         }  # fmt: skip
         (folder / "hparams.yaml").write_text(yaml.safe_dump(values))
         accuracy = float(np.mean(right))
         metrics = {"train/accuracy": 0.9, "val/accuracy": 0.7, "test/accuracy": accuracy, "seconds": 12.0}
+        metrics |= {"precision": precision} if precision else {}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         predicted = [track[:4] if hit else "blues" for track, hit in zip(tracks, right, strict=True)]
         lines = [f"{track},{track[:4]},{genre},0,0,0" for track, genre in zip(tracks, predicted, strict=True)]
@@ -99,6 +112,23 @@ def test_seeds_of_one_configuration_are_one_row(made, table):
     assert float(row["test_accuracy"]) == pytest.approx(shares.mean())
     assert float(row["test_accuracy_sd"]) == pytest.approx(scipy.stats.tstd(shares))
     assert f"{100 * shares.mean():.1f} ± {100 * scipy.stats.tstd(shares):.1f} (3)" in table()[1]
+
+
+def test_seeds_of_another_precision_are_another_row_although_both_were_to_measure(made, table):
+    for seed, precision in enumerate(("32-true", "32-true", "bf16-mixed")):
+        made("cnn", hits(100), seed=seed, precision=precision)
+    made("vgg16", hits(90))
+    assert [(row["model"], row["runs"]) for row in ours(table()[0])] == [
+        ("cnn (trainer.precision=32-true)", "2"),
+        ("cnn (trainer.precision=bf16-mixed)", "1"),
+        ("vgg16 (trainer.precision=32-true)", "1"),
+    ]
+
+
+def test_the_precision_of_the_record_counts_where_none_was_measured(made, table):
+    made("cnn", hits(100), seed=0, precision=None)
+    made("cnn", hits(100), seed=1, precision=None)
+    assert [row["model"] for row in ours(table()[0])] == ["cnn"]
 
 
 def test_one_run_has_no_deviation():

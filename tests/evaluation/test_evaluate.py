@@ -51,7 +51,7 @@ def other_music(tmp_path, music, cache):
     for file in sorted((music / "blues").iterdir()):
         (root / "blues" / file.name).write_bytes(file.read_bytes())
     for name in ("rock", "polka"):
-        soundfile.write(root / name / "new.wav", np.random.default_rng(0).standard_normal(4 * RATE) * 0.1, RATE)
+        soundfile.write(root / name / "new.wav", np.random.default_rng(99).standard_normal(4 * RATE) * 0.1, RATE)
     return ["data=folder", f"data.root={root}", f"data.cache={cache}"]
 
 

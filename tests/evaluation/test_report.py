@@ -36,19 +36,27 @@ def many_predictions(with_genres):
 
 
 def test_the_best_and_worst_genre_by_precision_and_by_recall(many_predictions):
-    assert reporting.best_and_worst_note(reporting.genre_report(many_predictions)) == [
+    assert reporting.best_and_worst_note(many_predictions) == [
         "Precision is highest for jazz (1.00) and lowest for rock (0.33).",
         "Recall is highest for blues (1.00) and lowest for jazz and rock (0.50).",
     ]
 
 
 def test_genres_with_few_tracks_are_neither_best_nor_worst(predictions):
-    assert reporting.best_and_worst_note(reporting.genre_report(predictions)) == []
+    assert reporting.best_and_worst_note(predictions) == []
+
+
+def test_a_genre_that_is_rarely_predicted_has_neither_the_best_nor_the_worst_precision(with_genres):
+    """Jazz is predicted once, and that is right."""
+    predictions = with_genres([0] * 10 + [1] * 5 + [2] * 5, [0] * 9 + [2] * 5 + [1] + [2] * 4 + [0])
+    precision, recall = reporting.best_and_worst_note(predictions)
+    assert precision == "Precision is highest for blues (0.90) and lowest for rock (0.44)."
+    assert recall == "Recall is highest for blues (0.90) and lowest for jazz (0.20)."
 
 
 def test_equal_genres_are_neither_best_nor_worst(with_genres):
     perfect = with_genres([0] * 6 + [1] * 6, [0] * 6 + [1] * 6)
-    assert reporting.best_and_worst_note(reporting.genre_report(perfect)) == []
+    assert reporting.best_and_worst_note(perfect) == []
 
 
 @pytest.mark.parametrize(

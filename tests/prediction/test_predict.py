@@ -65,3 +65,38 @@ def test_over_time_writes_a_figure_per_track_and_one_table(run, music, tmp_path)
 def test_a_hop_of_0_is_a_user_error(run, music):
     with pytest.raises(UserError, match="hop=0 must be a number above 0"):
         predict(run.folder, "x", music, "hop=0")
+
+
+@pytest.fixture
+def mixed(run, music, tmp_path):
+    """A training, a validation and a test track of the run under other names, and a training track with other tags."""
+    (tmp_path / "mine").mkdir()
+    tracks = {row["subset"]: row["track"] for row in csv_rows(run.folder / "splits.csv")}
+    for subset, name in tracks.items():
+        (tmp_path / "mine" / f"{subset} copy.wav").write_bytes((music / name).read_bytes())
+    samples, rate = soundfile.read(music / tracks["train"], dtype="int16")
+    with soundfile.SoundFile(tmp_path / "mine" / "tagged.flac", "w", rate, 1) as file:
+        file.title = "A title"
+        file.write(samples)
+    return tmp_path / "mine"
+
+
+def test_files_that_trained_the_run_are_named(run, mixed, tmp_path, caplog, capsys):
+    result = predict(run.folder, tmp_path / "predicted", mixed)
+    seen = {Path(row["path"]).stem: row["seen"] for row in csv_rows(result.folder / "predictions.csv")}
+    assert seen == {"train copy": "train", "val copy": "val", "test copy": "", "tagged": "train"}
+    assert {Path(file).stem for file in result.seen} == {"train copy", "val copy", "tagged"}
+    assert "trained or validated on 3 tracks (tagged.flac, train copy.wav, val copy.wav) of these 4" in caplog.text
+    assert "val copy.wav (val track)" in capsys.readouterr().out
+
+
+def test_a_checkpoint_by_itself_predicts_the_same_and_does_not_know_what_it_was_trained_on(
+    run, mixed, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    (tmp_path / "best.ckpt").write_bytes((run.folder / "checkpoints" / "best.ckpt").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    alone, whole = (predict(of, tmp_path / f"of {Path(of).name}", mixed) for of in ("best.ckpt", run.folder))
+    assert alone.probabilities == whole.probabilities and alone.seen == {}
+    assert "seen" not in csv_rows(alone.folder / "predictions.csv")[0]
+    assert "whether the run was trained on these files is unknown" in caplog.text

@@ -148,6 +148,14 @@ def test_other_music_is_refused(configured, run, music, tmp_path):
         genre.train(genre.compose(f"resume={copied}", f"data.root={tmp_path / 'other'}"))
 
 
+def test_music_that_changed_under_its_name_is_refused(run, music, tmp_path):
+    other = shutil.copytree(music, tmp_path / "other") / "blues"
+    (other / "blues.00004.wav").write_bytes((other / "blues.00005.wav").read_bytes())
+    copied = shutil.copytree(run.folder, tmp_path / "copy")
+    with pytest.raises(UserError, match=r"have changed \(first difference: blues/blues.00004.wav\); restore the music"):
+        genre.train(genre.compose(f"resume={copied}", f"data.root={tmp_path / 'other'}"))
+
+
 def test_a_mistake_in_the_data_leaves_no_run_behind(configured, tmp_path):
     with pytest.raises(UserError, match="is not a folder"):
         genre.train(configured(f"data.root={tmp_path / 'nowhere'}"))
