@@ -202,7 +202,72 @@ def test_a_sweep_whose_points_all_fail_names_the_table_with_the_reasons(swept, m
 
     record_trained(monkeypatch, fail)
     with pytest.raises(UserError, match=r"no point of the sweep could be trained; .*trials.csv lists the reasons"):
-        swept("grid.retries=0")
+        swept("grid.retries=0", axes=AXES.replace("[3,5]", "[3]"))
+
+
+BROKEN = (
+    torch.AcceleratorError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+)
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_a_broken_device_ends_the_worker_and_its_points_keep_their_retries(swept, monkeypatch, tmp_path, error):
+    def fail(settings):
+        raise error
+
+    with monkeypatch.context() as patched:
+        record_trained(patched, fail)
+        with pytest.raises(UserError, match=r"device failed on trial \d \((CUDA|cuDNN) error: .*\);") as ended:
+            swept("grid.retries=0")
+    assert "\n" not in str(ended.value)
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["waiting"] * 4
+    assert {row["state"] for row in trials(swept("grid.retries=0").folder)} == {"complete"}
+
+
+def test_a_broken_device_ends_the_worker_in_a_pass_over_several_heads(swept, monkeypatch, tmp_path):
+    def fail(points, trial_data):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(worker, "train_family", fail)
+    with pytest.raises(UserError, match=r"the device failed on trial \d and 3 others \(CUDA error"):
+        swept(*VGG16, axes=HEADS)
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["waiting"] * 4
+
+
+def test_a_point_too_large_for_the_memory_fails_alone(swept, monkeypatch, tmp_path):
+    def fail(settings):
+        if settings.model.arguments["filters"] == [4, 4, 8] and settings.model.arguments["kernel_size"] == 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    record_trained(monkeypatch, fail)
+    swept("grid.retries=0")
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["complete"] * 3 + ["failed"]
+
+
+def test_three_different_points_that_fail_in_a_row_end_the_worker(swept, monkeypatch, tmp_path):
+    def fail(settings):
+        raise RuntimeError("the library is missing")
+
+    with monkeypatch.context() as patched:
+        record_trained(patched, fail)
+        with pytest.raises(UserError, match=r"3 points in a row failed \(the last with: the library.*grid\.retries=2"):
+            swept("grid.retries=1")
+    states = sorted(row["state"] for row in trials(tmp_path / "sweep"))
+    assert states == ["failed", "failed", "waiting", "waiting"]
+    assert {row["state"] for row in trials(swept("grid.retries=2").folder)} == {"complete"}
+
+
+def test_failures_between_points_that_can_be_trained_do_not_end_the_worker(swept, monkeypatch, tmp_path):
+    failed = []
+
+    def fail_alternately(settings):
+        if settings.model.arguments not in failed and len(failed) < 3:
+            failed.append(settings.model.arguments)
+            raise RuntimeError("it fails once")
+
+    record_trained(monkeypatch, fail_alternately)
+    assert {row["state"] for row in trials(swept().folder)} == {"complete"} and len(failed) == 3
 
 
 def test_an_invalid_value_of_an_axis_is_refused_before_anything_is_queued(swept, tmp_path):
