@@ -101,7 +101,7 @@ class Worker:
         grid = grid_of(self.settings)
         grid.check(self.template)
         own = self.settings
-        self.selection = Selection(own.select_by, own.finalists, tuple(own.seeds), own.experiment)
+        self.selection = Selection(own.select_by, own.finalists, tuple(own.seeds), own.experiment, own.publish)
         self.plan = Plan(grid, own.sampler, own.trials, own.seed, self.selection.direction)
         self.failed_in_a_row: dict[int, str] = {}  # trial -> reason, since the last point that could be trained
         self.trial_data = TrialData()

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -324,6 +325,7 @@ def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swep
         ("grid.heads=0", "grid.heads=0"),
         ("trainer=ddp", "trains on one device; remove trainer=ddp"),
         ("grid.finalists=-1", "grid.finalists=-1"),
+        ("grid.publish=true", "grid.publish=true needs grid.experiment=NAME"),
         ("grid.experiment=../mine", "grid.experiment=../mine must be a name such as document/tuned"),
         ("worker=mine", "worker=mine must be a whole number of at least 0"),
         ("+grid.axes.trainer.devices=[1,2]", "trainer.devices cannot differ between points"),
@@ -372,9 +374,9 @@ def copy_conf(monkeypatch, tmp_path):
     monkeypatch.setattr("genre.config.compose.CONF", copy)
 
 
-def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp_path):
+def test_with_publish_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path):
     copy_conf(monkeypatch, tmp_path)
-    result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
+    result = swept("grid.seeds=[0]", "grid.experiment=document/tuned", "grid.publish=true")
     winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
     for key, value in result.finalists[0].entry.point.items():
         assert OmegaConf.select(winner, key) == value
@@ -384,16 +386,23 @@ def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp
     assert written == (result.folder / "tuned.yaml").read_text()
 
 
-def test_without_a_name_the_experiment_is_written_to_the_sweeps_folder_only(swept, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("overrides", "name"), [(["grid.experiment=document/tuned"], "document"), ([], "sweep")])
+def test_without_publish_the_command_that_publishes_the_winner_is_logged(
+    swept, monkeypatch, tmp_path, caplog, overrides, name
+):
     copy_conf(monkeypatch, tmp_path)
-    before = sorted((paths.CONF / "experiment").rglob("*.yaml"))
-    text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
-    assert "after copying this file to conf/experiment/sweep/tuned.yaml" in text
-    assert sorted((paths.CONF / "experiment").rglob("*.yaml")) == before
+    caplog.set_level("INFO")
+    before = {path: path.read_bytes() for path in paths.CONF.rglob("*.yaml")}
+    tuned = swept("grid.seeds=[0]", *overrides).folder / "tuned.yaml"
+    assert {path: path.read_bytes() for path in paths.CONF.rglob("*.yaml")} == before
+    (line,) = (message for message in caplog.messages if "to train the winner by" in message)
+    subprocess.run(line.partition(f"experiment={name}/tuned: ")[2], shell=True, check=True)
+    assert (paths.CONF / "experiment" / name / "tuned.yaml").read_text() == tuned.read_text()
+    assert genre.compose(f"experiment={name}/tuned", "data=synthetic", "folder=x").name == f"{name}-tuned"
 
 
 def test_an_experiment_that_cannot_be_written_is_a_warning(composed, monkeypatch, tmp_path, caplog):
-    cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned")
+    cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned", "grid.publish=true")
     (tmp_path / "experiment").touch()
     monkeypatch.setattr(paths, "CONF", tmp_path)
     result = genre.sweep(cfg)
