@@ -14,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from genre.config.help import help_text
 from genre.config.overrides import error_message
 from genre.errors import UserError
-from genre.paths import RECORD, folder_to_resume, literal, quoted
+from genre.paths import AUTO, RECORD, folder_to_resume, literal, quoted
+from genre.signals import StopSignals
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 HELP_FLAGS = {"--help", "-h"}
@@ -36,7 +37,7 @@ class QuietStderr:
 
 
 def command(main: Callable[[], Any], config_name: str | None = "config") -> None:
-    """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1.
+    """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, a signal N exit code 128 + N.
 
     Args:
         config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a
@@ -44,6 +45,12 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
+    with StopSignals(config_name == "sweep" or bool(runs_to_resume(given))):
+        run_command(main, config_name, given)
+
+
+def run_command(main: Callable[[], Any], config_name: str | None, given: list[str]) -> None:
+    """Run a Hydra entry point with the given arguments of the command line; see ``command``."""
     try:
         if config_name and HELP_FLAGS & set(given):
             print(help_text(config_name, given))
@@ -69,9 +76,17 @@ def hydra_arguments(arguments: list[str]) -> list[str]:
         return arguments  # Lightning repeats them to the other processes of a run
     arguments = sorted(arguments, key=lambda argument: argument not in MULTIRUN)  # behind its options Hydra takes none
     literally = [literal(argument) for argument in arguments]
-    runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
-    if not runs or runs[-1] in ("", "null"):
+    runs = runs_to_resume(arguments)
+    if runs and any(argument in MULTIRUN for argument in arguments):
+        raise UserError(f"resume={runs[-1]} continues one run; omit {' and '.join(MULTIRUN)}")
+    if not runs or runs[-1] == AUTO:
         return literally
     folder = folder_to_resume(runs[-1])
     place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
     return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED]
+
+
+def runs_to_resume(arguments: list[str]) -> list[str]:
+    """The values of ``resume=`` among arguments; the last one counts. None if that continues no run."""
+    runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    return runs if runs and runs[-1] not in ("", "null") else []
