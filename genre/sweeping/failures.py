@@ -15,6 +15,7 @@ DEVICE_MESSAGES = (  # of plain RuntimeErrors, in lower case
     "cufft",
     "hip error",
     "no cuda gpus are available",
+    "no cuda-capable device",
     "no nvidia driver",
 )
 MEMORY_MESSAGES = ("out of memory", "alloc_failed")  # of errors that a smaller point does not have

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 log = logging.getLogger(__name__)
 
-BLOCK = 4096  # bytes read at first to find the last line
+TAIL_BYTES = 4096  # that are read first to find the last line
 
 
 class JournalLock:
@@ -62,13 +62,13 @@ def remove_incomplete_line(path: Path) -> None:
     log.warning(
         "%s ended with %d bytes of an incomplete line, left by a power cut or a full disk, which are removed; what was "
         "lost is %s, all before it is kept, and points that are not complete are trained again",
-        path, len(line), describe(line),
+        path, len(line), name_change(line),
     )  # fmt: skip
 
 
 def last_line(file: BinaryIO) -> tuple[int, bytes]:
     """Return the offset and the content of a file's last line, its end included; empty for an empty file."""
-    end, size = file.seek(0, os.SEEK_END), BLOCK
+    end, size = file.seek(0, os.SEEK_END), TAIL_BYTES
     while True:
         begin = max(0, end - size)
         file.seek(begin)
@@ -87,7 +87,7 @@ def is_complete(line: bytes) -> bool:
         return False
 
 
-def describe(line: bytes) -> str:
+def name_change(line: bytes) -> str:
     """Name what an incomplete line recorded, as far as it can be read."""
     trial = re.search(rb'"trial_id":(\d+),', line)
     return f"one change of trial {int(trial[1])}" if trial else "one change of the sweep"
