@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 import genre
 from genre.cli import command
 from genre.paths import CONF
+from genre.sweeping.launching import job_of_a_launcher
 from genre.training import claim  # noqa: F401  # registers new_folder, which Hydra's folders need
 
 
@@ -55,7 +56,8 @@ def explore_command(cfg: DictConfig) -> None:
 @hydra_command("sweep")
 def sweep_command(cfg: DictConfig) -> float:
     """Train points of a grid until none is left, print the sweep's folder, and return its best validation metric."""
-    result = genre.sweep(cfg)
+    with job_of_a_launcher():
+        result = genre.sweep(cfg)
     print(result.folder)
     return float(result.objective)
 

@@ -367,7 +367,8 @@ class GridSettings(SettingsGroup):
         select_by: the metric of the best epoch that ranks the points.
         finalists: number of best points that are trained again.
         seeds: of the finalists.
-        experiment: what the winner becomes in conf/experiment; None writes none.
+        experiment: name of the winner's experiment in conf/experiment.
+        publish: whether the winner is written there; otherwise to the sweep's folder only.
     """
 
     axes: dict[str, Any]
@@ -383,10 +384,13 @@ class GridSettings(SettingsGroup):
     finalists: WholeNumber
     seeds: Sequence[Seed]
     experiment: str | None
+    publish: bool
 
     @model_validator(mode="after")
     def check_combinations(self) -> Self:
         """Refuse keys that do not go together."""
+        if self.publish and self.experiment is None:
+            raise ValueError("grid.publish=true needs grid.experiment=NAME, what the winner becomes in conf/experiment")
         if self.experiment is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.experiment):
             raise ValueError(f"grid.experiment={self.experiment} must be a name such as document/tuned")
         if (self.trials is None) != (self.sampler == "grid"):

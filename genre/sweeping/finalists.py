@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -41,18 +42,24 @@ class Selection:
         score: one of SELECTION_SCORES.
         finalists: number of the best points that are trained again.
         seeds: each finalist is trained once per seed.
-        experiment: name of the experiment to write for the winner, such as 'document/tuned'; None for none.
+        experiment: name of the winner's experiment, such as 'document/tuned'; None for one after the sweep.
+        publish: write the experiment to conf/experiment, too.
     """
 
     score: str
     finalists: int
     seeds: tuple[int, ...]
     experiment: str | None = None
+    publish: bool = False
 
     @property
     def direction(self) -> Direction:
         """Optimization direction, in Optuna's words."""
         return "minimize" if self.score.endswith("loss") else "maximize"
+
+    def experiment_name(self, folder: Path) -> str:
+        """Name of the winner's experiment in conf/experiment."""
+        return self.experiment or f"{folder.name}/tuned"
 
     def check(self, data: MusicData) -> None:
         """Require validation tracks.
@@ -130,10 +137,10 @@ def train_finalists(
     finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
     if finalists:
         write_finalists(folder, finalists, entries, selection, len(data.track_names("val")))
-        write_experiment(
-            folder, tuned_experiment(folder, finalists[0], len(entries), selection, cfg, data), selection.experiment
-        )
+        content = tuned_experiment(folder, finalists[0], len(entries), selection, cfg, data)
+        write_text(folder / "tuned.yaml", content)
         log.info("the winner is trial %d: %s", finalists[0].entry.trial, finalists[0].runs[selection.seeds[0]])
+        publish_experiment(folder / "tuned.yaml", selection.experiment_name(folder), selection.publish)
     return finalists
 
 
@@ -207,20 +214,19 @@ def format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def write_experiment(folder: Path, content: str, experiment: str | None) -> None:
-    """Write the winner's experiment file to the sweep's folder, and to conf/experiment if it has a name."""
-    write_text(folder / "tuned.yaml", content)
-    if experiment is None:
+def publish_experiment(tuned: Path, name: str, publish: bool) -> None:
+    """Copy the winner's experiment file to conf/experiment, or log the command that does."""
+    path = paths.CONF / "experiment" / f"{name}.yaml"
+    copying = f"mkdir -p {quote(str(path.parent))} && cp {quote(str(tuned))} {quote(str(path))}"
+    if not publish:
+        log.info("to train the winner by experiment=%s: %s", name, copying)
         return
-    path = paths.CONF / "experiment" / f"{experiment}.yaml"
     try:
-        write_text(path, content)
+        write_text(path, tuned.read_text(encoding="utf-8"))
     except OSError as error:
-        log.warning(
-            "%s could not be written (%s); %s has the same content", path, error.strerror, folder / "tuned.yaml"
-        )
+        log.warning("%s could not be written (%s); when that is corrected: %s", path, error.strerror, copying)
     else:
-        log.info("python train.py experiment=%s now trains the winner", experiment)
+        log.info("python train.py experiment=%s now trains the winner", name)
 
 
 def tuned_experiment(
@@ -228,15 +234,14 @@ def tuned_experiment(
 ) -> str:
     """Return the experiment file of the winner: its values, and a comment on where they come from."""
     reader = str(cfg.data[TARGET]).rpartition("read_")[2]
-    mean, name = winner.mean(selection.score), selection.experiment or f"{folder.name}/tuned"
+    mean, name = winner.mean(selection.score), selection.experiment_name(folder)
     tracks = ", ".join(f"{count} {subset}" for subset, count in data.subset_sizes().items())
     lines = [
         "# @package _global_",
         f"# Winner of the sweep {folder.name}: the best {selection.score} of {points} points (mean of "
         f"{len(winner.runs)} seeds: {format_number(mean)}),",
         f"# data={reader}, split={cfg.split.kind} with split.seed={cfg.split.seed} ({tracks}).",
-        f"#   python train.py experiment={name}"
-        + ("" if selection.experiment else f"  # after copying this file to conf/experiment/{name}.yaml"),
+        f"#   python train.py experiment={name}  # as conf/experiment/{name}.yaml",
     ]
     if HydraConfig.initialized():
         choices = HydraConfig.get().runtime.choices

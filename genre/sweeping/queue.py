@@ -251,12 +251,12 @@ class Queue:
             if heartbeat != previous:
                 self.last_heartbeats[entry.trial] = (heartbeat, time_now)
             elif time_now - since > self.rules.lease:
+                log.info("trial %d is requeued: no heartbeat from worker %s", entry.trial, heartbeat[0])
                 self.requeue_lost(entry)
 
     def requeue_lost(self, entry: QueueEntry) -> None:
         """Requeue the point of a lost worker; fail it if it lost ``MAX_LOST_WORKERS``."""
         lost_workers = entry.attributes.get("lost_workers", 0) + 1
-        log.info("trial %d is requeued: no heartbeat from worker %s", entry.trial, entry.attributes.get("worker"))
         self.set_attributes(entry, lost_workers=lost_workers, worker=None)
         if lost_workers < MAX_LOST_WORKERS:
             self.set_state(entry, TrialState.WAITING)
@@ -290,11 +290,19 @@ class Queue:
             self.set_state(entry, TrialState.WAITING if retry else TrialState.FAIL)
             return retry
 
-    def release(self, entries: Sequence[QueueEntry]) -> None:
-        """Requeue claimed points that this worker will not finish."""
+    def release(self, lost: bool = False) -> None:
+        """Requeue the points that this worker has claimed and not finished; their retries are not used up.
+
+        Args:
+            lost: True if the points may be the cause: each counts this as a lost worker.
+        """
         with self.lock():
-            for entry in entries:
-                if self.owns(entry):
+            for entry in self.running():
+                if entry.attributes.get("worker") != self.worker:
+                    continue
+                if lost:
+                    self.requeue_lost(entry)
+                else:
                     self.set_attributes(entry, worker=None)
                     self.set_state(entry, TrialState.WAITING)
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from genre.errors import UserError
+from genre.sweeping.journal import JournalLock
 
 LockFactory = Callable[[str, bool], AbstractContextManager[bool]]  # (name, wait) -> context: True if acquired
 SERVER_LOCKS = {  # backend -> statements that wait for a lock, and that try it once; a session's end releases it
@@ -56,7 +58,11 @@ def open_record(folder: Path, address: str | None) -> SweepRecord:
     if address is None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "journal.log"
-        return SweepRecord(JournalStorage(JournalFileBackend(str(path))), file_locks(path))
+        path.touch()
+        lock_of_appends: Any = JournalLock(path)  # the class that Optuna declares is not public
+        with lock_of_appends:
+            backend = JournalFileBackend(str(path), lock_of_appends)
+        return SweepRecord(JournalStorage(backend), file_locks(path))
     try:
         url = with_driver(make_url(address))
         lock = database_locks(url)

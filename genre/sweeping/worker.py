@@ -22,6 +22,13 @@ from genre.config.settings import SweepSettings, TrainerSettings, TrainSettings,
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv
+from genre.sweeping.failures import (
+    MAX_FAILURES_IN_A_ROW,
+    DeviceFailure,
+    device_failure,
+    first_line,
+    is_device_failure,
+)
 from genre.sweeping.finalists import Finalist, Selection, train_finalists
 from genre.sweeping.grid import MAY_DIFFER, Point, apply_point, grid_of
 from genre.sweeping.heads import family_of, train_family
@@ -58,7 +65,7 @@ def sweep(cfg: DictConfig | SweepSettings) -> SweepResult:
 
     Raises:
         UserError: if the configuration, the data or the storage cannot be used, the sweep was started with another
-            configuration, or no point could be trained.
+            configuration, the device fails, several points in a row fail, or no point could be trained.
     """
     worker = Worker(sweep_settings(cfg))
     try:
@@ -94,8 +101,9 @@ class Worker:
         grid = grid_of(self.settings)
         grid.check(self.template)
         own = self.settings
-        self.selection = Selection(own.select_by, own.finalists, tuple(own.seeds), own.experiment)
+        self.selection = Selection(own.select_by, own.finalists, tuple(own.seeds), own.experiment, own.publish)
         self.plan = Plan(grid, own.sampler, own.trials, own.seed, self.selection.direction)
+        self.failed_in_a_row: dict[int, str] = {}  # trial -> reason, since the last point that could be trained
         self.trial_data = TrialData()
         self.data = self.trial_data.data_for(self.settings_of({}))
         self.selection.check(self.data)
@@ -114,28 +122,31 @@ class Worker:
         write_csv(self.folder / "splits.csv", ("track", "subset"), sorted(self.data.subsets.items()))
 
     def train_waiting(self, progress: SweepProgress) -> None:
-        """Train waiting points until none is waiting or running on any worker."""
+        """Train waiting points until none is waiting or running on any worker; release claimed ones if interrupted.
+
+        Raises:
+            UserError: if the device fails, or several points in a row.
+        """
+        try:
+            while claimed := self.claim_next(progress):
+                with self.queue.heartbeat(claimed):
+                    self.train_entries(claimed)
+                write_trials(self.folder, self.queue.entries(), self.queue.base)
+        except BaseException as error:
+            self.queue.release(lost=isinstance(error, DeviceFailure))
+            if not isinstance(error, UserError):
+                log.warning("interrupted; run the same command again to continue")
+            raise
+
+    def claim_next(self, progress: SweepProgress) -> list[QueueEntry]:
+        """Claim points, waiting for one while other workers train; empty if none is waiting or running."""
         propose = partial(self.plan.propose, identity=self.queue.identity)
         while True:
             claimed = self.queue.claim(self.settings.heads, self.family, propose)
             progress.show()  # after claiming, so that the estimate of the time left counts this worker
-            if claimed:
-                self.train_claimed(claimed)
-                write_trials(self.folder, self.queue.entries(), self.queue.base)
-            elif self.queue.running():
-                time.sleep(min(POLL_INTERVAL, self.queue.rules.lease / 4))
-            else:
-                return
-
-    def train_claimed(self, entries: Sequence[QueueEntry]) -> None:
-        """Train claimed points with heartbeats; release them if interrupted."""
-        try:
-            with self.queue.heartbeat(entries):
-                self.train_entries(entries)
-        except BaseException:
-            self.queue.release(entries)
-            log.warning("interrupted; run the same command again to continue")
-            raise
+            if claimed or not self.queue.running():
+                return claimed
+            time.sleep(min(POLL_INTERVAL, self.queue.rules.lease / 4))
 
     def settings_of(self, point: Point) -> TrainSettings:
         """Return the settings of a point on this worker's device."""
@@ -154,10 +165,16 @@ class Worker:
             self.train_one(entry)
 
     def train_in_one_pass(self, entries: Sequence[QueueEntry]) -> bool:
-        """Train points of one family in one pass; return False if that fails."""
+        """Train points of one family in one pass; return False if that fails.
+
+        Raises:
+            DeviceFailure: if the device is the cause.
+        """
         try:
             results = train_family([self.settings_of(entry.point) for entry in entries], self.trial_data)
         except Exception as error:
+            if is_device_failure(error):
+                raise device_failure(error, [entry.trial for entry in entries]) from error
             log.warning("%d points could not be trained in one pass (%s); each is trained alone", len(entries), error)
             return False
         for entry, result in zip(entries, results, strict=True):
@@ -165,13 +182,39 @@ class Worker:
         return True
 
     def train_one(self, entry: QueueEntry) -> None:
-        """Train one point; an exception is recorded with the point and does not stop the sweep."""
+        """Train one point; an exception is recorded with the point.
+
+        Raises:
+            DeviceFailure: if the device is the cause.
+            UserError: if it is the last of too many points in a row that failed.
+        """
         try:
             result = train_point(self.settings_of(entry.point), self.trial_data, self.pruning_callbacks(entry))
             self.record_result(entry, result)
+            self.failed_in_a_row.clear()
         except Exception as error:
+            if is_device_failure(error):
+                raise device_failure(error, [entry.trial]) from error
             retry = self.queue.fail(entry, traceback.format_exc())
             log.warning("trial %d failed (%s)%s", entry.trial, error, "; it is tried again" if retry else "")
+            self.failed_in_a_row[entry.trial] = first_line(error)
+            self.check_failures()
+
+    def check_failures(self) -> None:
+        """End the worker if too many points in a row failed while others are left.
+
+        Raises:
+            UserError: with the last failure, and how to continue.
+        """
+        unfinished = any(not entry.state.is_finished() for entry in self.queue.entries())
+        if len(self.failed_in_a_row) < MAX_FAILURES_IN_A_ROW or not unfinished:
+            return
+        *_, last = self.failed_in_a_row.values()
+        raise UserError(
+            f"this worker ends, since {len(self.failed_in_a_row)} points in a row failed (the last with: {last}); if "
+            f"the machine is the cause, correct it and continue with grid.retries={self.queue.rules.retries + 1}, "
+            "which tries them again; otherwise run the same command again"
+        )
 
     def pruning_callbacks(self, entry: QueueEntry) -> list[Callback]:
         """Return the callback that stops a point worse than the median, if pruning is enabled."""

@@ -1,14 +1,19 @@
-"""Several workers on real data, some of them killed: every point is completed exactly once."""
+"""Several workers, some of them killed or interrupted: every point is completed exactly once."""
 
 import getpass
 import glob
+import json
+import multiprocessing
 import os
+import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +22,8 @@ import pytest
 from optuna.trial import TrialState
 
 from genre.sweeping import record
+from genre.sweeping.grid import Grid
+from genre.sweeping.queue import Queue, QueueRules
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -40,7 +47,12 @@ ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 def start_worker(command: list[str], tmp_path: Path) -> subprocess.Popen[bytes]:
     log = (tmp_path / "workers.log").open("ab")
-    return subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stdout=log, stderr=log)
+    return subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stdout=log, stderr=log, preexec_fn=heed_ctrl_c)
+
+
+def heed_ctrl_c() -> None:
+    """A shell lets the programs that it runs in the background ignore SIGINT, pytest and what it starts included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def postgresql_programs(name: str) -> Path | None:
@@ -110,6 +122,87 @@ def test_workers_killed_after_3_8_and_14_points_lose_nothing(shared, tmp_path, s
     for worker in workers:
         assert worker.wait(max(deadline - time.monotonic(), 1)) == 0, (tmp_path / "workers.log").read_text()[-3000:]
     assert_every_point_once(tmp_path / SWEEP, address)
+
+
+POINTS = list(Grid({"seed": list(range(20)), "batch_size": list(range(1, 9))}).points())
+KILLS = 30
+
+
+def train_all(folder: Path) -> None:
+    """Work on a queue of points whose training is a short sleep."""
+    queue = Queue(record.open_record(folder, None), "small", {}, {"counts": {}}, QueueRules(lease=1))
+    queue.add(POINTS)
+    while (claimed := queue.claim()) or queue.running():
+        with queue.heartbeat(claimed):
+            time.sleep(random.uniform(0.02, 0.08))
+        for entry in claimed:
+            queue.complete(entry, entry.point["seed"] / entry.point["batch_size"], {"seconds": 0.05})
+
+
+def final_study(folder: Path) -> list[tuple[str, TrialState, float | None]]:
+    return sorted((str(trial.user_attrs["point"]), trial.state, trial.value) for trial in entries(folder, None))
+
+
+def cut_last_line(journal: Path, draw: random.Random) -> None:
+    """Lose a part of the last line, as a power cut does: what is before it is on the disk."""
+    *_, last = journal.read_bytes().splitlines(keepends=True)
+    os.truncate(journal, journal.stat().st_size - draw.randint(1, len(last)))
+
+
+def times_completed(journal: Path) -> Counter[int]:
+    """How often each trial is recorded as complete."""
+    operations = [json.loads(line) for line in journal.read_text().splitlines()]
+    return Counter(each["trial_id"] for each in operations if each["op_code"] == 6 and each["state"] == 1)
+
+
+def test_thirty_kills_and_power_cuts_at_random_moments_end_in_the_study_of_an_unbroken_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr("genre.sweeping.queue.MAX_LOST_WORKERS", KILLS)  # chance may kill the same point five times
+    train_all(tmp_path / "unbroken")
+    draw, fork, folder = random.Random(0), multiprocessing.get_context("fork"), tmp_path / "killed"
+    workers = []
+    for number in range(KILLS):
+        while len(workers) < 2:
+            workers.append(fork.Process(target=train_all, args=(folder,)))
+            workers[-1].start()
+        time.sleep(draw.uniform(0.1, 0.6))
+        power_cut = number % 3 == 0 and (folder / "journal.log").exists()
+        for victim in list(workers) if power_cut else [draw.choice(workers)]:
+            victim.kill()
+            victim.join()
+            workers.remove(victim)
+        if power_cut and (folder / "journal.log").stat().st_size:
+            cut_last_line(folder / "journal.log", draw)
+    for worker in workers:
+        worker.join()
+    train_all(folder)
+    assert final_study(folder) == final_study(tmp_path / "unbroken")
+    assert times_completed(folder / "journal.log") == dict.fromkeys(range(len(POINTS)), 1)
+
+
+TINY = [
+    "data=synthetic", "data.tracks=4", "data.seconds=3", "view.seconds=3", "augment=none", "trainer.max_epochs=100000",
+    "stopping.patience=null", "trainer.precision=32-true", "trainer.accelerator=cpu",
+]  # fmt: skip
+JOBLIB = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "worker=range(2)"]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "workers", "sent", "code"),
+    [([], 1, signal.SIGTERM, 143), (JOBLIB, 2, signal.SIGTERM, 143), (JOBLIB, 2, signal.SIGINT, 130)],
+)
+def test_a_signal_to_the_command_ends_all_workers_which_release_their_points(tmp_path, launcher, workers, sent, code):
+    if launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    command = [sys.executable, str(ROOT / "sweep.py"), "grid=small", *TINY, f"data.cache={tmp_path / 'cache'}"]
+    process = start_worker([*command, *launcher], tmp_path)
+    deadline = time.monotonic() + 400
+    while sum(trial.state == TrialState.RUNNING for trial in entries(tmp_path / SWEEP, None)) < workers:
+        assert time.monotonic() < deadline and process.poll() is None, (tmp_path / "workers.log").read_text()[-3000:]
+        time.sleep(0.2)
+    process.send_signal(sent)
+    assert process.wait(60) == code
+    assert [trial.state for trial in entries(tmp_path / SWEEP, None)] == [TrialState.WAITING] * 24
+    assert (tmp_path / "workers.log").read_text().count("interrupted; run the same command again") == workers
 
 
 def slurm_works() -> bool:

@@ -121,9 +121,9 @@ def test_an_interrupted_worker_releases_its_point_at_once(join):
     interrupted = join()
     interrupted.add(list(GRID.points())[:1])
     (entry,) = interrupted.claim()
-    interrupted.release([entry])
+    interrupted.release()
     (claimed,) = join().claim()
-    interrupted.release([entry])
+    interrupted.release()
     assert claimed.trial == entry.trial and len(join().running()) == 1
 
 
@@ -150,6 +150,18 @@ def test_a_point_that_loses_five_workers_fails(join):
         queue.claim(0)
     assert states(queue) == [TrialState.FAIL]
     assert "lost 5 times" in queue.entries()[0].attributes["traceback"]
+
+
+def test_a_point_that_may_have_broken_five_workers_fails_and_until_then_keeps_its_retries(join):
+    queue = join()
+    queue.add(list(GRID.points())[:1])
+    for number in range(MAX_LOST_WORKERS):
+        assert states(queue) == [TrialState.WAITING]
+        assert queue.claim()
+        queue.release(lost=True)
+        (entry,) = queue.entries()
+        assert entry.attributes["lost_workers"] == number + 1 and "attempts" not in entry.attributes
+    assert states(queue) == [TrialState.FAIL]
 
 
 def test_a_failing_point_is_retried_as_configured_and_records_its_traceback(join):

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -202,7 +203,72 @@ def test_a_sweep_whose_points_all_fail_names_the_table_with_the_reasons(swept, m
 
     record_trained(monkeypatch, fail)
     with pytest.raises(UserError, match=r"no point of the sweep could be trained; .*trials.csv lists the reasons"):
-        swept("grid.retries=0")
+        swept("grid.retries=0", axes=AXES.replace("[3,5]", "[3]"))
+
+
+BROKEN = (
+    torch.AcceleratorError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+)
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_a_broken_device_ends_the_worker_and_its_points_keep_their_retries(swept, monkeypatch, tmp_path, error):
+    def fail(settings):
+        raise error
+
+    with monkeypatch.context() as patched:
+        record_trained(patched, fail)
+        with pytest.raises(UserError, match=r"device failed on trial \d \((CUDA|cuDNN) error: .*\);") as ended:
+            swept("grid.retries=0")
+    assert "\n" not in str(ended.value)
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["waiting"] * 4
+    assert {row["state"] for row in trials(swept("grid.retries=0").folder)} == {"complete"}
+
+
+def test_a_broken_device_ends_the_worker_in_a_pass_over_several_heads(swept, monkeypatch, tmp_path):
+    def fail(points, trial_data):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(worker, "train_family", fail)
+    with pytest.raises(UserError, match=r"the device failed on trial \d and 3 others \(CUDA error"):
+        swept(*VGG16, axes=HEADS)
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["waiting"] * 4
+
+
+def test_a_point_too_large_for_the_memory_fails_alone(swept, monkeypatch, tmp_path):
+    def fail(settings):
+        if settings.model.arguments["filters"] == [4, 4, 8] and settings.model.arguments["kernel_size"] == 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    record_trained(monkeypatch, fail)
+    swept("grid.retries=0")
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["complete"] * 3 + ["failed"]
+
+
+def test_three_different_points_that_fail_in_a_row_end_the_worker(swept, monkeypatch, tmp_path):
+    def fail(settings):
+        raise RuntimeError("the library is missing")
+
+    with monkeypatch.context() as patched:
+        record_trained(patched, fail)
+        with pytest.raises(UserError, match=r"3 points in a row failed \(the last with: the library.*grid\.retries=2"):
+            swept("grid.retries=1")
+    states = sorted(row["state"] for row in trials(tmp_path / "sweep"))
+    assert states == ["failed", "failed", "waiting", "waiting"]
+    assert {row["state"] for row in trials(swept("grid.retries=2").folder)} == {"complete"}
+
+
+def test_failures_between_points_that_can_be_trained_do_not_end_the_worker(swept, monkeypatch, tmp_path):
+    failed = []
+
+    def fail_alternately(settings):
+        if settings.model.arguments not in failed and len(failed) < 3:
+            failed.append(settings.model.arguments)
+            raise RuntimeError("it fails once")
+
+    record_trained(monkeypatch, fail_alternately)
+    assert {row["state"] for row in trials(swept().folder)} == {"complete"} and len(failed) == 3
 
 
 def test_an_invalid_value_of_an_axis_is_refused_before_anything_is_queued(swept, tmp_path):
@@ -259,6 +325,7 @@ def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swep
         ("grid.heads=0", "grid.heads=0"),
         ("trainer=ddp", "trains on one device; remove trainer=ddp"),
         ("grid.finalists=-1", "grid.finalists=-1"),
+        ("grid.publish=true", "grid.publish=true needs grid.experiment=NAME"),
         ("grid.experiment=../mine", "grid.experiment=../mine must be a name such as document/tuned"),
         ("worker=mine", "worker=mine must be a whole number of at least 0"),
         ("+grid.axes.trainer.devices=[1,2]", "trainer.devices cannot differ between points"),
@@ -307,9 +374,9 @@ def copy_conf(monkeypatch, tmp_path):
     monkeypatch.setattr("genre.config.compose.CONF", copy)
 
 
-def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp_path):
+def test_with_publish_the_winner_becomes_an_experiment_of_train(swept, monkeypatch, tmp_path):
     copy_conf(monkeypatch, tmp_path)
-    result = swept("grid.seeds=[0]", "grid.experiment=document/tuned")
+    result = swept("grid.seeds=[0]", "grid.experiment=document/tuned", "grid.publish=true")
     winner = genre.compose("experiment=document/tuned", "data=synthetic", "folder=x")
     for key, value in result.finalists[0].entry.point.items():
         assert OmegaConf.select(winner, key) == value
@@ -319,16 +386,23 @@ def test_the_winner_is_written_as_an_experiment_of_train(swept, monkeypatch, tmp
     assert written == (result.folder / "tuned.yaml").read_text()
 
 
-def test_without_a_name_the_experiment_is_written_to_the_sweeps_folder_only(swept, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("overrides", "name"), [(["grid.experiment=document/tuned"], "document"), ([], "sweep")])
+def test_without_publish_the_command_that_publishes_the_winner_is_logged(
+    swept, monkeypatch, tmp_path, caplog, overrides, name
+):
     copy_conf(monkeypatch, tmp_path)
-    before = sorted((paths.CONF / "experiment").rglob("*.yaml"))
-    text = (swept("grid.seeds=[0]").folder / "tuned.yaml").read_text()
-    assert "after copying this file to conf/experiment/sweep/tuned.yaml" in text
-    assert sorted((paths.CONF / "experiment").rglob("*.yaml")) == before
+    caplog.set_level("INFO")
+    before = {path: path.read_bytes() for path in paths.CONF.rglob("*.yaml")}
+    tuned = swept("grid.seeds=[0]", *overrides).folder / "tuned.yaml"
+    assert {path: path.read_bytes() for path in paths.CONF.rglob("*.yaml")} == before
+    (line,) = (message for message in caplog.messages if "to train the winner by" in message)
+    subprocess.run(line.partition(f"experiment={name}/tuned: ")[2], shell=True, check=True)
+    assert (paths.CONF / "experiment" / name / "tuned.yaml").read_text() == tuned.read_text()
+    assert genre.compose(f"experiment={name}/tuned", "data=synthetic", "folder=x").name == f"{name}-tuned"
 
 
 def test_an_experiment_that_cannot_be_written_is_a_warning(composed, monkeypatch, tmp_path, caplog):
-    cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned")
+    cfg = composed("grid.seeds=[0]", "grid.experiment=document/tuned", "grid.publish=true")
     (tmp_path / "experiment").touch()
     monkeypatch.setattr(paths, "CONF", tmp_path)
     result = genre.sweep(cfg)
