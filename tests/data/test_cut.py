@@ -220,7 +220,7 @@ def bad_files(song, tmp_path) -> Path:
         ("silent.wav,jazz,,2", "silent.wav", "silent"),
         ("good.wav,jazz,5,2", "good.wav", "starts at 5 s, beyond its end (3.00 s)"),
         ("good.wav,jazz,1,", "good.wav", "shorter than asked (from 1 s on 2.00 s of 30 s)"),
-        ("good.wav,jazz,2.5,2", "good.wav", "shorter than 1 s (0.50 s)"),
+        ("good.wav,jazz,2.5,2", "good.wav", "shorter than 1 s (0.50 s from 2.5 s on)"),
         ("good.wav,jazz,,0", "good.wav", "shorter than 1 s (0.00 s)"),
         ("good.wav,,,2", "good.wav", "no genre"),
         ("good.wav, ; ,,2", "good.wav", "no genre"),

@@ -13,6 +13,7 @@ from genre.data import audio
 from genre.data.catalogue import read_csv, read_folder, read_logmel
 from genre.data.sources import first_store
 from genre.errors import UserError
+from genre.files import write_csv
 
 RATE = 22_050
 
@@ -156,6 +157,23 @@ def test_an_archive_with_damaged_columns_or_none_is_a_user_error(tmp_path):
     for name in ("without", "damaged"):
         with pytest.raises(UserError, match=f"{name}.npz is not a log-mel archive"):
             first_store(read_logmel(tmp_path / f"{name}.npz"), RATE, tmp_path / "cache")
+
+
+@pytest.mark.timeout(20)
+def test_a_fifo_in_a_folder_or_a_table_is_skipped_with_its_kind(tmp_path):
+    write_noise(tmp_path / "music" / "rock" / "a.wav")
+    os.mkfifo(tmp_path / "music" / "rock" / "fifo.wav")
+    (skipped,) = read_folder(tmp_path / "music").skipped
+    assert skipped.reason == "not a file but a FIFO"
+    (tmp_path / "tracks.csv").write_text("path,genres\nmusic/rock/a.wav,rock\nmusic/rock/fifo.wav,rock")
+    store = first_store(read_csv(tmp_path / "tracks.csv"), RATE, tmp_path / "cache")
+    assert store.skipped["music/rock/fifo.wav"].text == "not a file but a FIFO"
+
+
+def test_a_catalogue_with_escaped_cells_is_read_back(tmp_path):
+    write_csv(tmp_path / "tracks.csv", ("path", "genres", "-x"), [("=a.wav", "@rock", "+b")])
+    (track,) = read_csv(tmp_path / "tracks.csv").tracks
+    assert (track.name, track.genres, track.extra) == ("=a.wav", ("@rock",), {"-x": "+b"})
 
 
 @pytest.mark.timeout(20)
