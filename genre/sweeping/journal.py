@@ -55,7 +55,7 @@ def remove_incomplete_line(path: Path) -> None:
     """Cut off a last line that was only partly written, and log what was lost; the caller holds the lock."""
     with path.open("rb+") as file:
         begin, line = last_line(file)
-        if is_complete(line):
+        if is_complete_line(line):
             return
         file.truncate(begin)
         os.fsync(file.fileno())
@@ -79,7 +79,7 @@ def last_line(file: BinaryIO) -> tuple[int, bytes]:
         size *= 4
 
 
-def is_complete(line: bytes) -> bool:
+def is_complete_line(line: bytes) -> bool:
     """Return whether a line has its end, and JSON before it; a power cut can also leave zeros."""
     try:
         return not line or (line.endswith(b"\n") and isinstance(json.loads(line), dict))

@@ -43,7 +43,9 @@ ROWS = st.builds(
     st.just([]) | ODD_ROWS,
 )
 SPLITS = st.builds(
-    lambda kind, seed, group, untrained: Split(kind, seed, None, group and kind != "column", untrained),
+    lambda kind, seed, group, untrained: Split(
+        kind, seed, group_duplicates=group and kind != "column", untrained_genres=untrained
+    ),
     st.sampled_from(["random", "artist", "column"]),
     st.integers(0, 9),
     st.booleans(),
