@@ -3,12 +3,17 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from genre.redaction import redacted
+
 
 class UserError(Exception):
-    """A mistake that the user can correct: one sentence with what, where and what to do.
+    """A mistake that the user can correct: one sentence with what, where and what to do, and no secret.
 
     ``genre.command`` prints it without a traceback and ends with exit code 1.
     """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(redacted(sentence))
 
 
 class SkipKind(StrEnum):

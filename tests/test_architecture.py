@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # Lowest first. A module imports its own room and those of the lines above, not another room of its own line.
 LEVELS = [
+    ["redaction"],
     ["errors"],
     ["files"],
     ["paths"],

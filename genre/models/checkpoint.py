@@ -13,6 +13,7 @@ from torch import Tensor
 from genre.errors import UserError
 from genre.files import write_bytes
 from genre.models.postprocessing import PostProcessing
+from genre.redaction import redacted
 
 VERSION = 2
 
@@ -37,8 +38,8 @@ class Checkpoint:
 
 
 def checkpoint_metadata(genres: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits."""
-    return {"version": VERSION, "genres": list(genres), "config": dict(record)}
+    """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits; secrets are masked."""
+    return {"version": VERSION, "genres": list(genres), "config": dict(redacted(record))}
 
 
 def read_checkpoint(run: str | Path) -> Checkpoint:
