@@ -2,24 +2,26 @@
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from genre.config.compose import NO_OPTIONS, RESUMED, offer_record, resumed_folder
 from genre.config.help import help_text
 from genre.config.overrides import error_message
 from genre.errors import UserError
-from genre.paths import RECORD, folder_to_resume, literal, quoted
+from genre.paths import literal, quoted
+from genre.redaction import RedactedRecord, redacted
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 HELP_FLAGS = {"--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
-RESUMED = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
+RESUMED_JOB = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
 
 
 class QuietStderr:
@@ -42,6 +44,7 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
         config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a
             command without Hydra, which has its own --help.
     """
+    logging.setLogRecordFactory(RedactedRecord)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
     try:
@@ -54,7 +57,7 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if "debug=true" in given:
             raise
-        sys.exit(f"error: {error_message(error, given, config_name or 'config')}")
+        sys.exit(f"error: {redacted(error_message(error, given, config_name or 'config'))}")
     except OSError as error:
         if error.errno not in FULL or "debug=true" in given:
             raise
@@ -65,13 +68,15 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
 
 def hydra_arguments(arguments: list[str]) -> list[str]:
     """Arguments as Hydra should see them: paths quoted; to resume a run, its own configuration instead of ``conf/``."""
-    if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments):
-        return arguments  # Lightning repeats them to the other processes of a run
-    arguments = sorted(arguments, key=lambda argument: argument not in MULTIRUN)  # behind its options Hydra takes none
-    literally = [literal(argument) for argument in arguments]
-    runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
-    if not runs or runs[-1] in ("", "null"):
+    repeated = any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments)
+    if repeated:  # by Lightning, to the other processes of a run
+        literally = arguments
+    else:
+        in_order = sorted(arguments, key=lambda argument: argument not in MULTIRUN)  # Hydra takes none behind options
+        literally = [literal(argument) for argument in in_order]
+    folder = resumed_folder(literally)
+    if folder is None:
         return literally
-    folder = folder_to_resume(runs[-1])
-    place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
-    return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED]
+    offer_record(folder)
+    place = ["--config-path", str(NO_OPTIONS), "--config-name", RESUMED]
+    return literally if repeated else [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED_JOB]

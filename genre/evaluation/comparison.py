@@ -19,7 +19,6 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from yaml import YAMLError
 
 from genre.config.records import flatten, read_record
 from genre.errors import UserError
@@ -27,6 +26,7 @@ from genre.evaluation.arrays import Floats
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
+from genre.redaction import redacted
 
 log = logging.getLogger(__name__)
 
@@ -200,14 +200,16 @@ def read_run(folder: Path) -> Run | str:
         if not (folder / name).is_file():
             return f"{why}: it has no {name}"
     try:
-        values = read_record(folder)
+        values = redacted(read_record(folder))
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         tested = read_predictions(folder / "predictions.csv")
         section = section_of(values, tested)
         settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
         correct = {track: true == predicted for track, (true, predicted) in tested.items()}
         return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, correct)
-    except (KeyError, TypeError, ValueError, YAMLError) as error:
+    except UserError as error:
+        return str(error)
+    except (KeyError, TypeError, ValueError) as error:
         return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
 
 

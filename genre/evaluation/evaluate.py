@@ -10,14 +10,20 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre.config.build import build_data, read_catalogue, read_training_catalogue, root_device, trained_network
+from genre.config.build import (
+    build_data,
+    read_catalogue,
+    read_training_catalogue,
+    recorded_settings,
+    root_device,
+    trained_network,
+)
 from genre.config.settings import (
     DataSettings,
     EvaluateSettings,
     TrainerSettings,
     TrainSettings,
     evaluate_settings,
-    train_settings,
 )
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
@@ -32,6 +38,7 @@ from genre.files import write_csv, write_json
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
+from genre.redaction import redacted
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +107,7 @@ def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
         UserError: as ``evaluate``.
     """
     saved = checkpoint.read_checkpoint(path)
-    run = train_settings(saved.record)
+    run = recorded_settings(saved, settings.trust)
     subset = settings.subset or ("all" if settings.data else "test")
     data, classifier = load_run(saved, run, settings)
     folder, tracks = settings.folder, len(data.track_names(subset))
@@ -167,7 +174,7 @@ def load_run(
 
     The data is the run's own, or another catalogue without the tracks that the run trained or validated on.
     """
-    network = trained_network(saved)
+    network = trained_network(saved, run)
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     if settings.data:
         catalogue = read_catalogue(settings.data)
@@ -188,7 +195,7 @@ def load_run(
 def catalogue_title(data: DataSettings, tracks: int) -> str:
     """Return 'catalogue my_music, 96 tracks': the title of figures and report of another catalogue."""
     given = data.reader.arguments
-    source = given.get("path") or given.get("root")
+    source = redacted(given.get("path") or given.get("root"))
     return f"catalogue {Path(source).name if source else data.reader.target.__name__}, {tracks} tracks"
 
 

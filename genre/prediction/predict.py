@@ -47,7 +47,7 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     settings = predict_settings(cfg)
     if not settings.run or not settings.input:
         raise UserError("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
-    model, folder = load(settings.run), settings.folder
+    model, folder = load(settings.run, settings.trust), settings.folder
     files, skipped = list_files(settings.input)
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None

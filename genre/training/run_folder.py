@@ -8,6 +8,7 @@ from genre.config.records import Record, flatten, read_record, write_record
 from genre.errors import UserError
 from genre.models.checkpoint import load_content
 from genre.paths import PATH_KEYS, folder_to_resume
+from genre.redaction import redacted
 
 LIMITS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 MAY_CHANGE = {*LIMITS, *PATH_KEYS, "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
@@ -50,7 +51,7 @@ def refuse_changes(folder: Path, record: Record) -> None:
     Raises:
         UserError: naming the first key that would change.
     """
-    before, after = dict(flatten(read_record(folder))), dict(flatten(record))
+    before, after = dict(flatten(read_record(folder))), dict(flatten(redacted(record)))
     for key in sorted(before.keys() | after.keys()):
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
             was = f" from {before[key]}" if key in before else ""
