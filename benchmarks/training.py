@@ -19,7 +19,7 @@ from genre.data.duplicates import Pair
 from genre.data.splits import Split
 from genre.data.store import Key, Store
 from genre.models.classifier import Classifier
-from genre.training.precision import faster_precision
+from genre.training.setup import resolve_precision
 
 
 class EpochTimer(Callback):
@@ -54,7 +54,7 @@ def prepare_training(cache: Path, *overrides: str) -> Callable[[int], list[float
     settings = train_settings(compose("data=synthetic", "name=bench", "folder=unused", *overrides))
     _, genres = random_pictures(PICTURES)
     tracks = tuple(Track(f"{n:05d}", (f"genre {genre}",), split="train") for n, genre in enumerate(genres))
-    precision: Any = faster_precision(torch.device("cpu"))
+    precision: Any = resolve_precision(settings, torch.device("cpu"))
     network = build_network(settings, 10)
     data = RandomPictures(
         Catalogue(tracks), Split("column"), build_pipeline(settings), settings.task.build(),

@@ -3,26 +3,28 @@
 import contextlib
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from genre.config.compose import NO_OPTIONS, RESUMED, offer_record, resumed_folder
 from genre.config.help import help_text
 from genre.config.overrides import error_message
 from genre.errors import UserError
-from genre.paths import AUTO, RECORD, folder_to_resume, literal, quoted
+from genre.paths import literal, quoted
+from genre.redaction import RedactedRecord, redacted
 from genre.signals import StopSignals
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST)  # of a folder
 HELP_FLAGS = {"--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
-RESUMED = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
+RESUMED_JOB = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
 
 
 class QuietStderr:
@@ -45,11 +47,12 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
         config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a
             command without Hydra, which has its own --help.
     """
+    logging.setLogRecordFactory(RedactedRecord)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves exceptions to us
     given = sys.argv[1:]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
-    with StopSignals(config_name == "sweep" or bool(runs_to_resume(given))):
+    with StopSignals(config_name == "sweep" or any(map(goes_on, given))):
         run_command(main, config_name, given)
 
 
@@ -65,7 +68,7 @@ def run_command(main: Callable[[], Any], config_name: str | None, given: list[st
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if "debug=true" in given:
             raise
-        sys.exit(f"error: {error_message(error, given, config_name or 'config')}")
+        sys.exit(f"error: {redacted(error_message(error, given, config_name or 'config'))}")
     except OSError as error:
         if error.errno not in FULL + UNUSABLE or "debug=true" in given:
             raise
@@ -78,21 +81,22 @@ def run_command(main: Callable[[], Any], config_name: str | None, given: list[st
 
 def hydra_arguments(arguments: list[str]) -> list[str]:
     """Arguments as Hydra should see them: paths quoted; to resume a run, its own configuration instead of ``conf/``."""
-    if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments):
-        return arguments  # Lightning repeats them to the other processes of a run
-    arguments = sorted(arguments, key=lambda argument: argument not in MULTIRUN)  # behind its options Hydra takes none
-    literally = [literal(argument) for argument in arguments]
-    runs = runs_to_resume(arguments)
-    if runs and any(argument in MULTIRUN for argument in arguments):
-        raise UserError(f"resume={runs[-1]} continues one run; omit {' and '.join(MULTIRUN)}")
-    if not runs or runs[-1] == AUTO:
+    repeated = any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments)
+    if repeated:  # by Lightning, to the other processes of a run
+        literally = arguments
+    else:
+        in_order = sorted(arguments, key=lambda argument: argument not in MULTIRUN)  # Hydra takes none behind options
+        literally = [literal(argument) for argument in in_order]
+    folder = resumed_folder(literally)
+    if any(map(goes_on, literally)) and any(argument in MULTIRUN for argument in literally):
+        raise UserError(f"resume= continues one run; omit {' and '.join(MULTIRUN)}")
+    if folder is None:
         return literally
-    folder = folder_to_resume(runs[-1])
-    place = ["--config-path", str(folder), "--config-name", Path(RECORD).stem]
-    return [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED]
+    offer_record(folder)
+    place = ["--config-path", str(NO_OPTIONS), "--config-name", RESUMED]
+    return literally if repeated else [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED_JOB]
 
 
-def runs_to_resume(arguments: list[str]) -> list[str]:
-    """The values of ``resume=`` among arguments; the last one counts. None if that continues no run."""
-    runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
-    return runs if runs and runs[-1] not in ("", "null") else []
+def goes_on(argument: str) -> bool:
+    """Whether an argument of the command line makes the same command continue a run."""
+    return argument.startswith("resume=") and argument not in ("resume=", "resume=null")

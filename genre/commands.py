@@ -5,6 +5,7 @@ again, so a command must not depend on the name of the file that calls it: ``hyd
 """
 
 import functools
+import logging
 from collections.abc import Callable
 
 import hydra
@@ -12,7 +13,9 @@ from omegaconf import DictConfig
 
 import genre
 from genre.cli import command
+from genre.config.hydra_files import redact_hydra_files
 from genre.paths import CONF
+from genre.redaction import RedactedRecord
 from genre.sweeping.launching import job_of_a_launcher
 from genre.training import claim  # noqa: F401  # registers new_folder, which Hydra's folders need
 
@@ -21,7 +24,13 @@ def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], float | 
     """Turn a function of a configuration into a command that composes ``conf/CONFIG_NAME.yaml`` and its overrides."""
 
     def decorate(function: Callable[[DictConfig], float | None]) -> Callable[[], None]:
-        main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(function)
+        @functools.wraps(function)
+        def without_secrets(cfg: DictConfig) -> float | None:
+            redact_hydra_files()
+            logging.setLogRecordFactory(RedactedRecord)  # again: joblib runs this in processes of their own
+            return function(cfg)
+
+        main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(without_secrets)
         return functools.wraps(function)(functools.partial(command, main, config_name))
 
     return decorate

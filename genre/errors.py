@@ -3,16 +3,18 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from genre.redaction import redacted
+
 
 class UserError(Exception):
-    """A mistake that the user can correct: one sentence with what, where and what to do.
+    """A mistake that the user can correct: one sentence with what, where and what to do, and no secret.
 
     ``genre.command`` prints it without a traceback and ends with exit code 1. Line breaks, which names in it may have,
     become spaces.
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(" ".join(sentence.splitlines()))
+        super().__init__(redacted(" ".join(sentence.splitlines())))
 
 
 class SkipKind(StrEnum):

@@ -1,5 +1,6 @@
 """Paths on the command line are literal: they are quoted so that Hydra's grammar accepts every character."""
 
+import re
 from pathlib import Path
 
 from genre.errors import UserError
@@ -13,6 +14,7 @@ INSTALLED, CHECKOUT = Path(__file__).with_name("conf"), Path(__file__).parents[1
 CONF = INSTALLED if INSTALLED.is_dir() else CHECKOUT  # the YAML files of Hydra's groups
 AUTO = "auto"  # resume=auto: the unfinished run of the same configuration, or a new one
 RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning's name for it
+INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
 def literal(argument: str) -> str:
@@ -41,10 +43,20 @@ def expanded(path: str) -> Path:
 
 def quoted(value: str) -> str:
     """Return a value quoted so that Hydra's grammar parses it to the same text."""
-    escaped = value.replace("${", "\\${").replace("\\'", "\\\\'").replace("'", "\\'")
+    escaped = escape(value).replace("\\'", "\\\\'").replace("'", "\\'")
     if escaped.endswith("\\"):
         escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
     return f"'{escaped}'"
+
+
+def escape(text: str) -> str:
+    """Escape what OmegaConf would interpolate; it halves the backslashes before ``${``."""
+    return INTERPOLATION.sub(lambda found: f"{found[1] * 2}\\${{", text)
+
+
+def unescape(text: str) -> str:
+    """The text that OmegaConf reads from an escaped one; an interpolation that is not escaped stays as it is."""
+    return INTERPOLATION.sub(lambda found: "\\" * (len(found[1]) // 2) + "${", text)
 
 
 def folder_to_resume(run: str) -> Path:

@@ -20,7 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # Lowest first. A module imports its own room and those of the lines above, not another room of its own line.
 LEVELS = [
-    ["errors", "signals", "terminal"],
+    ["redaction", "signals", "terminal"],
+    ["errors"],
     ["files"],
     ["paths"],
     ["ranges", "resolvers"],

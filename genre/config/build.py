@@ -13,12 +13,14 @@ from torch import nn
 from genre.config.components import Component, construct, parameters, refusal
 from genre.config.errors import suggestion
 from genre.config.settings import DataSettings, ExploreSettings, TrainerSettings, TrainSettings, train_settings
+from genre.config.trust import check_targets
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
 from genre.data.pipeline import Pipeline
 from genre.data.splits import Split
 from genre.errors import UserError
 from genre.models.checkpoint import Checkpoint
+from genre.redaction import is_redacted
 from genre.transforms.augment import Augment
 
 DEFAULTS = {"log_every_n_steps": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
@@ -64,13 +66,29 @@ def build_network(settings: TrainSettings, genres: int) -> nn.Module:
     return model.build(**given)
 
 
-def trained_network(saved: Checkpoint) -> nn.Module:
+def recorded_settings(saved: Checkpoint, trust: Sequence[str]) -> TrainSettings:
+    """The settings that a checkpoint carries, which may be a stranger's.
+
+    Args:
+        trust: modules whose classes it may name beside this program's.
+
+    Raises:
+        UserError: if it names others, before they are imported.
+    """
+    check_targets(saved.record, str(saved.folder), trust)
+    return train_settings(saved.record)
+
+
+def trained_network(saved: Checkpoint, settings: TrainSettings) -> nn.Module:
     """The network of a checkpoint with its weights.
+
+    Args:
+        settings: its ``recorded_settings``.
 
     Raises:
         UserError: if they do not fit.
     """
-    network = build_network(train_settings(saved.record), len(saved.genres))
+    network = build_network(settings, len(saved.genres))
     try:
         network.load_state_dict(saved.weights)
     except RuntimeError as error:
@@ -83,8 +101,14 @@ def read_catalogue(data: DataSettings) -> Catalogue:
     """The catalogue of the group ``data``, with one spelling per label, limited to ``data.limit_tracks`` per genre.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if it cannot be read, or its address was recorded without its secrets.
     """
+    for name, value in data.reader.arguments.items():
+        if is_redacted(value):
+            raise UserError(
+                f"data.{name} of the run is recorded without its password or token; choose the music again: data=… "
+                f"data.{name}=…"
+            )
     catalogue = data.reader.build().with_merged_spellings()
     return catalogue.limited(data.limit_tracks) if data.limit_tracks else catalogue
 

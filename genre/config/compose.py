@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,9 +13,11 @@ from omegaconf import DictConfig, open_dict
 
 from genre.config import resolvers  # noqa: F401  # registers them
 from genre.config.components import TARGET, import_target, parameters
-from genre.paths import AUTO, CONF, RECORD, folder_to_resume, literal
+from genre.config.records import map_texts, read_record
+from genre.paths import AUTO, CONF, escape, folder_to_resume, literal, unescape
 
 OWN_KEYS = {"data": ("cache", "keep", "limit_tracks"), "scheduler": ("interval",)}  # which no class takes
+NO_OPTIONS, RESUMED = Path(__file__).parent, "resumed"  # a folder without options; a run's record in Hydra's store
 
 
 def compose(*overrides: str, config_name: str = "config") -> DictConfig:
@@ -28,16 +31,40 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
         >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))
     """
     directory, quoted = CONF, [literal(override) for override in overrides]
-    resumed = (override.removeprefix("resume=") for override in overrides if override.startswith("resume="))
-    for run in (run for run in resumed if run != AUTO):
-        directory, config_name = folder_to_resume(run), Path(RECORD).stem
+    if folder := resumed_folder(quoted):
+        offer_record(folder)
+        directory, config_name = NO_OPTIONS, RESUMED
     with separate_hydra(directory):
         cfg = hydra.compose(config_name, quoted, return_hydra_config=True)
     with open_dict(cfg):
         if "name" in cfg:
-            cfg.name = cfg.name  # resolved now: the chosen options go with Hydra's part
+            cfg.name = escape(str(cfg.name))  # resolved now: the chosen options go with Hydra's part
         del cfg["hydra"]
     return drop_inherited(cfg, quoted)
+
+
+def resumed_folder(overrides: Sequence[str]) -> Path | None:
+    """The folder of the run that ``resume=RUN``, quoted for Hydra's grammar, names; None if there is no such override.
+
+    Raises:
+        UserError: if the folder does not contain a run.
+    """
+    given = [override for override in overrides if override.startswith("resume=")]
+    run = OverridesParser.create().parse_override(given[-1]).value() if given else None
+    return folder_to_resume(unescape(str(run))) if run and run != AUTO else None
+
+
+def offer_record(folder: Path) -> None:
+    """Make the record of a run a configuration that Hydra can compose: ``RESUMED``.
+
+    Hydra does not read the file, which may be a stranger's: in ``hydra`` and ``defaults`` it would be told what to
+    import and where to write.
+
+    Raises:
+        UserError: if the record is damaged, or is none.
+    """
+    record = {**map_texts(read_record(folder), escape), "trust": None}
+    ConfigStore.instance().store(RESUMED, record)
 
 
 @contextmanager

@@ -23,13 +23,15 @@ from torch.optim.lr_scheduler import LRScheduler
 from genre.config.components import Component, component, construct
 from genre.config.compose import composed
 from genre.config.errors import first_error, show
-from genre.config.records import Record, plain
+from genre.config.records import Record, flatten, plain
+from genre.config.trust import Trust, check_targets
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
 from genre.data.splits import Split
 from genre.data.synthetic import read_synthetic
 from genre.errors import UserError
 from genre.paths import expanded
 from genre.ranges import STRICT, Count, Duration, NonNegative, Positive, PositiveShare, Seed, Share, WholeNumber
+from genre.redaction import is_redacted
 from genre.tasks import Task
 from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
@@ -267,6 +269,16 @@ class TrainSettings(Settings):
         return train_settings(values)
 
 
+class ResumeSettings(SettingsGroup):
+    """What a command line says about a run that it resumes, and no record.
+
+    Args:
+        trust: modules beside this program's whose classes the run may name.
+    """
+
+    trust: Trust
+
+
 class EvaluateSettings(Settings):
     """The measurement of one run, or the comparison of many.
 
@@ -276,6 +288,7 @@ class EvaluateSettings(Settings):
         data: another catalogue than the run's own.
         subset: None is 'test', or 'all' of another catalogue.
         exclude_seen: whether tracks that the run trained or validated on are skipped in another catalogue.
+        trust: modules beside this program's whose classes the run may name.
     """
 
     run: FilePath | None
@@ -284,6 +297,7 @@ class EvaluateSettings(Settings):
     subset: Literal["train", "val", "test", "all"] | None
     exclude_seen: bool
     accelerator: str
+    trust: Trust
 
 
 class PredictSettings(Settings):
@@ -294,6 +308,7 @@ class PredictSettings(Settings):
         input: audio file, or a folder with audio anywhere below it.
         over_time: whether genres over time are written, too.
         hop: seconds between its windows; None is half a window.
+        trust: modules beside this program's whose classes the run may name.
     """
 
     run: FilePath | None
@@ -301,6 +316,7 @@ class PredictSettings(Settings):
     over_time: bool
     hop: Duration | None
     accelerator: str
+    trust: Trust
 
 
 class DuplicateSettings(SettingsGroup):
@@ -435,10 +451,32 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
 
 
 def train_record(cfg: "DictConfig | Record | TrainSettings") -> dict[str, Any]:
-    """The plain values of a training run's configuration, not checked yet."""
+    """The plain values of a training run's configuration, not checked yet but for what ``resume=RUN`` may name.
+
+    Raises:
+        UserError: if the record of a run that is resumed names a class that is neither known nor trusted, or lacks
+            a password that was not recorded.
+    """
     if isinstance(cfg, TrainSettings):
         return dict(cfg.record)
-    return plain(composed(cfg)) if isinstance(cfg, DictConfig) else {str(key): value for key, value in cfg.items()}
+    if not isinstance(cfg, DictConfig):
+        return {str(key): value for key, value in cfg.items()}
+    record = plain(composed(cfg))
+    trust = parse(ResumeSettings, {"trust": record.pop("trust", None)}).trust
+    if record.get("resume"):
+        check_resumed(record, trust)
+    return record
+
+
+def check_resumed(record: Record, trust: Sequence[str]) -> None:
+    """Refuse the record of a run that is resumed if it names an unknown class, or a secret is missing.
+
+    Raises:
+        UserError: naming the key.
+    """
+    check_targets(record, f"resume={record['resume']}", trust)
+    if missing := [key for key, value in flatten(record) if is_redacted(value)]:
+        raise UserError(f"{missing[0]} is recorded without its password or token; give {missing[0]}=… again")
 
 
 def check_combinations(data: DataSettings, spectrogram: Component[Any], split: Split | None = None) -> None:
@@ -499,7 +537,8 @@ def sweep_settings(cfg: DictConfig | SweepSettings) -> SweepSettings:
     """
     if isinstance(cfg, SweepSettings):
         return cfg
-    template: Any = OmegaConf.masked_copy(composed(cfg), [str(key) for key in cfg if key not in ("grid", "worker")])
+    shared_keys = [str(key) for key in cfg if key not in ("grid", "worker", "trust")]
+    template: Any = OmegaConf.masked_copy(composed(cfg), shared_keys)
     OmegaConf.set_struct(template, True)
     base = train_settings(template)
     own: Any = OmegaConf.masked_copy(cfg, ["grid", "worker"])

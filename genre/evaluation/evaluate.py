@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre.config.build import root_device, trained_network
+from genre.config.build import recorded_settings, root_device, trained_network
 from genre.config.settings import (
     DataSettings,
     EvaluateSettings,
     TrainerSettings,
     TrainSettings,
     evaluate_settings,
-    train_settings,
 )
 from genre.data.content import track_contents
 from genre.data.datamodule import MusicData
@@ -33,6 +32,7 @@ from genre.files import write_json
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
+from genre.redaction import redacted
 
 WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilabel metrics of predicted genres alone
 
@@ -99,7 +99,7 @@ def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
         UserError: as ``evaluate``.
     """
     saved = checkpoint.read_checkpoint(path)
-    run = train_settings(saved.record)
+    run = recorded_settings(saved, settings.trust)
     subset = settings.subset or ("all" if settings.data else "test")
     data, classifier = load_run(saved, run, settings, subset)
     folder, tracks = settings.folder, len(data.track_names(subset))
@@ -169,7 +169,7 @@ def load_run(
     saved: checkpoint.Checkpoint, run: TrainSettings, settings: EvaluateSettings, subset: str
 ) -> tuple[MusicData, Classifier]:
     """The data to evaluate on, the run's own or another catalogue, and the classifier of a run."""
-    network = trained_network(saved)
+    network = trained_network(saved, run)
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     if settings.data:
         data = open_other_music(saved, run, settings.data, device, network, settings.exclude_seen)
@@ -182,6 +182,6 @@ def load_run(
 def catalogue_title(data: DataSettings, tracks: int) -> str:
     """Return 'catalogue my_music, 96 tracks': the title of figures and report of another catalogue."""
     given = data.reader.arguments
-    source = given.get("path") or given.get("root")
+    source = redacted(given.get("path") or given.get("root"))
     name = Path(source).name if source else data.reader.target.__name__
     return f"catalogue {name}, {reporting.counted(tracks, 'track')}"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from yaml import YAMLError
-
 from genre.config.records import flatten, read_record
+from genre.errors import UserError
 from genre.files import read_csv_records
 from genre.paths import RECORD
+from genre.redaction import redacted
 
 Shared = TypeVar("Shared", bound=Hashable)
 
@@ -96,7 +96,7 @@ def read_run(folder: Path) -> Run | str:
         if not (folder / name).is_file():
             return f"{why}: it has no {name}"
     try:
-        values = read_record(folder)
+        values = redacted(read_record(folder))
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
         settings[PRECISION] = metrics.get("precision", settings.get(PRECISION))  # measured, where it was 'auto'
@@ -105,7 +105,9 @@ def read_run(folder: Path) -> Run | str:
         groups = {track: groups.get(track, track) for track in tested}
         section = section_of(settings, tested)
         return Run((folder,), str(values["name"]), values["seed"], settings, metrics, section, tested, groups)
-    except (KeyError, TypeError, ValueError, YAMLError) as error:
+    except UserError as error:
+        return str(error)
+    except (KeyError, TypeError, ValueError) as error:
         return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
 
 

@@ -26,6 +26,7 @@ from genre.evaluation.predictions import Predictions
 from genre.files import write_text
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
+from genre.redaction import redacted
 
 CONFUSION_MATRICES = 10  # of validation per run: TensorBoard shows as many images per tag
 UNLIMITED_EPOCHS = 1000  # assumed for a run without a limit
@@ -67,7 +68,7 @@ class TensorBoardCallback(Callback):
     """
 
     def __init__(self, settings: TrainSettings) -> None:
-        self.record = settings.record
+        self.record = redacted(settings.record)
         epochs = settings.trainer.max_epochs or UNLIMITED_EPOCHS
         self.every = -(-(epochs if epochs > 0 else UNLIMITED_EPOCHS) // CONFUSION_MATRICES)
         self.counts: Tensor | None = None
@@ -195,7 +196,7 @@ def final_figures(
 
 def log_hyperparameters(trainer: Trainer, results: Results) -> None:
     """Log hyperparameters with the final metrics, to every logger of the run."""
-    parameters = hyperparameters(results.settings.record)
+    parameters = hyperparameters(redacted(results.settings.record))
     final = {f"final/{name}": results.metrics[name] for name in FINAL if name in results.metrics}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

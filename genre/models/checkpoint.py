@@ -18,6 +18,7 @@ from genre.errors import UserError
 from genre.files import write_bytes
 from genre.models.postprocessing import PostProcessing
 from genre.paths import RECORD
+from genre.redaction import redacted
 
 VERSION = 2
 BEST = "best.ckpt"
@@ -46,8 +47,8 @@ class Checkpoint:
 
 
 def checkpoint_metadata(genres: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits."""
-    return {"version": VERSION, "genres": list(genres), "config": dict(record)}
+    """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits; secrets are masked."""
+    return {"version": VERSION, "genres": list(genres), "config": dict(redacted(record))}
 
 
 def read_checkpoint(run: str | Path) -> Checkpoint:

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genre.config.build import build_pipeline, trained_network
-from genre.config.settings import train_settings
+from genre.config.build import build_pipeline, recorded_settings, trained_network
 from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.models import checkpoint
@@ -23,17 +22,18 @@ class Model(nn.Module):
 
     Args:
         saved: the run's checkpoint.
+        trust: modules whose classes it may name beside this program's.
     """
 
-    def __init__(self, saved: checkpoint.Checkpoint) -> None:
+    def __init__(self, saved: checkpoint.Checkpoint, trust: Sequence[str] = ()) -> None:
         super().__init__()
         self.genres = saved.genres
-        settings = train_settings(saved.record)
+        settings = recorded_settings(saved, trust)
         self.task = settings.task.build()
         self.pipeline = build_pipeline(settings)
         self.spectrogram = self.pipeline.spectrogram
         self.sample_rate = self.spectrogram.sample_rate
-        self.network = trained_network(saved)
+        self.network = trained_network(saved, settings)
         self.postprocessing = saved.postprocessing
 
     @property
@@ -96,14 +96,18 @@ def window_begins(samples: int, window: int, hop: float) -> Tensor:
     return torch.linspace(0, last, count, dtype=torch.float64).round().long()
 
 
-def load(run: str | Path) -> Model:
+def load(run: str | Path, trust: Sequence[str] = ()) -> Model:
     """Load a run's best model, in evaluation mode, on the CPU.
+
+    Args:
+        run: the folder that train.py printed.
+        trust: modules of your own that the run names, such as ``["mynets"]``; they are imported.
 
     Example:
         >>> model = genre.load("outputs/train/cnn-multiclass/2026-11-22_09-00-00")
         >>> dict(zip(model.genres, model(waveform)[0].tolist()))
 
     Raises:
-        UserError: if ``run`` is neither the folder of a finished run nor a checkpoint.
+        UserError: if ``run`` is neither the folder of a finished run nor a checkpoint, or names other modules.
     """
-    return Model(checkpoint.read_checkpoint(run)).eval()
+    return Model(checkpoint.read_checkpoint(run), trust).eval()

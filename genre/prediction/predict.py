@@ -56,7 +56,7 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     if not settings.run or not settings.input:
         raise UserError("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
     saved, folder = read_checkpoint(settings.run), settings.folder
-    model, record = Model(saved).eval(), comparable_record(saved.folder)
+    model, record = Model(saved, settings.trust).eval(), comparable_record(saved.folder)
     files, skipped = list_files(settings.input)
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None

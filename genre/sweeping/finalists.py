@@ -20,10 +20,12 @@ from genre.config.components import TARGET
 from genre.config.compose import compose
 from genre.config.records import flatten, plain, read_record
 from genre.config.settings import train_settings
+from genre.config.trust import check_targets, target_modules
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv, write_text
 from genre.paths import RECORD
+from genre.redaction import redacted
 from genre.sweeping.grid import FIXED_GROUPS, MAY_DIFFER, Point, apply_point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
 from genre.training.train import train
@@ -150,7 +152,9 @@ def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[
         metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         return metrics
     if (run / RECORD).exists():
-        return train(train_settings({**read_record(run), "resume": str(run)})).metrics
+        record = read_record(run)
+        check_targets(record, str(run), target_modules(plain(cfg)))
+        return train(train_settings({**record, "resume": str(run)})).metrics
     settings = apply_point(cfg, point)
     return train(settings.replace(seed=seed, folder=str(run), name=f"{settings.name}-finalist")).metrics
 
@@ -252,7 +256,7 @@ def tuned_experiment(
     values = OmegaConf.to_container(nested)
     assert isinstance(values, dict)
     values["name"] = name.replace("/", "-")
-    return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
+    return "\n".join(lines) + "\n" + yaml.safe_dump(redacted(values), sort_keys=False, default_flow_style=None)
 
 
 def changed_keys(cfg: DictConfig) -> dict[str, Any]:

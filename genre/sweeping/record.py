@@ -63,31 +63,41 @@ def open_record(folder: Path, address: str | None) -> SweepRecord:
         with lock_of_appends:
             backend = JournalFileBackend(str(path), lock_of_appends)
         return SweepRecord(JournalStorage(backend), file_locks(path))
+    url = with_driver(parse_address(address))
     try:
-        url = with_driver(make_url(address))
         lock = database_locks(url)
         with lock("tables", True):  # two processes that create the tables at the same time fail
             return SweepRecord(RDBStorage(url.render_as_string(hide_password=False)), lock)
     except (SQLAlchemyError, ImportError) as error:
-        reason = str(error).splitlines()[0]
+        reason, shown = str(error).splitlines()[0], url.render_as_string(hide_password=True)
         raise UserError(
-            f"grid.storage={redacted(address)} cannot be used ({reason}); correct it, start the server, or "
-            "leave it out for a journal in the sweep's folder"
+            f"grid.storage={shown} cannot be used ({reason}); correct it, start the server, or leave it out for a "
+            "journal in the sweep's folder"
         ) from None
+
+
+def parse_address(address: str) -> URL:
+    """A database's URL; the message about a wrong one does not show it, since its password could be anywhere.
+
+    Raises:
+        UserError: if it cannot be read as a URL.
+    """
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or "@" in (url.host or ""):
+        raise UserError(
+            "grid.storage is not a URL such as postgresql://user:password@host/name, in which @ : / of user and "
+            "password are %40 %3A %2F; correct it, or leave it out for a journal in the sweep's folder"
+        ) from None
+    return url
 
 
 def with_driver(url: URL) -> URL:
     """Name the installed driver in a PostgreSQL URL; SQLAlchemy's default differs between its versions."""
     installed = [name for name in ("psycopg2", "psycopg") if find_spec(name)]
     return url.set(drivername=f"postgresql+{installed[0]}") if url.drivername == "postgresql" and installed else url
-
-
-def redacted(address: str) -> str:
-    """Return a database URL with its password masked."""
-    try:
-        return make_url(address).render_as_string(hide_password=True)
-    except ArgumentError:
-        return address
 
 
 def database_locks(url: URL) -> LockFactory:

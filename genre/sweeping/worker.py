@@ -22,6 +22,7 @@ from genre.config.settings import SweepSettings, TrainerSettings, TrainSettings,
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv
+from genre.redaction import redacted
 from genre.sweeping.failures import (
     MAX_FAILURES_IN_A_ROW,
     DeviceFailure,
@@ -257,7 +258,7 @@ def devices_of(trainer: TrainerSettings, worker: int) -> int | list[int]:
 
 def shared_record(settings: SweepSettings) -> dict[str, Any]:
     """Return the flat configuration that all points of a sweep share."""
-    shared = {key: value for key, value in flatten(settings.base.record) if key not in MAY_DIFFER}
+    shared = {key: value for key, value in flatten(redacted(settings.base.record)) if key not in MAY_DIFFER}
     if "model.weights" in shared:  # the path may differ between machines
         shared["model.weights"] = Path(str(shared["model.weights"])).name
     return shared | {"grid.select_by": settings.grid.select_by}

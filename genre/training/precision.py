@@ -1,40 +1,112 @@
-"""The faster of float32 and bfloat16 on this machine, measured once per process."""
+"""The faster of float32 and bfloat16 for a kind of network on this machine: measured once, and kept."""
 
+import hashlib
+import json
 import logging
+import platform
+import re
 import time
-from functools import cache
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from genre.files import exclusive_lock, write_json
 
 log = logging.getLogger(__name__)
 
-MIN_SPEEDUP = 1.3  # below this the machine's noise would decide
+MARGIN = 1.3  # a busy machine measures within 15 % of one value, and less gain is not worth bfloat16's rounding
+PAIRS, PICTURES = 7, 8  # measured steps in either precision; pictures per step
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
-@cache
-def faster_precision(device: torch.device) -> str:
-    """Return 'bf16-mixed' if a training step of two convolutions is clearly faster than in float32, else '32-true'."""
+def faster_precision(kind: str, build: Callable[[], nn.Module], size: int, device: torch.device, cache: Path) -> str:
+    """Return 'bf16-mixed' if a training step is ``MARGIN`` times as fast as in float32, else '32-true'.
+
+    Args:
+        kind: of network, its class; all of one kind have one answer.
+        build: the network to measure, unless the answer is known.
+        size: of its pictures, in pixels.
+        cache: folder in which the answer is kept, per machine, PyTorch and kind of network.
+    """
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return "32-true"
-    single, half = (seconds_per_step(device, bfloat16) for bfloat16 in (False, True))
-    chosen = "bf16-mixed" if single > MIN_SPEEDUP * half else "32-true"
-    log.info("bfloat16 is %.1f times as fast as float32 on %s: precision %s", single / half, device, chosen)
-    return chosen
+    about = machine(device) | {"torch": torch.__version__, "network": kind}
+    path = cache / "precision" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}.json"
+    lock, keep = locked(path)
+    with lock:
+        if kept := kept_precision(path):
+            return kept
+        gain = speedup(build().to(device), random_pictures_of(size, device))
+        precision = PRECISIONS[gain >= MARGIN]
+        log.info(
+            "bfloat16 is %.1f times as fast as float32 for %s on %s (%.1f is needed): precision %s",
+            gain, kind, about["device"], MARGIN, precision,
+        )  # fmt: skip
+        if keep:
+            write_json(path, about | {"speedup": round(gain, 2), "precision": precision})
+        return precision
 
 
-def seconds_per_step(device: torch.device, bfloat16: bool) -> float:
-    """The shortest of a few forward and backward passes of a small convolutional network, in seconds."""
-    layers = nn.Sequential(nn.Conv2d(1, 32, 3), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.MaxPool2d(2))
-    layers = layers.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = torch.rand(16, 1, 128, 128, device=device)
-    best = float("inf")
-    for _ in range(4):
-        begin = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            loss = layers(pictures).float().mean()
-        loss.backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - begin)
-    return best
+def locked(path: Path) -> tuple[AbstractContextManager[object], bool]:
+    """A lock under which one process at a time measures, and whether the answer can be kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return exclusive_lock(path.with_suffix(".lock"), "measuring precision"), True
+    except OSError as error:
+        log.warning("the measured precision cannot be kept in %s (%s); set data.cache", path.parent, error.strerror)
+        return nullcontext(), False
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a measurement depends on besides software and network: the GPU, or processor and threads."""
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device)}
+    return {"device": f"{device.type} {processor()}", "threads": torch.get_num_threads()}
+
+
+def processor() -> str:
+    """The model of the processor."""
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE)
+    except OSError:  # not on Linux
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def kept_precision(path: Path) -> str | None:
+    """What an earlier measurement gave; None if there is none, or its file is damaged."""
+    try:
+        precision = json.loads(path.read_text(encoding="utf-8"))["precision"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return precision if precision in PRECISIONS else None
+
+
+def random_pictures_of(size: int, device: torch.device) -> Tensor:
+    """Pictures (PICTURES, 1, size, size) in [0, 1], in the layout in which networks get them."""
+    return torch.rand(PICTURES, 1, size, size, device=device).contiguous(memory_format=torch.channels_last)
+
+
+def speedup(network: nn.Module, pictures: Tensor) -> float:
+    """How much faster a step is in bfloat16 than in float32: the median of pairs, each measured under the same load."""
+    ratios = []
+    for _ in range(1 + PAIRS):
+        single, half = (seconds_per_step(network, pictures, bfloat16) for bfloat16 in (False, True))
+        ratios.append(single / half)
+    return median(ratios[1:])  # the first pair includes what is compiled or allocated once
+
+
+def seconds_per_step(network: nn.Module, pictures: Tensor, bfloat16: bool) -> float:
+    """The duration of a forward and backward pass, in seconds."""
+    begin = time.perf_counter()
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bfloat16):
+        loss = network(pictures).float().mean()
+    loss.backward()
+    if pictures.device.type == "cuda":
+        torch.cuda.synchronize(pictures.device)
+    return time.perf_counter() - begin

@@ -14,6 +14,7 @@ from genre.errors import UserError
 from genre.files import is_complete
 from genre.models.checkpoint import BEST, LAST, PREVIOUS, is_intact, load_content
 from genre.paths import AUTO, PATH_KEYS, RECORD
+from genre.redaction import redacted
 from genre.training.claim import is_first_process, owner
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def unfinished_run(parent: Path, record: Record) -> Path | None:
 
 def first_difference(before: Record, now: Record) -> str | None:
     """The first key in which a command is not that of a run; None if it is the same command."""
-    one, other = dict(flatten(before)), dict(flatten(now))
+    one, other = dict(flatten(before)), dict(flatten(redacted(now)))
     if other.get("trainer.precision") == "auto":  # a run records what was measured
         other["trainer.precision"] = one.get("trainer.precision")
     keys = sorted((one.keys() | other.keys()) - NOT_COMPARED)
@@ -117,7 +118,7 @@ def refuse_changes(folder: Path, record: Record) -> None:
     Raises:
         UserError: naming the first key that would change.
     """
-    before, after = dict(flatten(recorded(folder) or record)), dict(flatten(record))
+    before, after = dict(flatten(recorded(folder) or record)), dict(flatten(redacted(record)))
     for key in sorted(before.keys() | after.keys()):
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
             was = f" from {before[key]}" if key in before else ""

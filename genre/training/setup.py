@@ -1,22 +1,27 @@
 """Steps that a run and a trial of a sweep share: precision, initial weights, monitored metric, classifier."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 
-from genre.config.components import Component
+from genre.config.build import build_network
+from genre.config.components import TARGET, Component
 from genre.config.errors import suggestion
-from genre.config.settings import TrainSettings, train_settings
+from genre.config.records import flatten
+from genre.config.settings import TrainSettings
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
 from genre.training.precision import faster_precision
 
+MEASURED_GENRES = 10  # of the network whose speed is measured
+
 
 def resolve_precision(settings: TrainSettings, device: torch.device) -> str:
-    """The precision of a run as Lightning names it; 'auto' measures.
+    """The precision of a run as Lightning names it; 'auto' measures, once per machine and kind of network.
 
     Raises:
         UserError: if several processes would each measure.
@@ -24,7 +29,10 @@ def resolve_precision(settings: TrainSettings, device: torch.device) -> str:
     precision = settings.trainer.precision
     if precision == "auto" and settings.trainer.strategy != "auto":
         raise UserError("trainer.precision=auto measures on one device; name a precision for a run on several")
-    return faster_precision(device) if precision == "auto" else precision
+    if precision != "auto":
+        return precision
+    size, build = settings.spectrogram.build().size, partial(build_network, settings, MEASURED_GENRES)
+    return faster_precision(settings.model.name, build, size, device, settings.data.cache)
 
 
 def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
@@ -39,7 +47,7 @@ def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) 
     try:
         network.load_state_dict(saved.weights)
     except RuntimeError:
-        kind = train_settings(saved.record).model.name.rpartition(".")[2]
+        kind = str(dict(flatten(saved.record)).get(f"model.{TARGET}")).rpartition(".")[2]
         raise UserError(
             f"init_from={run} is another network ({kind}); use the same model and the same values"
         ) from None

@@ -240,7 +240,7 @@ def test_optuna_reads_the_study_with_its_parameters_by_their_keys(join, tmp_path
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("nonsense", "grid.storage=nonsense cannot be used"),
+        ("nonsense:secret", "grid.storage is not a URL"),
         ("oracle://user:secret@host/name", r"grid.storage"),
         ("postgresql://user:secret@localhost:1/name", r"user:\*\*\*@localhost:1/name cannot be used"),
     ],

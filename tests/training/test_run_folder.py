@@ -14,7 +14,8 @@ import torch
 from lightning import Callback
 
 import genre
-from genre.config.records import plain, read_record, write_record
+from genre.config.records import read_record, write_record
+from genre.config.settings import train_settings
 from genre.errors import UserError
 from genre.models import checkpoint
 from genre.training import trainer
@@ -297,7 +298,7 @@ def test_a_checkpoint_half_written_by_a_kill_is_tidied_up(configured, tmp_path):
     torn = tmp_path / "run" / "checkpoints" / ".last.ckpt.123"
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"half")
-    write_record(tmp_path / "run", plain(configured()))
+    write_record(tmp_path / "run", train_settings(configured()).record)
     genre.train(genre.compose(f"resume={tmp_path / 'run'}"))
     assert sorted(path.name for path in torn.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
 
