@@ -11,13 +11,15 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+GRACE = 20.0  # seconds for cleaning up; SLURM and Kubernetes wait for 30
 UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)  # others stay: a launcher's own, or those that are ignored
 
 
 class StopSignals:
     """Turn the first signal inside the context into KeyboardInterrupt, and what that leads to into exit code 128 + N.
 
-    Later ones are ignored, so that cleaning up is not interrupted; but for SIGINT, which a person insists with.
+    Later ones are ignored, so that cleaning up is not interrupted; but for SIGINT, which a person insists with. If
+    cleaning up takes too long, or hangs, the process ends without: every file is written so that this harms none.
 
     Args:
         goes_on: whether the same command goes on with the work; SLURM then queues its job again after SIGUSR1, which
@@ -31,6 +33,8 @@ class StopSignals:
         self.goes_on = goes_on
         self.received: signal.Signals | None = None
         self.before: dict[signal.Signals, Any] = {}
+        self.deadline = threading.Timer(GRACE, self.leave)
+        self.deadline.daemon = True
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
@@ -41,19 +45,32 @@ class StopSignals:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Interrupt the main thread."""
-        if self.received is None or number == signal.SIGINT:
-            self.received = self.received or signal.Signals(number)
-            raise KeyboardInterrupt
+        if self.received is None:
+            self.received = signal.Signals(number)
+            self.deadline.start()
+        elif number != signal.SIGINT:
+            return
+        raise KeyboardInterrupt
+
+    def leave(self) -> None:
+        """End the process at once."""
+        self.requeue()
+        os._exit(128 + (self.received or 0))
+
+    def requeue(self) -> None:
+        """Let SLURM start the job again, if it has announced its limit and the command goes on."""
+        if self.goes_on and self.received and self.received.name == "SIGUSR1":
+            requeue_job()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        self.deadline.cancel()
         if self.received is None or kind is None:
             return
-        if self.goes_on and self.received.name == "SIGUSR1":
-            requeue_job()
+        self.requeue()
         raise SystemExit(128 + self.received) from None
 
 

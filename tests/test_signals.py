@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import genre
 from genre.signals import StopSignals
 
+ROOT = Path(__file__).parents[1]
 NUMBERS = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 138}
 
 
@@ -35,6 +38,22 @@ def test_what_lightning_makes_of_an_interrupt_does_not_change_the_exit_code():
         except KeyboardInterrupt:
             sys.exit(1)
     assert ended.value.code == 143
+
+
+def test_a_process_that_hangs_while_it_cleans_up_is_ended_with_the_same_code():
+    code = """
+import os, signal, time
+from genre import signals
+signals.GRACE = 0.1
+with signals.StopSignals(goes_on=False):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    finally:
+        time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=30)
+    assert done.returncode == 143
 
 
 def test_a_second_sigterm_does_not_interrupt_what_the_first_one_started():

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -179,17 +180,49 @@ def moved(value: Any, before: str, now: str) -> Any:
     return value
 
 
-class KeepSignals(Callback):
-    """Keeps the handlers of signals that were there: Lightning's make an interrupted run end with exit code 0, and wait
-    inside the handler for the other processes of a run."""
+class StopBetweenBatches(Callback):
+    """Lets a signal that stops the run take effect between two batches, where nothing is being written.
+
+    An exception inside TensorBoard's queue would make closing it wait for ever. Lightning's own handlers, which these
+    replace, end an interrupted run with exit code 0, and wait inside the handler for the other processes of a run.
+    """
+
+    def __init__(self) -> None:
+        self.handlers: dict[int, Any] = {}
+        self.pending: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self.handlers.items():
-                signal.signal(number, handler)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler if handler == signal.SIG_IGN else self.receive)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Wait for the end of the batch; a second signal does not wait."""
+        if self.pending is not None:
+            self.stop(number)
+        self.pending = number
+
+    def stop(self, number: int) -> None:
+        """Do what was to be done at the signal."""
+        signal.signal(number, self.handlers[number])
+        signal.raise_signal(number)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self.pending is not None:
+            self.stop(self.pending)
+
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *arguments: Any) -> None:
+        if self.pending is not None:
+            self.stop(self.pending)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        if self.pending is not None:
+            self.stop(self.pending)
 
 
 class ResumableEarlyStopping(EarlyStopping):

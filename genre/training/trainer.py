@@ -15,10 +15,10 @@ from genre.terminal import plain_console
 from genre.training.callbacks import (
     EpochLog,
     History,
-    KeepSignals,
     NetworkSummary,
     RelocatableCheckpoint,
     ResumableEarlyStopping,
+    StopBetweenBatches,
     StopWhenNotFinite,
 )
 
@@ -64,7 +64,7 @@ def build_callbacks(settings: TrainSettings, folder: Path, monitor: str, bar: bo
     }  # fmt: skip
     mode = settings.stopping.mode
     callbacks: list[Callback] = [StopWhenNotFinite(), History(folder / "history.csv", monitor)]
-    callbacks += [TensorBoardCallback(settings), KeepSignals()]
+    callbacks += [TensorBoardCallback(settings), StopBetweenBatches()]
     if logged:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
     if settings.stopping.patience is not None:

@@ -1,6 +1,7 @@
 """A run ends at the first epoch whose loss or weights are not numbers, and its last good checkpoint stays."""
 
 import math
+import signal
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from lightning import Callback
 import genre
 from genre.errors import UserError
 from genre.models import checkpoint
+from genre.signals import StopSignals
 from genre.training import trainer
 from genre.training.callbacks import weights_are_finite
 from helpers import csv_rows
@@ -63,6 +65,25 @@ def test_weights_that_the_last_batch_spoils_reach_no_checkpoint_without_validati
 def test_a_learning_rate_that_is_far_too_high_is_one_sentence(configured):
     with pytest.raises(UserError, match=r"in epoch \d, at learning rate 1e\+30"):
         genre.train(configured("optimizer=sgd", "optimizer.lr=1e30", "batch_size=7", "trainer.max_epochs=3"))
+
+
+class Signalled(Callback):
+    """Sends a signal to its own process at the end of an epoch, while others write."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_signal_takes_effect_between_two_batches(configured, tmp_path, monkeypatch, epochs):
+    usual = trainer.build_callbacks
+    monkeypatch.setattr(trainer, "build_callbacks", lambda *arguments: [Signalled(), *usual(*arguments)])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, StopSignals(goes_on=False):
+        genre.train(configured(f"trainer.max_epochs={epochs}"))
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) == before
+    assert checkpoint.load_content(tmp_path / "run" / "checkpoints" / "last.ckpt")["epoch"] == 0
+    assert [row["epoch"] for row in csv_rows(tmp_path / "run" / "history.csv")] == ["0"]
 
 
 def test_running_statistics_count_as_weights():
