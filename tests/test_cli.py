@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 import genre
 from genre.cli import hydra_arguments
@@ -44,6 +46,18 @@ def test_a_multirun_may_be_asked_for_anywhere(flag):
     expected = [flag, "grid=small", "hydra/launcher=joblib", "data.root='x'"]
     assert hydra_arguments(["grid=small", flag, "hydra/launcher=joblib", "data.root=x"]) == expected
     assert hydra_arguments(["grid=small", "hydra/launcher=joblib", "data.root=x", flag]) == expected
+
+
+def test_other_processes_of_a_resumed_run_compose_from_its_record_too(tmp_path):
+    folder = tmp_path / "it's (a) run=1, ${x}"
+    folder.mkdir()
+    (folder / "hparams.yaml").write_text("name: of ${oc.env:HOME}\nseed: 3\n")
+    given = hydra_arguments([f"resume={folder}", "trainer.max_epochs=2"])
+    ConfigStore.instance().repo.pop("resumed.yaml")
+    repeated = [*given, "hydra.job.name=train_ddp_process_1"]
+    assert hydra_arguments(repeated) == repeated
+    record = OmegaConf.to_container(ConfigStore.instance().load("resumed.yaml").node, resolve=True)
+    assert record == {"name": "of ${oc.env:HOME}", "seed": 3, "trust": None}
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch):

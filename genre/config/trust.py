@@ -15,6 +15,7 @@ from genre.config.records import Record, flatten
 from genre.errors import UserError
 
 KNOWN = ("genre", "torch.optim", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
+LIGHTNINGS = ("callbacks", "logger")  # groups without classes of ours: some write to any file that they are given
 
 Trust = Annotated[
     Sequence[str],
@@ -36,9 +37,10 @@ def check_targets(record: Record, source: str, trust: Sequence[str]) -> None:
         module = name.rpartition(".")[0]
         if package_of(module, trust):
             continue
-        if not package_of(module, KNOWN):
+        known = KNOWN[1:] if key.split(".")[0] in LIGHTNINGS else KNOWN
+        if not package_of(module, known):
             raise UserError(
-                f"{source} names {key}={name}, which is no part of this program; if you trust its author, add "
+                f"{source} names {key}={name}, which is no known part of a run; if you trust its author, add "
                 f"trust={module or name}"
             )
         if not is_defined_in_known(name):

@@ -39,7 +39,7 @@ def test_a_reader_in_a_strangers_checkpoint_is_not_called(configured, tmp_path):
     content = torch.load(path, weights_only=True)
     content["genre"]["config"]["data"] = {"_target_": "os.mkdir", "path": str(planted)}
     torch.save(content, path)
-    with pytest.raises(UserError, match=r"names data\._target_=os\.mkdir, which is no part of this program"):
+    with pytest.raises(UserError, match=r"names data\._target_=os\.mkdir, which is no known part of a run"):
         genre.evaluate(genre.compose(f"run={run.folder}", f"folder={tmp_path / 'out'}", config_name="evaluate"))
     assert not planted.exists()
 
