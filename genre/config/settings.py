@@ -29,7 +29,7 @@ from genre.data.catalogue import Catalogue, read_folder, read_logmel
 from genre.data.splits import Split
 from genre.data.synthetic import read_synthetic
 from genre.errors import UserError
-from genre.paths import expanded
+from genre.paths import AUTO, expanded
 from genre.ranges import STRICT, Count, Duration, NonNegative, Positive, PositiveShare, Seed, Share, WholeNumber
 from genre.redaction import is_redacted
 from genre.tasks import Task
@@ -463,7 +463,7 @@ def train_record(cfg: "DictConfig | Record | TrainSettings") -> dict[str, Any]:
         return {str(key): value for key, value in cfg.items()}
     record = plain(composed(cfg))
     trust = parse(ResumeSettings, {"trust": record.pop("trust", None)}).trust
-    if record.get("resume"):
+    if record.get("resume") not in (None, AUTO):  # auto continues only what the command itself describes
         check_resumed(record, trust)
     return record
 

@@ -53,15 +53,17 @@ def composed_record() -> Record:
 
 def unfinished_run(parent: Path, record: Record) -> Path | None:
     """The newest run below a folder that has this configuration and neither results nor a process that trains it."""
-    for file in sorted(parent.glob(f"*/{RECORD}"), reverse=True):
-        run = file.parent
-        if (
-            not (run / "metrics.json").exists()
-            and not owner(run)
-            and first_difference(read_record(run), record) is None
-        ):
-            return run
-    return None
+    runs = [file.parent for file in sorted(parent.glob(f"*/{RECORD}"), reverse=True)]
+    unfinished = (run for run in runs if not (run / "metrics.json").exists() and not owner(run))
+    return next((run for run in unfinished if is_run_of(run, record)), None)
+
+
+def is_run_of(folder: Path, record: Record) -> bool:
+    """Whether a run has this configuration; not if its own cannot be read."""
+    try:
+        return first_difference(read_record(folder), record) is None
+    except UserError:
+        return False
 
 
 def first_difference(before: Record, now: Record) -> str | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import genre
-from genre.config.records import plain, read_record, write_record
+from genre.config.records import read_record, write_record
+from genre.config.settings import train_record
 from genre.errors import UserError
 from genre.training.claim import claimed, is_first_process, new_folder, owner
 from genre.training.run_folder import first_difference, unfinished_run
@@ -53,7 +54,7 @@ def begun(configured, tmp_path):
     """Write the record of a run, as a killed process leaves it behind."""
 
     def write(name, *overrides):
-        record = plain(configured(*overrides, f"folder={tmp_path / name}"))
+        record = train_record(configured(*overrides, f"folder={tmp_path / name}"))
         write_record(tmp_path / name, record | {"trainer": record["trainer"] | {"precision": "32-true"}})
         return tmp_path / name
 
@@ -61,7 +62,7 @@ def begun(configured, tmp_path):
 
 
 def test_the_unfinished_run_of_a_command_is_the_newest_one_without_results(configured, begun, tmp_path):
-    record = plain(configured("trainer.precision=auto", "resume=auto", "folder=''"))
+    record = train_record(configured("trainer.precision=auto", "resume=auto", "folder=''"))
     assert unfinished_run(tmp_path, record) is None
     begun("1"), begun("2"), begun("3", "seed=1")
     (begun("4") / "metrics.json").write_text("{}")
@@ -71,9 +72,9 @@ def test_the_unfinished_run_of_a_command_is_the_newest_one_without_results(confi
 
 
 def test_the_command_differs_in_what_would_change_the_run(configured):
-    record = plain(configured())
-    assert first_difference(record, plain(configured("debug=true", "folder=elsewhere"))) is None
-    assert first_difference(record, plain(configured("trainer.max_epochs=9"))) == "trainer.max_epochs"
+    record = train_record(configured())
+    assert first_difference(record, train_record(configured("debug=true", "folder=elsewhere"))) is None
+    assert first_difference(record, train_record(configured("trainer.max_epochs=9"))) == "trainer.max_epochs"
 
 
 def test_resume_auto_begins_a_run_or_continues_it(configured, tmp_path, monkeypatch):
