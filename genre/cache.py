@@ -29,8 +29,10 @@ STAGES = {
 }
 STORE = re.compile(rf"((?:{'|'.join(STAGES)})-[0-9a-f]{{16}})(\.partial)?")
 DUPLICATES = re.compile(r"duplicates-[0-9a-f]{16}\.json")
+CONTENTS = re.compile(r"content-[0-9a-f]{16}\.json")
 SYNTHETIC = re.compile(r"(\.?)synthetic-[^/]*")  # with a dot while it is being written
 RESULTS = "tracks"  # folder of explore.py's results per track
+FOLDERS = {RESULTS: "results of single tracks", "precision": "measured precision"}
 FRESH = 3600.0  # seconds for which a file without a lock may still be being written
 DAY = 86_400.0  # seconds
 GB = 1e9  # bytes
@@ -113,8 +115,10 @@ def describe_entry(path: Path, keys: Mapping[str, Key]) -> Entry | None:
         )
     if DUPLICATES.fullmatch(path.name):
         return replace(entry, what="duplicates", of=origin(searched_store(path), keys))
-    if path.name == RESULTS:
-        return replace(entry, what="results of single tracks")
+    if CONTENTS.fullmatch(path.name):
+        return replace(entry, what="hashes of tracks")
+    if path.name in FOLDERS:
+        return replace(entry, what=FOLDERS[path.name])
     if songs := SYNTHETIC.fullmatch(path.name):
         return replace(entry, what="synthetic music", of=path.name, interrupted=bool(songs[1]))
     if SCRATCH.fullmatch(path.name):

@@ -43,6 +43,8 @@ def full(tmp_path):
         folder.mkdir()
     for file in (partial / "data.bin", tmp_path / "tracks" / "1.json", tmp_path / "tracks" / f".{'0' * 16}.scratch"):
         file.write_bytes(bytes(1_000))
+    (tmp_path / "precision").mkdir()
+    (tmp_path / f"content-{'0' * 16}.json").write_text("{}")
     (tmp_path / "other").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
     (duplicates,) = (path.name for path in tmp_path.glob("duplicates-*.json"))
@@ -53,6 +55,8 @@ def full(tmp_path):
         "tracks",
         "synthetic-1-0-1s-0",
         ".synthetic-2.00",
+        "precision",
+        f"content-{'0' * 16}.json",
     ]
     for age, name in enumerate(names):
         os.utime(tmp_path / name, times=(0, time.time() - age * DAY - 60))
@@ -76,7 +80,7 @@ def test_every_entry_is_listed_with_its_size_its_last_use_and_its_music(full, mo
     expected = [
         "today decoded music of", "yesterday log-mels of", "2 days ago pictures of", "features of random views of",
         "duplicates of", "interrupted build of decoded music", "unfinished file", "results of single tracks",
-        "8 days ago synthetic music", "9 days ago synthetic music",
+        "8 days ago synthetic music", "9 days ago synthetic music", "measured precision", "hashes of tracks",
     ]  # fmt: skip
     for line, words in zip(lines, expected, strict=False):
         shown = " ".join(line.split()).replace("2 tracks of /music", "of")
@@ -88,7 +92,7 @@ def test_what_was_not_used_for_some_days_is_removed(full, monkeypatch, capsys):
     folder, names = full
     run(monkeypatch, f"data.cache={folder}", "days=3.5")
     assert left(folder, names) == names[:4]
-    assert "removed 6 entries" in capsys.readouterr().out
+    assert "removed 8 entries" in capsys.readouterr().out
 
 
 def test_what_was_used_longest_ago_is_removed_until_the_rest_is_small_enough(full, monkeypatch):

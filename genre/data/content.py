@@ -43,7 +43,7 @@ def track_contents(catalogue: Catalogue, first: Store, cache: Path) -> dict[str,
         first: the catalogue's first store, in CPU memory; it may have further tracks.
     """
     tracks = catalogue.tracks
-    path = cache / f"{Key('content', {'version': 1}, [first.key.name, [track.name for track in tracks]]).name}.json"
+    path = cache / f"{Key('content', {'version': 1}, [first.identity, [track.name for track in tracks]]).name}.json"
     with suppress(OSError, ValueError, TypeError, AttributeError):  # absent or damaged: computed again
         return {name: Content(*hashes) for name, hashes in json.loads(path.read_text(encoding="utf-8")).items()}
     content_of = content_function(first)
