@@ -207,10 +207,9 @@ def read_run(folder: Path) -> Run | str:
         settings = {key: value for key, value in flatten(values) if key not in IGNORED_KEYS}
         correct = {track: true == predicted for track, (true, predicted) in tested.items()}
         return Run(folder, str(values["name"]), values["seed"], settings, section, metrics, correct)
-    except UserError as error:
-        return str(error)
-    except (KeyError, TypeError, ValueError) as error:
-        return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__} "
+        return f"damaged, or of another version: {kind}{error}".splitlines()[0]
 
 
 def section_of(values: Mapping[str, Any], tested: Mapping[str, tuple[str, str]]) -> Section:
