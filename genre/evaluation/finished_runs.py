@@ -105,10 +105,9 @@ def read_run(folder: Path) -> Run | str:
         groups = {track: groups.get(track, track) for track in tested}
         section = section_of(settings, tested)
         return Run((folder,), str(values["name"]), values["seed"], settings, metrics, section, tested, groups)
-    except UserError as error:
-        return str(error)
-    except (KeyError, TypeError, ValueError) as error:
-        return f"damaged, or of another version: {type(error).__name__} {error}".splitlines()[0]
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__} "
+        return f"damaged, or of another version: {kind}{error}".splitlines()[0]
 
 
 def section_of(settings: Mapping[str, Any], tested: Mapping[str, tuple[str, str]]) -> Section:

@@ -107,7 +107,7 @@ def refuse_folder(folder: Path, record: Record) -> None:
 def begin_run(folder: Path, record: Record) -> None:
     """Record a run's configuration in its folder, and remove half-written checkpoints of a killed process."""
     if is_first_process():
-        for leftover in (folder / "checkpoints").glob(".*.ckpt.*"):
+        for leftover in (folder / "checkpoints").glob(".*"):
             leftover.unlink()
         if (folder / RECORD).exists() and not is_complete(folder / RECORD):
             log.warning("damaged: %s; it is written again", folder / RECORD)

@@ -1,7 +1,6 @@
 """One table of many runs: seeds share a row, noise is no difference, and runs on other tracks are never ranked."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -201,7 +200,7 @@ def test_damaged_runs_are_skipped_and_named(made, table, file, content):
     (damaged / file).write_text(content)
     rows, text = table()
     assert [row["model"] for row in ours(rows)] == ["one"]
-    assert re.search(rf"^- {damaged} \(.*damaged", text, re.MULTILINE)
+    assert f"- {damaged} (damaged, or of another version: " in text
 
 
 @pytest.mark.parametrize(("override", "key"), [("run=x", "run"), ("subset=val", "subset")])
