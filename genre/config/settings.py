@@ -454,12 +454,10 @@ def train_record(cfg: "DictConfig | Record | TrainSettings") -> dict[str, Any]:
     """
     if isinstance(cfg, TrainSettings):
         return dict(cfg.record)
-    if not isinstance(cfg, DictConfig):
-        return {str(key): value for key, value in cfg.items()}
-    record = plain(composed(cfg))
-    trust = parse(ResumeSettings, {"trust": record.pop("trust", None)}).trust
-    if record.get("resume"):
-        check_resumed(record, trust)
+    record = plain(composed(cfg)) if isinstance(cfg, DictConfig) else {str(key): value for key, value in cfg.items()}
+    trust = record.pop("trust", None)  # of a command line; that of a record would be a stranger's, and is not heard
+    if isinstance(cfg, DictConfig) and record.get("resume"):
+        check_resumed(record, parse(ResumeSettings, {"trust": trust}).trust)
     return record
 
 
