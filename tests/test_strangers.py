@@ -106,6 +106,17 @@ def test_trust_in_one_module_is_none_in_another(stranger, use):
     assert not Path("executed").exists()
 
 
+@pytest.mark.parametrize("use", [evaluate, predict], ids=["evaluate", "predict"])
+def test_the_trust_that_a_checkpoint_asks_for_is_not_given(stranger, use):
+    change_record(stranger, "model", _target_="payload.Net")
+    for content in checkpoints(stranger):
+        content["genre"]["config"]["trust"] = ["payload"]
+        torch.save(content, content.pop("path"))
+    with pytest.raises(UserError, match="add trust=payload"):
+        use(stranger)
+    assert not Path("executed").exists()
+
+
 @pytest.mark.parametrize("group", ["callbacks", "logger"])
 def test_callbacks_and_loggers_of_a_stranger_are_not_imported_either(stranger, group):
     change_record(stranger, group, mine={"_target_": "payload.Net"})

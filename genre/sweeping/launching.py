@@ -18,9 +18,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from genre.errors import UserError
-from genre.signals import STOP_SIGNALS, StopSignals
+from genre.signals import GRACE, STOP_SIGNALS, StopSignals
 
-GRACE_PERIOD = 20.0  # seconds in which workers may release their points, before joblib kills them
+GRACE_PERIOD = GRACE - 5  # seconds in which workers may release their points, before joblib kills them
 
 
 class ForwardSignals(Callback):

@@ -16,7 +16,7 @@ from genre.sweeping.launching import ForwardSignals, job_of_a_launcher
 @pytest.fixture
 def sent(monkeypatch):
     """Signals that are sent to other processes; the grace period never ends."""
-    monkeypatch.setattr(threading, "Timer", lambda *given: SimpleNamespace(start=lambda: None))
+    monkeypatch.setattr(threading, "Timer", lambda *given: SimpleNamespace(start=lambda: None, cancel=lambda: None))
     signals, kill = [], os.kill
     monkeypatch.setattr(os, "kill", lambda pid, n: kill(pid, n) if pid == os.getpid() else signals.append((pid, n)))
     return signals
