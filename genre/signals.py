@@ -11,7 +11,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
-GRACE = 30.0  # seconds for cleaning up; SLURM and Kubernetes wait for 30
+GRACE = 25.0  # seconds for cleaning up; SLURM and Kubernetes wait for 30
 UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)  # others stay: a launcher's own, or those that are ignored
 
 
