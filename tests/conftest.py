@@ -1,6 +1,7 @@
 """Small music made on the spot, configurations that write into temporary folders, and the real music where it lies."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from genre.exploration import features
 RATE = 22_050
 GENRES = ("blues", "jazz", "rock")
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """Let SIGINT interrupt: a shell lets what it starts in the background ignore it, and tests send it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -47,12 +47,7 @@ ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 def start_worker(command: list[str], tmp_path: Path) -> subprocess.Popen[bytes]:
     log = (tmp_path / "workers.log").open("ab")
-    return subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stdout=log, stderr=log, preexec_fn=heed_ctrl_c)
-
-
-def heed_ctrl_c() -> None:
-    """A shell lets the programs that it runs in the background ignore SIGINT, pytest and what it starts included."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stdout=log, stderr=log)
 
 
 def postgresql_programs(name: str) -> Path | None:
