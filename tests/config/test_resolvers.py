@@ -36,9 +36,10 @@ def test_a_configuration_composed_from_python_has_the_name_that_the_command_woul
     ("command", "folder"),
     [
         (["train.py", "seed=0,1"], "train/cnn-multiclass/*"),
-        pytest.param(["sweep.py", "grid=small", "worker=0,1"], "sweep/small", marks=pytest.mark.slow),
+        (["sweep.py", "grid=small", "worker=0,1"], "sweep/small"),
     ],
 )
+@pytest.mark.slow
 def test_a_multirun_finds_its_folder(tmp_path, command, folder):
     """Up to its first job, which has no music."""
     script, *overrides = command

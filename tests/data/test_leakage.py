@@ -88,6 +88,7 @@ def test_tracks_without_an_artist_are_not_leaked():
     assert leaked_artists(catalogue, {"a": "train", "b": "test", "c": "val"}) == {}
 
 
+@pytest.mark.slow
 def test_known_duplicates_of_gtzan_leak_in_its_random_split(shared, configured):
     """The pairs are listed by Sturm (2013) and others, independently of this program."""
     with (shared / "gtzan_duplicates.csv").open(newline="") as file:

@@ -117,6 +117,7 @@ def test_a_missing_file_is_reported_and_the_others_are_computed(music, tmp_path)
     assert bad["gone"].kind is SkipKind.NOT_READ
 
 
+@pytest.mark.slow
 def test_features_of_100_real_tracks_equal_the_published_ones(shared, tmp_path):
     theirs = {row["filename"].rsplit(".", 1)[0]: row for row in csv_rows(shared / "gtzan_features_30_sec.csv")}
     ours, bad = features.feature_table(read_gtzan(shared / "gtzan_mini").tracks, [], tmp_path)

@@ -53,7 +53,7 @@ def assert_same(together, alone, tolerance=1e-3):
     [
         ("augment=none",),
         pytest.param(("augment=document", "model.cached_views=2"), marks=pytest.mark.slow),
-        ("augment=none", "model.features=pooled", "model.blocks=[2]"),
+        pytest.param(("augment=none", "model.features=pooled", "model.blocks=[2]"), marks=pytest.mark.slow),
         pytest.param(("augment=none", "task=multilabel", "task.class_weights=true"), marks=pytest.mark.slow),
         pytest.param(
             ("augment=none", "view=segments", "view.seconds=2", "view.crops=2", "model.cached_views=2"),

@@ -53,6 +53,7 @@ def add_all(folder, barrier):
     queue.add(list(GRID.points()))
 
 
+@pytest.mark.slow
 def test_two_workers_that_queue_at_the_same_time_queue_each_point_once(tmp_path):
     processes = multiprocessing.get_context("forkserver")
     barrier = processes.Barrier(2)

@@ -43,7 +43,12 @@ def test_without_a_schedule_the_learning_rate_is_constant(configured):
 
 
 @pytest.mark.parametrize(
-    "schedule", [COSINE, ["scheduler=onecycle", "batch_size=7"], ["scheduler=plateau", "scheduler.patience=0"]]
+    "schedule",
+    [
+        COSINE,
+        pytest.param(["scheduler=onecycle", "batch_size=7"], marks=pytest.mark.slow),
+        pytest.param(["scheduler=plateau", "scheduler.patience=0"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_resumed_schedule_continues_exactly(configured, tmp_path, schedule, monkeypatch):
     unbroken = genre.train(configured(*schedule, "trainer.max_epochs=4", f"folder={tmp_path / 'unbroken'}"))
