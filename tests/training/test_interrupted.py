@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def started(music, cache, tmp_path):
-    """Start train.py on the small music; it writes what it prints into a log."""
+    """Start train.py on the small music; it writes what it prints into a log. What still runs at the end is killed."""
+    processes = []
 
     def start(*overrides, log="log"):
         command = [
@@ -28,9 +30,14 @@ def started(music, cache, tmp_path):
         ]  # fmt: skip
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         with (tmp_path / log).open("wb") as file:
-            return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=file, stderr=file)
+            streams = {"stdout": file, "stderr": file, "start_new_session": True}
+            processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **streams))
+        return processes[-1]
 
-    return start
+    yield start
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for_epoch(log, epoch):
