@@ -113,15 +113,16 @@ def read_catalogue(data: DataSettings) -> Catalogue:
     return catalogue.limited(data.limit_tracks) if data.limit_tracks else catalogue
 
 
-def read_training_catalogue(data: DataSettings) -> Catalogue:
+def read_training_catalogue(data: DataSettings, split: Split) -> Catalogue:
     """The catalogue of a run.
 
     Raises:
-        UserError: if it cannot be read, or has only one genre.
+        UserError: if it cannot be read, has only one genre, or lacks what the split needs.
     """
     catalogue = read_catalogue(data)
     if len(catalogue.genres) < 2:
         raise UserError(f"only one genre ({', '.join(catalogue.genres)}) is there; a classifier needs two or more")
+    split.check(catalogue)
     return catalogue
 
 

@@ -195,8 +195,6 @@ class MusicData(LightningDataModule):
         """
         if self.subsets:
             return
-        if isinstance(self.split, Split):
-            self.split.check(self.catalogue)
         self.first = self.decode()
         self.catalogue = self.catalogue.without(self.first.skipped)
         if self.split is None:

@@ -74,8 +74,8 @@ class TrialData:
         """
         key = data_key(settings, network)
         if self.data is None or key != self.key:
-            catalogue, device = read_training_catalogue(settings.data), root_device(settings.trainer)
-            data = build_data(settings, catalogue, settings.split, device, network)
+            catalogue = read_training_catalogue(settings.data, settings.split)
+            data = build_data(settings, catalogue, settings.split, root_device(settings.trainer), network)
             data.setup()
             self.key, self.data = key, data
         return self.data.reconfigured(settings.batch_size, settings.seed)
