@@ -126,6 +126,7 @@ def test_no_file_of_a_command_has_a_secret(tmp_path, reader, music, multirun):
     assert done.returncode == 0, done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert len(list(tmp_path.rglob("overrides.yaml"))) == (2 if multirun else 1)
+    assert len(list(tmp_path.glob("outputs/train/*/*"))) == 1
     assert files_with(SECRET, tmp_path / "outputs") == []
 
 

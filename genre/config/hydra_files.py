@@ -24,6 +24,8 @@ def hydra_files() -> Iterator[Path]:
     cfg = HydraConfig.get()
     if cfg.output_subdir is not None:
         yield from sorted((Path(cfg.runtime.output_dir) / cfg.output_subdir).glob("*.yaml"))
+    if cfg.mode != RunMode.MULTIRUN:
+        return  # sweep.dir, whose value creates a folder, is not read
     path = Path(cfg.sweep.dir) / "multirun.yaml"
-    if cfg.mode == RunMode.MULTIRUN and path.is_file():
+    if path.is_file():
         yield path

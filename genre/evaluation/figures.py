@@ -188,7 +188,7 @@ def reliability_diagram(
         above.plot(probability, accuracy, "o", color=VERMILION, markersize=4, label="mean of a bin", clip_on=False)
         above.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1))
         above.set_title(f"{title}\nexpected calibration error {error:.3f}")
-        above.legend(loc="upper left", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
+        figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
         below.bar(middle, count, 0.92 * width, color=GREY)
         below.set(xlabel="probability", ylabel="cases")
         below.yaxis.set_major_locator(MaxNLocator(3, integer=True))
