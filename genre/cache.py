@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from genre.arguments import named_arguments
 from genre.cli import command
 from genre.config.compose import compose
 from genre.data.store import Key, read_key
@@ -36,6 +37,7 @@ FOLDERS = {RESULTS: "results of single tracks", "precision": "measured precision
 FRESH = 3600.0  # seconds for which a file without a lock may still be being written
 DAY = 86_400.0  # seconds
 GB = 1e9  # bytes
+CACHE_KEYS = ("data.cache", "days", "gb", "interrupted", "all")
 FLAGS = {"true": True, "false": False}
 
 CACHE_USAGE = "use: python -m genre.cache [data.cache=FOLDER] [days=N] [gb=N] [interrupted=true] [all=true]"
@@ -229,21 +231,6 @@ def show_age(used: float) -> str:
     return "today" if days < 1 else "yesterday" if days == 1 else f"{days} days ago"
 
 
-def split_arguments(arguments: Iterable[str]) -> dict[str, str]:
-    """Split arguments 'key=value'.
-
-    Raises:
-        UserError: if a key is unknown or repeated, or has no value.
-    """
-    values: dict[str, str] = {}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in ("data.cache", "days", "gb", "interrupted", "all") or not value or key in values:
-            raise UserError(f"the argument '{argument}' is repeated, has no value or is not known; {CACHE_USAGE}")
-        values[key] = value
-    return values
-
-
 def parse_number(values: Mapping[str, str], key: str) -> float:
     """A limit that is not negative; infinite if it is not given.
 
@@ -276,7 +263,7 @@ def manage_cache() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(CACHE_HELP, end="")
         return
-    values = split_arguments(sys.argv[1:])
+    values = named_arguments(sys.argv[1:], CACHE_KEYS, CACHE_USAGE)
     cache = expanded(values.get("data.cache") or compose("folder=unused").data.cache)
     days, gb, interrupted = parse_number(values, "days"), parse_number(values, "gb"), parse_flag(values, "interrupted")
     entries = cache_entries(cache)

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LEVELS = [
     ["redaction", "signals", "terminal"],
     ["errors"],
-    ["files"],
+    ["files", "arguments"],
     ["paths"],
     ["ranges", "resolvers"],
     ["tasks"],

@@ -164,7 +164,7 @@ def test_the_cache_is_that_of_the_configuration(tmp_path, monkeypatch, capsys):
         ("gb=-1", "gb=-1 is not a number of gigabytes"),
         ("gb=nan", "gb=nan is not a number"),
         ("all=yes", "all=yes must be true or false"),
-        ("size=3", "the argument 'size=3' is repeated, has no value or is not known; use: python -m genre.cache"),
+        ("size=3", "the argument 'size=3' is not known; use: python -m genre.cache"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_removes_nothing(full, monkeypatch, argument, words):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 from rich.progress import track as progress
 
+from genre.arguments import named_arguments
 from genre.data import audio
 from genre.data.audio import PAPER_SAMPLE_RATE
 from genre.data.catalogue import Catalogue, Skipped, existing_folder, parse_genres, parse_seconds, read_csv, read_table
@@ -299,13 +300,8 @@ def parse_arguments(arguments: Iterable[str]) -> dict[str, Path]:
     Raises:
         UserError: if a key is unknown, repeated or missing, or has no value.
     """
-    paths: dict[str, Path] = {}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in KEYS or not value or key in paths:
-            fault = "is repeated" if key in paths else "has no value" if key in KEYS else "is not known"
-            raise UserError(f"the argument '{argument}' {fault}; {USAGE}")
-        paths[key] = Path(os.path.expanduser(value))
+    values = named_arguments(arguments, KEYS, USAGE)
+    paths = {key: Path(os.path.expanduser(value)) for key, value in values.items()}
     if missing := [f"{key}=…" for key in ("table", "out") if key not in paths]:
         raise UserError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; {USAGE}")
     return paths

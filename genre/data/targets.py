@@ -69,7 +69,7 @@ def with_genres_only(catalogue: Catalogue, genres: Iterable[str], task: Task) ->
 
 def warn_of_missing_genres(counts: GenreCounts, genres: Iterable[str]) -> None:
     """Log which genres have no tracks in a validation or test subset that has others; one warning for all."""
-    sides = [subset for subset in SUBSETS if counts[subset]]
-    missing = {subset: [genre for genre in genres if not counts[subset][genre]] for subset in sides}
+    present = [subset for subset in SUBSETS if counts[subset]]
+    missing = {subset: [genre for genre in genres if not counts[subset][genre]] for subset in present}
     if lacking := [f"{subset} lacks {', '.join(names)}" for subset, names in missing.items() if names]:
-        log.warning("genres without tracks in a subset, which says nothing of them: %s", "; ".join(lacking))
+        log.warning("genres without tracks in a subset, where they are not evaluated: %s", "; ".join(lacking))
