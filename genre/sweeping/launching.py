@@ -34,6 +34,10 @@ class ForwardSignals(Callback):
         self.handlers: dict[int, Any] = {}
         self.forwarded = False
 
+    def __reduce__(self) -> tuple[type["ForwardSignals"], tuple[()]]:
+        """Launchers send the callbacks to their workers, where the command's handlers mean nothing."""
+        return ForwardSignals, ()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Replace the handlers of the command's process."""
         for number in STOP_SIGNALS:

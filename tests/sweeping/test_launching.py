@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from types import SimpleNamespace
@@ -46,6 +47,13 @@ def test_another_ctrl_c_does_not_wait_for_the_workers(monkeypatch, sent):
             os.kill(os.getpid(), signal.SIGINT)
         raise KeyboardInterrupt
     assert ended.value.code == 130 and len(sent) == 1
+
+
+def test_launchers_can_send_it_to_their_workers():
+    with StopSignals(goes_on=False):
+        forward = ForwardSignals()
+        forward.on_multirun_start(None)
+        assert pickle.loads(pickle.dumps(forward)).handlers == {}
 
 
 def test_without_workers_of_joblib_the_command_is_interrupted_at_once(monkeypatch, sent):
