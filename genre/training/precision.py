@@ -35,7 +35,7 @@ def faster_precision(kind: str, build: Callable[[], nn.Module], size: int, devic
     """
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return "32-true"
-    about = machine(device) | {"torch": torch.__version__, "network": kind}
+    about = machine(device) | {"torch": torch.__version__, "network": kind, "pictures": PICTURES}
     path = cache / "precision" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}.json"
     lock, keep = locked(path)
     with lock:
