@@ -10,7 +10,8 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ class Key:
     settings: dict[str, Any]
     inputs: Any
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the store's folder: the stage and a hash of the key."""
-        text = json.dumps([FORMAT, asdict(self)], sort_keys=True, ensure_ascii=True)
+        content = {"stage": self.stage, "settings": self.settings, "inputs": self.inputs}
+        text = json.dumps([FORMAT, content], sort_keys=True, ensure_ascii=True)
         return f"{self.stage}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
