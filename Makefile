@@ -16,7 +16,7 @@ demo: $(READY)  ## train on the synthetic set
 	$(BIN)/python train.py data=synthetic trainer.max_epochs=30
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu"
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m "slow and not gpu"

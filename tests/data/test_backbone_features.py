@@ -30,8 +30,15 @@ def vgg(configured, monkeypatch):
     return compose
 
 
-@pytest.mark.parametrize("features", ["flattened", "pooled"])
-@pytest.mark.parametrize("view", ["whole", "segments"])
+@pytest.mark.parametrize(
+    ("view", "features"),
+    [
+        ("whole", "flattened"),
+        ("segments", "pooled"),
+        pytest.param("whole", "pooled", marks=pytest.mark.slow),
+        pytest.param("segments", "flattened", marks=pytest.mark.slow),
+    ],
+)
 def test_cached_and_live_evaluation_give_the_same_logits(vgg, features, view):
     options = [f"view={view}", "view.seconds=2", "augment=none", f"model.features={features}"]
     cached, live = opened_data(vgg(*options)), opened_data(vgg(*options, "model.cached_views=0"))

@@ -26,7 +26,7 @@ def run(tmp_path_factory, music, cache):
     return genre.train(
         genre.compose(
             "data=folder", f"data.root={music}", f"data.cache={cache}", f"folder={folder}", "view=segments",
-            "view.seconds=1", "view.crops=3", "trainer.max_epochs=6", "task.calibrate=true", "task.certain=0.6", *SMALL,
+            "view.seconds=1", "view.crops=3", "trainer.max_epochs=4", "task.calibrate=true", "task.certain=0.6", *SMALL,
         )
     )  # fmt: skip
 

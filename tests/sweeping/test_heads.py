@@ -61,7 +61,10 @@ def assert_same(together, alone, tolerance=1e-3):
         ),
         pytest.param(("augment=none", "optimizer=sgd", "scheduler=none"), marks=pytest.mark.slow),
         pytest.param(("augment=none", "stopping.monitor=val/accuracy"), marks=pytest.mark.slow),
-        ("augment=none", "scheduler.patience=0", "scheduler.factor=0.5", "+scheduler.threshold=0.3"),
+        pytest.param(
+            ("augment=none", "scheduler.patience=0", "scheduler.factor=0.5", "+scheduler.threshold=0.3"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_each_head_equals_its_own_run(base, overrides):

@@ -283,7 +283,7 @@ def test_optuna_opens_the_study(swept):
     assert study.best_value == result.objective and len(study.trials) == 4
 
 
-@pytest.mark.parametrize(("sampler", "count"), [("random", 3), ("tpe", 4)])
+@pytest.mark.parametrize(("sampler", "count"), [("random", 3), pytest.param("tpe", 4, marks=pytest.mark.slow)])
 def test_random_and_tpe_try_as_many_points_as_configured_and_none_twice(swept, sampler, count):
     wide = AXES.replace("[3,5]", "[1,3,5]").replace("[0.25]", "[0,0.25]")
     result = swept(f"grid.sampler={sampler}", f"grid.trials={count}", axes=wide)

@@ -55,7 +55,14 @@ MIXING = ("augment=strong", "augment.mix=0.5", "task=multilabel")
 CROPPING = ("view=segments", "view.seconds=1")
 
 
-@pytest.mark.parametrize(("epoch", "overrides"), [(0, ()), (1, ()), (3, ()), (2, CHANGING), (1, MIXING), (1, CROPPING)])
+@pytest.mark.parametrize(
+    ("epoch", "overrides"),
+    [
+        (1, ()),
+        (1, MIXING),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(0, ()), (3, ()), (2, CHANGING), (1, CROPPING)]),
+    ],
+)
 def test_a_resumed_run_has_the_history_and_the_metrics_of_an_unbroken_one(
     configured, broken_off, tmp_path, epoch, overrides
 ):
@@ -204,7 +211,7 @@ def test_a_damaged_checkpoint_leaves_the_one_before_it(three_epochs, caplog, dam
     same_results(resumed, whole)
 
 
-@pytest.mark.parametrize("improves", [True, False])
+@pytest.mark.parametrize("improves", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_damaged_best_checkpoint_is_trained_again(configured, broken_off, tmp_path, caplog, improves):
     """From the epoch before, if the last one was the best; else from the beginning."""
     cfg = ("trainer.max_epochs=4", "optimizer.lr=0.3" if improves else "optimizer.lr=1e-3", "scheduler=none")
