@@ -485,7 +485,7 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     """
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
-    if split and split.kind == "fault_filtered" and data.reader.target in (read_folder, read_synthetic):
+    if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in (read_folder, read_synthetic):
         name = data.reader.target.__name__.removeprefix("read_")
         raise UserError(f"split=fault_filtered lists GTZAN's tracks; data={name} has others")
 

@@ -258,7 +258,8 @@ class MusicData(LightningDataModule):
         features = feature_cache.evaluation_features(pictures)
         if not isinstance(self.split, Split) or not (pipeline.view.random or pipeline.augment.acts):
             return features, features
-        rows = self.rows("train")
+        folds_share_them = self.split.folds is not None and not pipeline.augment.mix
+        rows = self.rows("all" if folds_share_them else "train")
         return feature_cache.view_features(train, rows, self.targets[rows], self.task, self.seed), features
 
     @property

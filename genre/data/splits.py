@@ -39,6 +39,8 @@ class Split:
         group_duplicates: True to put all tracks with the same recording into one subset; with folds, always.
         folds: number of folds for cross-validation; every track is a test track in one of them.
         fold: the fold that is tested, from 0.
+        among: 'fault_filtered' to draw only from the train and val tracks of GTZAN's fault-filtered lists, so that
+            their test tracks decide nothing.
         untrained_genres: of a genre without training tracks: 'refuse' it, or 'drop' it with its tracks.
     """
 
@@ -50,6 +52,7 @@ class Split:
     group_duplicates: bool = False
     folds: FoldCount | None = None
     fold: WholeNumber | None = None
+    among: Literal["fault_filtered"] | None = None
     untrained_genres: Literal["refuse", "drop"] = "refuse"
 
     def __post_init__(self) -> None:
@@ -58,6 +61,8 @@ class Split:
             raise ValueError(
                 f"split.group_duplicates=true needs split=random or split=artist; split={self.kind} lists its tracks"
             )
+        if self.among and not drawn:
+            raise ValueError(f"split.among={self.among} needs split=random or split=artist, which draw")
         if self.val_share + self.test_share >= 1:
             raise ValueError("split.val_share and split.test_share leave nothing to train on; give a sum under 1")
         if (self.folds is None) != (self.fold is None):
@@ -100,7 +105,8 @@ class Split:
         fold = f", fold {self.fold} of {self.folds}" if self.folds else ""
         unknown = self.without_artist(catalogue)
         note = f", {unknown} of {len(catalogue.tracks)} tracks without artist" if unknown else ""
-        return f"{self.kind} (seed {self.seed}{fold}{note})"
+        among = ", fault-filtered train and val" if self.among else ""
+        return f"{self.kind} (seed {self.seed}{fold}{among}{note})"
 
     def without_artist(self, catalogue: Catalogue) -> int:
         """Number of tracks that split=artist cannot keep together, because their artist is unknown; else 0."""
@@ -138,7 +144,7 @@ class Split:
         if self.kind == "artist":
             check_artists(catalogue)
         group_of = self.group_tracks(catalogue, duplicates)
-        skipped = self.held_out_relatives(catalogue, held_out, group_of)
+        skipped = self.unlisted(catalogue, held_out) | self.held_out_relatives(catalogue, held_out, group_of)
         rest = [track for track in catalogue.tracks if track.name not in held_out and track.name not in skipped]
         if unknown := self.without_artist(catalogue):
             log.warning("%d of %d tracks have no artist; each is a group of its own", unknown, len(catalogue.tracks))
@@ -153,6 +159,14 @@ class Split:
             groups = {name: tracks for name, tracks in groups.items() if tracks[0].name not in in_fold}
         subsets = stratified_split(groups, shares, np.random.default_rng(self.seed))
         return subsets | dict.fromkeys([*held_out, *in_fold], "test"), skipped
+
+    def unlisted(self, catalogue: Catalogue, held_out: Mapping[str, Track]) -> dict[str, SkipReason]:
+        """Tracks that ``among`` leaves out -> why."""
+        if self.among is None:
+            return {}
+        reason = SkipReason(SkipKind.NOT_IN_SPLIT, f"not among the train and val tracks of split={self.among}")
+        drawn = {name for name, subset in fault_filtered().items() if subset != "test"} | set(held_out)
+        return {track.name: reason for track in catalogue.tracks if track.name not in drawn}
 
     def fold_tracks(self, groups: Mapping[str, Iterable[Track]]) -> set[str]:
         """Names of the tracks in the fold that is tested; empty without folds.

@@ -362,9 +362,18 @@ def test_shares_can_be_chosen(options, expected):
         ({"folds": 1, "fold": 0}, "folds"),
         ({"kind": "column", "folds": 5, "fold": 0}, "split.folds needs split=random or split=artist"),
         ({"hold_out": "two.csv", "folds": 5, "fold": 0}, "without split.hold_out"),
+        ({"kind": "column", "among": "fault_filtered"}, "split.among=fault_filtered needs split=random"),
         ({"val_share": 0.5, "test_share": 0.5}, "leave nothing to train on"),
     ],
 )
 def test_folds_and_shares_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Split(**options)
+
+
+@pytest.mark.parametrize("options", [{}, {"folds": 5, "fold": 0}], ids=["shares", "folds"])
+def test_a_draw_among_the_fault_filtered_lists_leaves_their_test_tracks_out(gtzan, options):
+    catalogue, subsets = Split(among="fault_filtered", **options).assign(gtzan)
+    assert set(subsets) == TORCHAUDIO["train"] | TORCHAUDIO["val"]
+    assert len(subsets) == len(catalogue.tracks) == 640
+    assert {item.kind for item in catalogue.skipped} == {SkipKind.NOT_IN_SPLIT}
