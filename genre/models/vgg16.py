@@ -1,12 +1,11 @@
 """VGG16 (Simonyan & Zisserman 2015) pre-trained on photographs, frozen, with a new head, as in the paper."""
 
-import hashlib
 import logging
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.error import URLError
 
 import torch
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from genre.data.backbone_features import HeadLayers
 from genre.errors import UserError
+from genre.models.frozen import FrozenBackbone, fingerprint
 from genre.ranges import Count, DropoutProbability, Positive, WholeNumber, checked
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ BLOCKS = (5, 10, 17, 24, 31)  # index after each block's last layer, its pooling
 CHANNELS = (64, 128, 256, 512, 512)
 
 
-class VGG16(nn.Module):
+class VGG16(FrozenBackbone):
     """VGG16's convolutions, frozen and in evaluation mode; a dense layer, dropout and logits.
 
     Args:
@@ -83,8 +82,6 @@ class VGG16(nn.Module):
         UserError: if the weights cannot be loaded.
     """
 
-    head_arguments: ClassVar[frozenset[str]] = frozenset({"dense_units", "dropout"})
-
     @checked
     def __init__(
         self,
@@ -107,58 +104,21 @@ class VGG16(nn.Module):
         self.unfreeze, self.unfreeze_lr, self.cached_views = unfreeze, unfreeze_lr, cached_views
         self.features = make_layers(cfgs["D"], batch_norm=False)
         name = load_weights(self.features, weights)
-        self.fingerprint = fingerprint(self.features)
+        self.fingerprint = fingerprint(self.features.state_dict().values())
         published = PRETRAINED[name if transform == "auto" else transform]
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(published.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(published.std).view(1, 3, 1, 1), persistent=False)
-        self.width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
-        self.genres, self.rng_state = genres, torch.get_rng_state()
-        self.head_values = {"dense_units": dense_units, "dropout": dropout}
-        self.head: nn.Module = self._next_head(dense_units, dropout)
+        width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
+        self.add_head(genres, width, bool(self.pooled_blocks), dense_units, dropout)
         self.features.requires_grad_(False)
         self.unfrozen_layers.requires_grad_(True)
-
-    def _next_head(self, dense_units: int, dropout: float) -> nn.Sequential:
-        """Batch normalisation if features are pooled, dense, dropout, logits: (batch, width) -> (batch, genres)."""
-        normalization = nn.BatchNorm1d(self.width, affine=False) if self.pooled_blocks else nn.Identity()
-        dense, logits = nn.Linear(self.width, dense_units), nn.Linear(dense_units, self.genres)
-        return nn.Sequential(normalization, dense, nn.ReLU(), nn.Dropout(dropout), logits)
-
-    def make_head(self, **arguments: Any) -> nn.Sequential:
-        """Return the head that this network would have with these ``head_arguments`` under the same seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self.rng_state)
-            return self._next_head(**self.head_values | arguments)
-
-    def head_layers(self, head: nn.Module) -> HeadLayers:
-        """Return the layers of a head from ``make_head``."""
-        assert isinstance(head, nn.Sequential)
-        normalization, first, _, dropout, last = head
-        assert isinstance(first, nn.Linear) and isinstance(dropout, nn.Dropout) and isinstance(last, nn.Linear)
-        return HeadLayers(normalization, first, dropout.p, last)
-
-    @classmethod
-    def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
-        """Return whether a network with these constructor arguments trains its head alone, on cached features."""
-        return not arguments.get("unfreeze") and arguments.get("cached_views") != 0
 
     @property
     def unfrozen_layers(self) -> nn.Sequential:
         """The layers of the blocks that are trained."""
         return self.features[([0, *BLOCKS][-1 - self.unfreeze]) :]
-
-    def train(self, mode: bool = True) -> "VGG16":
-        """Set the head's mode; the convolutions stay in evaluation mode."""
-        super().train(mode)
-        self.features.eval()
-        return self
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, genres)."""
-        logits: Tensor = self.head(inputs if inputs.ndim == 2 else self.embed(inputs))
-        return logits
 
     def embed(self, picture: Tensor) -> Tensor:
         """(batch, 1, size, size) grey in [0, 1] -> features (batch, width)."""
@@ -191,7 +151,7 @@ class VGG16(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The optimiser's parameter groups: the head at its learning rate, unfrozen blocks at ``unfreeze_lr``."""
-        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters())}]
+        groups = super().parameter_groups()
         if self.unfreeze:
             groups.append({"params": list(self.unfrozen_layers.parameters()), "lr": self.unfreeze_lr})
         return groups
@@ -224,7 +184,7 @@ def load_weights(features: nn.Sequential, weights: str) -> str:
 def identify_weights(features: nn.Sequential, file: str) -> str:
     """Return the name of the published weights in a file, identified by content or file name."""
     for name, known in PRETRAINED.items():
-        if fingerprint(features) == known.fingerprint or file.startswith(known.file):
+        if fingerprint(features.state_dict().values()) == known.fingerprint or file.startswith(known.file):
             return name
     log.warning("%s holds unknown weights; model.transform=auto uses IMAGENET1K_FEATURES' input transform", file)
     return "IMAGENET1K_FEATURES"
@@ -262,11 +222,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return {name: value for name, value in state.items() if isinstance(value, Tensor)}
     except (SafetensorError, RuntimeError, EOFError, OSError, AttributeError, IndexError, KeyError, pickle.PickleError):
         raise UserError(f"model.weights={path} is truncated or not a weights file; download it again") from None
-
-
-def fingerprint(features: nn.Sequential) -> str:
-    """Return a hash of the convolutions in float16, equal for float16 and float32 files."""
-    digest = hashlib.sha256()
-    for value in features.state_dict().values():
-        digest.update(value.half().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
