@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from genre.config.components import Component, construct, parameters, refusal
+from genre.config.components import Component, component, construct, parameters, refusal
 from genre.config.errors import suggestion
 from genre.config.settings import DataSettings, ExploreSettings, TrainerSettings, TrainSettings, train_settings
 from genre.config.trust import check_targets
@@ -20,6 +21,7 @@ from genre.data.pipeline import Pipeline
 from genre.data.splits import Split
 from genre.errors import UserError
 from genre.models.checkpoint import Checkpoint
+from genre.models.ensemble import Ensemble
 from genre.redaction import is_redacted
 from genre.transforms.augment import Augment
 
@@ -54,7 +56,16 @@ def build_network(settings: TrainSettings, genres: int) -> nn.Module:
     Raises:
         UserError: if the class takes no number of genres, or refuses its values.
     """
-    model: Component[nn.Module] = settings.model
+    return build_part(settings.model, genres, settings.spectrogram.build().size)
+
+
+def build_part(model: Component[nn.Module], genres: int, size: int) -> nn.Module:
+    """A network, or an ensemble of networks; see ``build_network``."""
+    if model.target is Ensemble:
+        nodes = model.arguments.get("members") or {}
+        parts = {name: component(f"{model.key}.members.{name}", node, nn.Module) for name, node in nodes.items()}
+        members = {name: build_part(part, genres, size) for name, part in parts.items()}
+        return replace(model, arguments={}).build(members=members)
     if not model.accepts("genres"):
         raise UserError(
             f"{model.name} takes no argument genres; a network is built with genres (number of logits) and, if it "
@@ -62,7 +73,7 @@ def build_network(settings: TrainSettings, genres: int) -> nn.Module:
         )
     given: dict[str, Any] = {"genres": genres}
     if model.accepts("size"):
-        given["size"] = settings.spectrogram.build().size
+        given["size"] = size
     return model.build(**given)
 
 

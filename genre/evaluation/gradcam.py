@@ -12,14 +12,9 @@ from genre.data.datamodule import MusicData
 from genre.evaluation import figures
 from genre.evaluation.predictions import Predictions
 from genre.models.classifier import Classifier
+from genre.models.networks import crop_logits, last_convolution
 
 LINE_LENGTH = 34  # characters, of a heading
-
-
-def last_convolution(network: nn.Module) -> nn.Conv2d | None:
-    """Return the last convolution wider than one pixel, which a shortcut's is not; None without any."""
-    wide = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
-    return wide[-1] if wide else None
 
 
 def grad_cam(network: nn.Module, layer: nn.Conv2d, pictures: Tensor, genres: Tensor) -> Tensor:
@@ -39,7 +34,7 @@ def grad_cam(network: nn.Module, layer: nn.Conv2d, pictures: Tensor, genres: Ten
     try:
         # cuDNN's recurrent layers have gradients in training mode only
         with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            logits = network(pictures.detach().clone().requires_grad_())
+            logits = crop_logits(network, pictures.detach().clone().requires_grad_()[:, None]).mean(dim=1)
             wanted = logits.gather(1, genres[:, None].clone().to(logits.device)).sum()
             (gradient,) = torch.autograd.grad(wanted, outputs[0])
     finally:
@@ -75,8 +70,10 @@ def explain(
     missed = [genre for genre in ranking if predictions.targets[index, genre] and genre != ranking[0]]
     genres = torch.tensor([int(ranking[0]), int((missed or [ranking[1]])[0])])
     row = torch.tensor([data.row_of[predictions.names[index]]])
-    crop = int(predictions.logits[index, :, genres[0]].argmax())
-    picture = data.pipeline.pictures(data.first, row)[0, crop][None]
+    pictures = data.pipeline.pictures(data.first, row)[0]
+    logits = torch.as_tensor(predictions.logits[index, :, genres[0]]).view(len(pictures), -1)
+    crop = int(logits.amax(dim=1).argmax())
+    picture = pictures[crop][None]
     maps = grad_cam(classifier.network, layer, picture.repeat(2, 1, 1, 1), genres).cpu().numpy()
     labels = [f"for {predictions.genres[genre]} ({probabilities[genre]:.0%})" for genre in genres.tolist()]
     return figures.Explanation(

@@ -23,6 +23,7 @@ from torchmetrics.classification import (
 
 from genre.data.datamodule import Batch
 from genre.errors import UserError
+from genre.models.networks import crop_logits
 from genre.tasks import Task
 
 LOGGED_SUBSETS = ("train", "val")
@@ -50,7 +51,7 @@ class Classifier(LightningModule):
     macro_recall and macro_f1, for several genres also micro_f1.
 
     Args:
-        network: pictures (batch, 1, size, size) -> logits (batch, genres).
+        network: pictures (batch, 1, size, size) -> logits (batch, genres), or (batch, members, genres).
         task: loss, probabilities and decision.
         optimizer: parameters -> optimiser.
         schedule: of the learning rate; None keeps it constant.
@@ -95,12 +96,8 @@ class Classifier(LightningModule):
         return [f"{subset}/{name}" for subset in LOGGED_SUBSETS for name in ("loss", *score_names(self.task))]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Pictures (batch, crops, 1, size, size) or features (batch, crops, width) -> logits (batch, crops, genres)."""
-        flat = inputs.flatten(0, 1)
-        if flat.ndim == 4:
-            flat = flat.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.network(flat).float()
-        return logits.unflatten(0, inputs.shape[:2])
+        """Inputs of a batch -> logits (batch, crops, genres): see ``crop_logits``."""
+        return crop_logits(self.network, inputs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.step(batch, "train")[0]

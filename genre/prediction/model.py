@@ -12,6 +12,7 @@ from genre.config.build import build_pipeline, recorded_settings, trained_networ
 from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.models import checkpoint
+from genre.models.networks import crop_logits
 from genre.transforms.views import Segments
 
 WINDOWS_AT_ONCE = 64
@@ -85,8 +86,7 @@ class Model(nn.Module):
         scaled = waveform.flatten() * 32768  # stores hold waveforms on the scale of int16
         store = Store(Key("waveform", {}, None), [], self.sample_rate, offsets, scaled)
         pictures = pipeline.pictures(store, torch.arange(tracks))
-        logits = self.network(pictures.flatten(0, 1)).float().unflatten(0, pictures.shape[:2])
-        return self.postprocessing.probabilities(self.task, logits)
+        return self.postprocessing.probabilities(self.task, crop_logits(self.network, pictures))
 
 
 def window_begins(samples: int, window: int, hop: float) -> Tensor:

@@ -1,0 +1,73 @@
+"""Several networks trained side by side as one run, whose probabilities are averaged."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genre.data.backbone_features import Backbone
+from genre.models.networks import last_convolution
+
+
+class Ensemble(nn.Module):
+    """Networks that see the same pictures and learn independently of each other.
+
+    Each member has its own loss and its own probabilities, as crops of a track do; both are averaged. If all members
+    are frozen backbones, their features are cached together.
+
+    Args:
+        members: the networks by name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+
+    def __init__(self, members: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("model.members={} must name at least one network")
+        self.members = nn.ModuleDict(members)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, members, genres)."""
+        networks: list[Any] = list(self.members.values())
+        parts = [inputs] * len(networks)
+        if inputs.ndim == 2:
+            parts = list(inputs.split([network.width for network in networks], dim=1))
+        return torch.stack([network(part) for network, part in zip(networks, parts, strict=True)], dim=1)
+
+    def embed(self, picture: Tensor) -> Tensor:
+        """(batch, 1, size, size) in [0, 1] -> features of all members (batch, width)."""
+        networks: list[Any] = list(self.members.values())
+        return torch.cat([network.embed(picture).float() for network in networks], dim=1)
+
+    @property
+    def cached_views(self) -> int:
+        """Number of random views per track whose features are cached: the members' least."""
+        return min(network.cached_views if isinstance(network, Backbone) else 0 for network in self.members.values())
+
+    @property
+    def feature_identity(self) -> dict[str, Any] | None:
+        """What the features depend on besides the pictures; None if a member is trained as a whole."""
+        identities = [getattr(network, "feature_identity", None) for network in self.members.values()]
+        return {"members": identities} if all(identities) else None
+
+    @property
+    def fingerprint(self) -> str:
+        """The frozen members' own."""
+        return " ".join(getattr(network, "fingerprint", "") for network in self.members.values())
+
+    @property
+    def grad_cam_layer(self) -> nn.Conv2d | None:
+        """The convolution of the first member that has one to explain."""
+        layers = (last_convolution(network) for network in self.members.values())
+        return next((layer for layer in layers if layer), None)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups: those of all members."""
+        groups: list[dict[str, Any]] = []
+        for network in self.members.values():
+            own = getattr(network, "parameter_groups", None)
+            groups += own() if own else [{"params": list(network.parameters())}]
+        return groups
