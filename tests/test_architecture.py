@@ -26,7 +26,7 @@ LEVELS = [
     ["paths"],
     ["ranges", "resolvers"],
     ["tasks"],
-    ["transforms"],
+    ["transforms", "pretrained"],
     ["data"],
     ["models"],
     ["config"],

@@ -3,6 +3,8 @@
 A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB below it.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,6 +16,7 @@ from genre.ranges import Count, Hertz, PictureSize, Positive, SampleCount, Sampl
 
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
+LINEAR_MEL, MEL_STEP = 15, math.log(6.4) / 27  # Slaney's scale is linear up to 1 kHz, which is mel 15
 FRAMES_AT_ONCE = 64  # on a CPU; the spectrum of a whole clip does not fit its cache
 
 
@@ -57,10 +60,8 @@ class LogMel(nn.Module):
 
     def band_edges(self) -> npt.NDArray[np.float64]:
         """Return the edges of the overlapping mel bands on Slaney's scale, (n_mels + 2,) in Hz."""
-        step = np.log(6.4) / 27  # of the logarithmic part, from 1 kHz, which is mel 15
-        highest = 15 + np.log(self.f_max / 1000) / step if self.f_max > 1000 else self.f_max * 3 / 200
-        mel = np.linspace(0, highest, self.n_mels + 2)
-        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * step))
+        mel = np.linspace(0, mel_of(self.f_max), self.n_mels + 2)
+        return np.where(mel < LINEAR_MEL, mel * 200 / 3, 1000 * np.exp((mel - LINEAR_MEL) * MEL_STEP))
 
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> mel power, (batch, n_mels, frames)."""
@@ -75,6 +76,13 @@ class LogMel(nn.Module):
         """(..., n_fft) samples -> (..., n_mels); squaring the parts is four times as fast as squaring the magnitude."""
         spectrum = torch.fft.rfft(frames * self.window)[..., : len(self.bank)]
         return (spectrum.real.square() + spectrum.imag.square()) @ self.bank
+
+
+def mel_of(frequency: float) -> float:
+    """Hz -> mel on Slaney's scale."""
+    if frequency > 1000:
+        return LINEAR_MEL + math.log(frequency / 1000) / MEL_STEP
+    return frequency * 3 / 200
 
 
 def decibels(power: Tensor) -> Tensor:

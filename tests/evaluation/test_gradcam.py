@@ -4,9 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from genre.evaluation.gradcam import grad_cam, last_convolution
+from genre.evaluation.gradcam import grad_cam
 from genre.models.cnn import CNN
 from genre.models.crnn import CRNN
+from genre.models.ensemble import Ensemble
+from genre.models.musicnn import MusiCNN
+from genre.models.networks import last_convolution
 from genre.models.resnet import ResNet
 from genre.models.vgg16 import VGG16
 
@@ -64,8 +67,9 @@ def test_evidence_in_one_corner_is_found_there():
         lambda: CRNN(3, 64, filters=(4, 8), units=4),
         lambda: CRNN(3, 64, filters=(4, 8), units=4, over_time="attention"),
         lambda: VGG16(3, 64, weights="random", dense_units=8),
+        lambda: Ensemble({"one": MusiCNN(3, 64), "other": CNN(3, 64, filters=(4, 4, 8), dense_units=8)}),
     ],
-    ids=["cnn", "resnet", "gru", "attention", "frozen vgg16"],
+    ids=["cnn", "resnet", "gru", "attention", "frozen vgg16", "ensemble"],
 )
 def test_every_network_has_a_map_and_is_unchanged(network):
     network = network().eval()
@@ -82,5 +86,6 @@ def test_the_last_convolution_is_not_that_of_a_shortcut():
     assert last_convolution(network) is network.stages[-1][-1].residual[2][0]
 
 
-def test_a_network_without_convolutions_has_no_last_convolution():
-    assert last_convolution(nn.Linear(3, 2)) is None
+@pytest.mark.parametrize("network", [nn.Linear(3, 2), MusiCNN(3, 64)], ids=["linear", "time and bands exchanged"])
+def test_a_network_without_maps_like_the_picture_has_no_last_convolution(network):
+    assert last_convolution(network) is None

@@ -1,0 +1,58 @@
+"""musicnn is the published network: its maps equal those of the published TensorFlow graph."""
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from genre.data.backbone_features import Backbone
+from genre.models.musicnn import MusiCNN, approximate_log_mel, band_interpolation
+
+REFERENCE = Path(__file__).with_name("musicnn_reference.npz")  # log_mel (96, frames), mean and max (753,)
+
+
+def test_maps_equal_those_of_the_published_graph():
+    with np.load(REFERENCE) as arrays:
+        log_mel, mean, maximum = (torch.from_numpy(arrays[name]).float() for name in ("log_mel", "mean", "max"))
+    backbone = MusiCNN(10, 128).eval().backbone
+    with torch.no_grad():
+        backbone.scale.fill_(1)
+        backbone.shift.fill_(0)
+        maps = backbone(log_mel[None])[0]
+    torch.testing.assert_close(maps.mean(-1), mean, atol=0.02, rtol=0.02)  # the weights are kept in half precision
+    torch.testing.assert_close(maps.amax(-1), maximum, atol=0.05, rtol=0.02)
+
+
+def test_bands_are_interpolated_on_librosas_mel_scale():
+    rows = torch.from_numpy(librosa.mel_frequencies(130, fmin=0, fmax=11_025)[1:-1]).float()
+    bands = band_interpolation(128, 11_025.0)
+    torch.testing.assert_close(bands.sum(1), torch.ones(96))
+    expected = torch.from_numpy(librosa.mel_frequencies(98, fmin=0, fmax=8_000)[1:-1]).float()
+    torch.testing.assert_close(bands @ rows, expected, rtol=2e-3, atol=1.0)
+
+
+def test_the_loudest_and_the_quietest_level_keep_their_distance():
+    pictures = torch.stack([torch.ones(1, 128, 128), torch.zeros(1, 128, 128)])
+    loud, quiet = approximate_log_mel(pictures, band_interpolation(128, 8_000.0), 625)
+    assert loud.shape == (625, 96)
+    torch.testing.assert_close(loud, torch.full_like(loud, 6.0), atol=1e-3, rtol=0)  # log10(1 + 10,000 * 10^2)
+    torch.testing.assert_close(quiet, torch.full_like(quiet, np.log10(1.01)), atol=1e-3, rtol=0)
+
+
+def test_only_the_head_is_trained_and_the_rest_stays_in_evaluation_mode():
+    network = MusiCNN(10, 128).train()
+    assert network.head.training and not any(layer.training for layer in network.backbone.modules())
+    trained = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trained == {"head"} and isinstance(network, Backbone)
+
+
+def test_features_and_pictures_give_the_same_logits():
+    network, pictures = MusiCNN(10, 64, seconds=2.0).eval(), torch.rand(3, 1, 64, 64)
+    torch.testing.assert_close(network(network.embed(pictures)), network(pictures))
+
+
+@pytest.mark.parametrize("options", [{"seconds": 5.0}, {"f_max": 11_025.0}])
+def test_cached_features_depend_on_what_a_picture_covers(options):
+    assert MusiCNN(10, 64).feature_identity != MusiCNN(10, 64, **options).feature_identity
