@@ -30,7 +30,7 @@ WEIGHTS = "musicnn_msd.safetensors"
 class MusiCNN(FrozenBackbone):
     """musicnn, frozen and in evaluation mode, mean and maximum of its maps over time; a head on them.
 
-    Its spectrogram (16 kHz, 62.5 frames a second, 96 bands) is approximated from the picture: interpolated over bands
+    Its spectrogram (16 kHz, 62.5 frames per second, 96 bands) is approximated from the picture: interpolated over bands
     and time, with mean and deviation per band as in its own spectrograms of the same music.
 
     Args:
