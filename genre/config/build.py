@@ -64,7 +64,7 @@ def build_part(model: Component[nn.Module], genres: int, size: int) -> nn.Module
     if model.target is Ensemble:
         nodes = model.arguments.get("members") or {}
         parts = {name: component(f"{model.key}.members.{name}", node, nn.Module) for name, node in nodes.items()}
-        members = {name: build_part(part, genres, size) for name, part in parts.items()}
+        members = {name: build_member(part, genres, size) for name, part in parts.items()}
         return replace(model, arguments={}).build(members=members)
     if not model.accepts("genres"):
         raise UserError(
@@ -75,6 +75,15 @@ def build_part(model: Component[nn.Module], genres: int, size: int) -> nn.Module
     if model.accepts("size"):
         given["size"] = size
     return model.build(**given)
+
+
+def build_member(part: Component[nn.Module], genres: int, size: int) -> nn.Module:
+    """A member of an ensemble; networks name their keys as ``model.…``, which is not where a member's are."""
+    try:
+        return build_part(part, genres, size)
+    except UserError as error:
+        sentence = str(error)
+        raise UserError(sentence if part.key in sentence else sentence.replace("model.", f"{part.key}.")) from error
 
 
 def recorded_settings(saved: Checkpoint, trust: Sequence[str]) -> TrainSettings:

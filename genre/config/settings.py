@@ -487,7 +487,8 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
     if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in (read_folder, read_synthetic):
         name = data.reader.target.__name__.removeprefix("read_")
-        raise UserError(f"split=fault_filtered lists GTZAN's tracks; data={name} has others")
+        key = "split.among" if split.among else "split"
+        raise UserError(f"{key}=fault_filtered lists GTZAN's tracks; data={name} has others")
 
 
 def evaluate_settings(cfg: DictConfig | EvaluateSettings) -> EvaluateSettings:

@@ -198,6 +198,7 @@ def test_wrong_values_of_the_other_commands_are_named(parse, config_name, overri
     [
         (["data=logmel", "spectrogram=document"], "remove spectrogram=document"),
         (["data=synthetic", "split=fault_filtered"], "split=fault_filtered lists GTZAN's tracks"),
+        (["data=synthetic", "split.among=fault_filtered"], "split.among=fault_filtered lists GTZAN's tracks"),
     ],
 )
 def test_groups_that_do_not_go_together_are_named(overrides, message):

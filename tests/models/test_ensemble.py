@@ -70,7 +70,12 @@ def test_members_are_built_from_the_configuration(configured):
 
 @pytest.mark.parametrize(
     ("members", "message"),
-    [("{}", "must name at least one network"), ("{a: 3}", "model.members.a=3 is not a group")],
+    [
+        ("{}", "must name at least one network"),
+        ("{a: 3}", "model.members.a=3 is not a group"),
+        ("{a: {_target_: genre.models.vgg16.VGG16, weights: x}}", "model.members.a.weights=x does not exist"),
+        ("{a: {_target_: genre.models.cnn.CNN, dropout: 2}}", "model.members.a.dropout=2 must be"),
+    ],
 )
 def test_members_that_are_no_networks_are_refused(configured, members, message):
     node = f"model={{_target_: genre.models.ensemble.Ensemble, members: {members}}}"
