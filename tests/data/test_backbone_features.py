@@ -63,6 +63,21 @@ def test_with_augmentation_views_of_the_training_tracks_are_cached(vgg):
     assert not torch.equal(views[0], views[1])
 
 
+def test_folds_share_the_views_of_all_tracks(vgg):
+    options = ["augment=document", "model.cached_views=2", "split.folds=3"]
+    folds = [opened_data(vgg(*options, f"split.fold={fold}")) for fold in range(2)]
+    assert folds[0].track_names("train") != folds[1].track_names("train")
+    assert folds[0].train_store.key.name == folds[1].train_store.key.name
+    for data in folds:
+        assert all(torch.equal(b.targets, data.targets[b.rows]) for b in map(data.fetch, data.train_dataloader()))
+
+
+def test_mixed_views_are_of_the_training_tracks_of_a_fold_alone(vgg):
+    options = ["augment.mix=1", "task=multilabel", "model.cached_views=2", "split.folds=3", "split.fold=0"]
+    data = opened_data(vgg(*options))
+    assert sorted(data.train_store.names) == sorted(data.track_names("train"))
+
+
 def test_a_cached_view_has_the_targets_of_its_track(vgg):
     data = opened_data(vgg("augment=document", "model.cached_views=2"))
     for index in data.train_dataloader():
