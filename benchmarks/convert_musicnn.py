@@ -30,7 +30,7 @@ from genre.models.musicnn import (
 )
 from genre.transforms.spectrogram import ArchiveSpectrogram
 
-RATE, SECONDS = 16_000, 10.0
+RATE, SECONDS = 16_000, 9.92  # 128 columns of the log-mel archive: one per column of the picture
 NORM_NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 NORMS = ["input_norm", *(f"front_norms.{i}" for i in range(5)), *(f"middle_norms.{i}" for i in range(3))]
 CONVOLUTIONS = [f"{part}.{i}" for part, count in (("timbral", 2), ("temporal", 3), ("middle", 3)) for i in range(count)]

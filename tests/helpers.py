@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
+from torch import nn
 
 from genre.config.build import build_data, build_network, read_catalogue
 from genre.config.settings import train_settings
@@ -22,12 +23,12 @@ def csv_rows_by_key(path: Path, key: str = "track") -> dict[str, dict[str, str]]
     return {row[key]: row for row in csv_rows(path)}
 
 
-def opened_data(cfg: DictConfig) -> MusicData:
-    """Open the data module of a run on the CPU; the features of a frozen network are cached."""
+def opened_data(cfg: DictConfig, network: nn.Module | None = None) -> MusicData:
+    """Open the data module of a run on the CPU; the features of a frozen network, by default the run's, are cached."""
     settings = train_settings(cfg)
     catalogue = read_catalogue(settings.data)
     data = build_data(settings, catalogue, settings.split, torch.device("cpu"))
     data.assign_subsets()
-    data.backbone = build_network(settings, len(data.genres))
+    data.backbone = network or build_network(settings, len(data.genres))
     data.setup()
     return data

@@ -1,7 +1,7 @@
 """Cached features of a frozen backbone, so that training only computes the head."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -76,6 +76,44 @@ class HeadBackbone(Backbone, Protocol):
         """Return the layers of a head from ``make_head``."""
 
 
+def frozen_backbones(network: object) -> list[Backbone]:
+    """The backbones whose features are cached: the network, or all members of an ensemble; none if one learns."""
+    parts = getattr(network, "backbones", [network])
+    cached = [part for part in parts if isinstance(part, Backbone) and part.cached_views and part.feature_identity]
+    return cached if len(cached) == len(parts) else []
+
+
+@dataclass(frozen=True)
+class JoinedStore(Store):
+    """The features of an ensemble's members as one; the fields are those of the first member's store.
+
+    Args:
+        stores: of the members.
+        targets: number of columns at the end of each store that are targets, and therefore the same in all.
+    """
+
+    stores: tuple[Store, ...] = ()
+    targets: int = 0
+
+    def take(self, rows: Tensor) -> Tensor:
+        """(batch,) -> (batch, crops, all widths), or (batch, views, all widths + genres)."""
+        *parts, last = (store.take(rows) for store in self.stores)
+        return torch.cat([*(part[..., : part.shape[-1] - self.targets] for part in parts), last], dim=-1)
+
+    def resident(self, device: torch.device) -> Store:
+        """Copy what fits on a CUDA device."""
+        return joined([store.resident(device) for store in self.stores], self.targets)
+
+
+def joined(stores: Sequence[Store], targets: int = 0) -> Store:
+    """Several stores of the same tracks as one; see ``JoinedStore``."""
+    first = stores[0]
+    if len(stores) == 1:
+        return first
+    fields = (first.key, first.names, first.rate, first.offsets, first.data, first.skipped)
+    return JoinedStore(*fields, tuple(stores), targets)
+
+
 class FeatureCache:
     """Builds the stores of a frozen backbone's features.
 
@@ -114,7 +152,7 @@ class FeatureCache:
         with torch.inference_mode():
             return build_store(self.cache, key, 0.0, pictures.names, items, "features", CACHE_BATCH)
 
-    def view_features(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int) -> Store:
+    def view_features(self, source: Store, rows: Tensor, targets: Tensor, task: Task, seed: int, views: int) -> Store:
         """The store of features and targets of random views, (views, width + genres) per training track.
 
         Args:
@@ -123,8 +161,8 @@ class FeatureCache:
             targets: (tracks, genres).
             task: defines the targets of a mixture.
             seed: of the views.
+            views: their number per track.
         """
-        views = self.backbone.cached_views
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
         rows, targets = rows[order], targets[order]
         names = [source.names[row] for row in rows.tolist()]

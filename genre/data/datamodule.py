@@ -12,7 +12,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from genre.data import duplicates
-from genre.data.backbone_features import Backbone, FeatureCache
+from genre.data.backbone_features import FeatureCache, frozen_backbones, joined
 from genre.data.catalogue import Catalogue, count_skipped
 from genre.data.duplicates import Pair
 from genre.data.pipeline import Pipeline
@@ -251,16 +251,18 @@ class MusicData(LightningDataModule):
             train = self.first
         else:
             train = pipeline.log_mel_store(self.first, self.cache) if pipeline.augment.acts_on_power else pictures
-        backbone = self.backbone
-        if not isinstance(backbone, Backbone) or not backbone.cached_views or not backbone.feature_identity:
+        backbones = frozen_backbones(self.backbone)
+        if not backbones:
             return train, pictures
-        feature_cache = FeatureCache(backbone, pipeline, self.precision, self.cache)
-        features = feature_cache.evaluation_features(pictures)
+        caches = [FeatureCache(part, pipeline, self.precision, self.cache) for part in backbones]
+        features = joined([cache.evaluation_features(pictures) for cache in caches])
         if not isinstance(self.split, Split) or not (pipeline.view.random or pipeline.augment.acts):
             return features, features
         folds_share_them = self.split.folds is not None and not pipeline.augment.mix
         rows = self.rows("all" if folds_share_them else "train")
-        return feature_cache.view_features(train, rows, self.targets[rows], self.task, self.seed), features
+        views = min(part.cached_views for part in backbones)
+        drawn = [c.view_features(train, rows, self.targets[rows], self.task, self.seed, views) for c in caches]
+        return joined(drawn, len(self.genres)), features
 
     @property
     def device(self) -> torch.device:

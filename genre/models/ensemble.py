@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genre.data.backbone_features import Backbone
 from genre.models.networks import last_convolution
 
 
@@ -14,7 +13,7 @@ class Ensemble(nn.Module):
     """Networks that see the same pictures and learn independently of each other.
 
     Each member has its own loss and its own probabilities, as crops of a track do; both are averaged. If all members
-    are frozen backbones, their features are cached together.
+    are frozen backbones, their features are cached, in the same stores as those of each member alone.
 
     Args:
         members: the networks by name.
@@ -37,21 +36,10 @@ class Ensemble(nn.Module):
             parts = list(inputs.split([network.width for network in networks], dim=1))
         return torch.stack([network(part) for network, part in zip(networks, parts, strict=True)], dim=1)
 
-    def embed(self, picture: Tensor) -> Tensor:
-        """(batch, 1, size, size) in [0, 1] -> features of all members (batch, width)."""
-        networks: list[Any] = list(self.members.values())
-        return torch.cat([network.embed(picture).float() for network in networks], dim=1)
-
     @property
-    def cached_views(self) -> int:
-        """Number of random views per track whose features are cached: the members' least."""
-        return min(network.cached_views if isinstance(network, Backbone) else 0 for network in self.members.values())
-
-    @property
-    def feature_identity(self) -> dict[str, Any] | None:
-        """What the features depend on besides the pictures; None if a member is trained as a whole."""
-        identities = [getattr(network, "feature_identity", None) for network in self.members.values()]
-        return {"members": identities} if all(identities) else None
+    def backbones(self) -> list[nn.Module]:
+        """The networks whose features are cached, each in a store of its own, if all are frozen backbones."""
+        return list(self.members.values())
 
     @property
     def fingerprint(self) -> str:

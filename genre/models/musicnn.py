@@ -18,6 +18,7 @@ from genre.transforms.spectrogram import FLOOR_DB, mel_of
 
 BANDS, HIGHEST = 96, 8_000.0  # of musicnn's own spectrogram: mel bands, and their upper edge in Hz
 FRAME_RATE = 16_000 / 256  # frames per second
+PATCH_SECONDS = 3.0  # of its inputs in its own training
 COMPRESSION = 10_000.0  # log10(1 + COMPRESSION * power)
 LOUDEST_DB = 20.0  # the power that a picture's 1 stands for; the bands' statistics adjust the rest
 TIMBRAL, TIMBRAL_BANDS, TIMBRAL_FRAMES = 204, (38, 67), 7
@@ -28,10 +29,11 @@ WEIGHTS = "musicnn_msd.safetensors"
 
 
 class MusiCNN(FrozenBackbone):
-    """musicnn, frozen and in evaluation mode, mean and maximum of its maps over time; a head on them.
+    """musicnn, frozen and in evaluation mode, on patches of about 3 s; a head on the means over the patches.
 
-    Its spectrogram (16 kHz, 62.5 frames per second, 96 bands) is approximated from the picture: interpolated over bands
-    and time, with mean and deviation per band as in its own spectrograms of the same music.
+    Of each patch, mean and maximum of the maps over time are taken. musicnn's spectrogram (16 kHz, 62.5 frames per
+    second, 96 bands) is approximated from the picture: interpolated over bands and time, with mean and deviation per
+    band as in its own spectrograms of the same music. Pictures with a column per frame lose least.
 
     Args:
         genres: number of logits.
@@ -58,6 +60,7 @@ class MusiCNN(FrozenBackbone):
     ) -> None:
         super().__init__()
         self.cached_views, self.frames = cached_views, round(seconds * FRAME_RATE)
+        self.patches = max(1, round(seconds / PATCH_SECONDS))
         self.bands: Tensor
         self.register_buffer("bands", band_interpolation(size, f_max), persistent=False)
         self.backbone = MusiCNNBackbone()
@@ -70,13 +73,15 @@ class MusiCNN(FrozenBackbone):
         """(batch, 1, size, size) in [0, 1] -> features (batch, width)."""
         with torch.autocast(picture.device.type, enabled=False):
             log_mel = approximate_log_mel(picture.float(), self.bands, self.frames)
-        maps = self.backbone(log_mel).float()
-        return torch.cat([maps.mean(-1), maps.amax(-1)], dim=1)
+        patches = log_mel.unfold(1, self.frames // self.patches, self.frames // self.patches).transpose(2, 3)
+        maps = self.backbone(patches.flatten(0, 1)).float()
+        return torch.cat([maps.mean(-1), maps.amax(-1)], dim=1).unflatten(0, patches.shape[:2]).mean(dim=1)
 
     @property
     def feature_identity(self) -> dict[str, Any]:
         """What the features depend on besides the pictures."""
-        return {"musicnn": self.fingerprint, "frames": self.frames, "bands": fingerprint([self.bands])}
+        identity = {"musicnn": self.fingerprint, "frames": self.frames, "patches": self.patches}
+        return identity | {"bands": fingerprint([self.bands])}
 
 
 class MusiCNNBackbone(nn.Module):

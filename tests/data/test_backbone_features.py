@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import genre
+from genre.models.ensemble import Ensemble
 from genre.models.vgg16 import VGG16
 from helpers import opened_data
 
@@ -70,6 +71,17 @@ def test_folds_share_the_views_of_all_tracks(vgg):
     assert folds[0].train_store.key.name == folds[1].train_store.key.name
     for data in folds:
         assert all(torch.equal(b.targets, data.targets[b.rows]) for b in map(data.fetch, data.train_dataloader()))
+
+
+def test_an_ensemble_reads_the_stores_of_its_members(vgg):
+    options = ["augment=document", "model.cached_views=2"]
+    alone = opened_data(vgg(*options))
+    together = opened_data(vgg(*options), Ensemble({"a": alone.backbone, "b": alone.backbone}))
+    rows = torch.tensor([1, 0])
+    assert torch.equal(together.eval_store.take(rows), torch.cat([alone.eval_store.take(rows)] * 2, dim=-1))
+    views = alone.train_store.take(rows)
+    assert torch.equal(together.train_store.take(rows), torch.cat([views[..., :-3], views], dim=-1))
+    assert together.eval_store.key == alone.eval_store.key and together.cached_views == 2
 
 
 def test_mixed_views_are_of_the_training_tracks_of_a_fold_alone(vgg):

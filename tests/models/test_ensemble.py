@@ -6,7 +6,7 @@ from torch import nn
 
 from genre.config.build import build_network
 from genre.config.settings import train_settings
-from genre.data.backbone_features import Backbone
+from genre.data.backbone_features import frozen_backbones
 from genre.errors import UserError
 from genre.models.classifier import losses_and_probabilities
 from genre.models.cnn import CNN
@@ -44,16 +44,16 @@ def test_a_member_has_the_gradients_that_it_has_alone():
     torch.testing.assert_close(together, members["one"].weight.grad / 2)
 
 
-def test_frozen_members_have_their_features_cached_together():
+def test_frozen_members_have_their_features_cached():
     network = Ensemble({"one": frozen(4), "other": frozen(6)}).eval()
-    pictures = torch.rand(2, 1, 32, 32)
-    assert isinstance(network, Backbone) and network.cached_views == 4 and network.feature_identity
-    torch.testing.assert_close(network(network.embed(pictures)), network(pictures))
+    pictures, members = torch.rand(2, 1, 32, 32), list(network.members.values())
+    assert frozen_backbones(network) == members
+    features = torch.cat([member.embed(pictures) for member in members], dim=1)
+    torch.testing.assert_close(network(features), network(pictures))
 
 
 def test_with_a_member_that_is_trained_as_a_whole_nothing_is_cached():
-    network = Ensemble({"one": frozen(4), "other": CNN(3, 32)})
-    assert not network.cached_views and not network.feature_identity
+    assert not frozen_backbones(Ensemble({"one": frozen(4), "other": CNN(3, 32)}))
 
 
 def test_only_what_is_trained_is_optimised():
