@@ -1,4 +1,4 @@
-"""Resolvers of the configuration: ``${choice:model}`` and ``${run_name:${run}}``."""
+"""Resolvers of the configuration: ``${choice:model}`` and ``${run_name:${run},${runs}}``."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,14 @@ def choice(group: str, *, _root_: DictConfig) -> Any:
     return hydra.runtime.choices[group]
 
 
-def run_name(run: str | None) -> str:
-    """The name of a run, for the folder of its evaluation or predictions: outputs/train/NAME/time -> NAME."""
-    return Path(run).absolute().parent.name.replace("=", "-") or "run" if run else "runs"
+def run_name(run: str | None, runs: str | None = None) -> str:
+    """The name of a run, for the folder of its evaluation or predictions: outputs/train/NAME/time -> NAME.
+
+    Many runs are 'runs', the model that comes with the program is 'pretrained'.
+    """
+    if run:
+        return Path(run).absolute().parent.name.replace("=", "-") or "run"
+    return "runs" if runs else "pretrained"
 
 
 OmegaConf.register_new_resolver("choice", choice, replace=True)

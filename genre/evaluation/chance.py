@@ -129,7 +129,7 @@ def possible_reasons(data: MusicData, history: Sequence[Mapping[str, float]]) ->
         genre = data.genres[int(counts.argmin())]
         reasons.append(
             f"{genre} has {counted(fewest, 'training track')} (add music; the pretrained layers of "
-            "experiment=vgg16_pooled need less)"
+            "experiment=small need less)"
         )
     if rates[-1] < max(rates):
         reasons.append(

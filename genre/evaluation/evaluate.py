@@ -32,6 +32,7 @@ from genre.files import write_json
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
+from genre.models.pretrained import read_network
 from genre.redaction import redacted
 
 WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilabel metrics of predicted genres alone
@@ -87,18 +88,21 @@ def evaluate(cfg: DictConfig | EvaluateSettings) -> Evaluation:
     settings = evaluate_settings(cfg)
     if settings.runs:
         return compare_runs(settings)
-    if not settings.run:
-        raise UserError("evaluate.py needs run=FOLDER, which train.py printed, or runs=GLOB for a table of many")
+    if not settings.run and not settings.data:
+        raise UserError(
+            "evaluate.py needs run=FOLDER, which train.py printed, runs=GLOB for a table of many, or data=… for the "
+            "model that comes with the program"
+        )
     return evaluate_run(settings.run, settings)
 
 
-def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
-    """Evaluate one run's best checkpoint; write files and print the report.
+def evaluate_run(path: Path | None, settings: EvaluateSettings) -> Evaluation:
+    """Evaluate one run's best checkpoint, or the model that comes with the program; write files and print the report.
 
     Raises:
         UserError: as ``evaluate``.
     """
-    saved = checkpoint.read_checkpoint(path)
+    saved = read_network(path)
     run = recorded_settings(saved, settings.trust)
     subset = settings.subset or ("all" if settings.data else "test")
     data, classifier = load_run(saved, run, settings, subset)
@@ -115,7 +119,7 @@ def evaluate_run(path: Path, settings: EvaluateSettings) -> Evaluation:
         title = catalogue_title(settings.data, tracks)
     write_evaluation(folder, saved, run, classifier, data, final, title)
     metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
-        "run": str(path), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
+        "run": str(path or saved.path.stem), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
         "seed": run.seed, "precision": run.trainer.precision, "tracks": {subset: tracks},
         "missing_tracks": recorded - tracks,
     }  # fmt: skip

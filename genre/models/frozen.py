@@ -5,9 +5,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genre.data.backbone_features import HeadLayers
+
+
+class FeatureNorm(nn.BatchNorm1d):
+    """Normalisation of each feature over the batch, (batch, width); a batch of one track by the running statistics."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if len(features) > 1:
+            return super().forward(features)
+        return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
 
 
 class FrozenBackbone(nn.Module):
@@ -41,7 +54,7 @@ class FrozenBackbone(nn.Module):
 
     def _next_head(self, dense_units: int, dropout: float) -> nn.Sequential:
         """A head whose weights are the next random numbers: (batch, width) -> (batch, genres)."""
-        normalization = nn.BatchNorm1d(self.width, affine=False) if self.normalized else nn.Identity()
+        normalization = FeatureNorm(self.width) if self.normalized else nn.Identity()
         dense, logits = nn.Linear(self.width, dense_units), nn.Linear(dense_units, self.genres)
         return nn.Sequential(normalization, dense, nn.ReLU(), nn.Dropout(dropout), logits)
 

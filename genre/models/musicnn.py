@@ -74,6 +74,12 @@ class MusiCNN(FrozenBackbone):
         with torch.autocast(picture.device.type, enabled=False):
             log_mel = approximate_log_mel(picture.float(), self.bands, self.frames)
         patches = log_mel.unfold(1, self.frames // self.patches, self.frames // self.patches).transpose(2, 3)
+        if picture.device.type != "cpu":
+            return self.pooled(patches)
+        return torch.cat([self.pooled(part) for part in patches.split(1)])  # more do not fit the processor's cache
+
+    def pooled(self, patches: Tensor) -> Tensor:
+        """Mean and maximum of the maps over time, means over the patches: (batch, patches, frames, 96) -> features."""
         maps = self.backbone(patches.flatten(0, 1)).float()
         return torch.cat([maps.mean(-1), maps.amax(-1)], dim=1).unflatten(0, patches.shape[:2]).mean(dim=1)
 

@@ -13,16 +13,17 @@ from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.models import checkpoint
 from genre.models.networks import crop_logits
+from genre.models.pretrained import read_network
 from genre.transforms.views import Segments
 
 WINDOWS_AT_ONCE = 64
 
 
 class Model(nn.Module):
-    """A run's best network with its pipeline before it and its post-processing after it.
+    """A trained network with its pipeline before it and its post-processing after it.
 
     Args:
-        saved: the run's checkpoint.
+        saved: its checkpoint.
         trust: modules whose classes it may name beside this program's.
     """
 
@@ -30,6 +31,7 @@ class Model(nn.Module):
         super().__init__()
         self.genres = saved.genres
         settings = recorded_settings(saved, trust)
+        self.learnt_from = settings.data.reader.target
         self.task = settings.task.build()
         self.pipeline = build_pipeline(settings)
         self.spectrogram = self.pipeline.spectrogram
@@ -96,18 +98,18 @@ def window_begins(samples: int, window: int, hop: float) -> Tensor:
     return torch.linspace(0, last, count, dtype=torch.float64).round().long()
 
 
-def load(run: str | Path, trust: Sequence[str] = ()) -> Model:
-    """Load a run's best model, in evaluation mode, on the CPU.
+def load(run: str | Path | None = None, trust: Sequence[str] = ()) -> Model:
+    """Load a trained model, in evaluation mode, on the CPU.
 
     Args:
-        run: the folder that train.py printed.
+        run: the folder that train.py printed; None loads the model that comes with the program.
         trust: modules of your own that the run names, such as ``["mynets"]``; they are imported.
 
     Example:
-        >>> model = genre.load("outputs/train/cnn-multiclass/2026-11-22_09-00-00")
+        >>> model = genre.load()
         >>> dict(zip(model.genres, model(waveform)[0].tolist()))
 
     Raises:
         UserError: if ``run`` is neither the folder of a finished run nor a checkpoint, or names other modules.
     """
-    return Model(checkpoint.read_checkpoint(run), trust).eval()
+    return Model(read_network(run), trust).eval()

@@ -18,10 +18,11 @@ from genre.data.sources import decode_track
 from genre.data.split_record import SeenTrack, SplitRecord, read_split
 from genre.data.store import count_kinds
 from genre.data.store_builder import parallel_map
+from genre.data.synthetic import read_synthetic
 from genre.errors import SkipReason, UserError
 from genre.evaluation.music import tracks_of
 from genre.files import write_csv
-from genre.models.checkpoint import read_checkpoint
+from genre.models.pretrained import read_network
 from genre.prediction.model import Model
 from genre.prediction.timeline import Timeline
 from genre.terminal import plain_console
@@ -53,10 +54,14 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
         UserError: if the run or the input does not exist, or no file can be used.
     """
     settings = predict_settings(cfg)
-    if not settings.run or not settings.input:
-        raise UserError("predict.py needs run=FOLDER, which train.py printed, and input=FILE_OR_FOLDER")
-    saved, folder = read_checkpoint(settings.run), settings.folder
+    if not settings.input:
+        raise UserError("predict.py needs input=FILE_OR_FOLDER, and run=FOLDER for a model of your own")
+    saved, folder = read_network(settings.run), settings.folder
     model, record = Model(saved, settings.trust).eval(), comparable_record(saved.folder)
+    if not settings.run:
+        log.info("without run=, the model that comes with the program answers: %s", ", ".join(model.genres))
+    if model.learnt_from is read_synthetic:
+        log.warning("the model learnt from synthetic music; what it says about real music means nothing")
     files, skipped = list_files(settings.input)
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None

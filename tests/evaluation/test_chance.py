@@ -86,7 +86,7 @@ def test_few_tracks_are_said_to_be_too_few_and_give_no_verdict(compared):
     ]
 
 
-TRACKS = "b has 7 training tracks (add music; the pretrained layers of experiment=vgg16_pooled need less)"
+TRACKS = "b has 7 training tracks (add music; the pretrained layers of experiment=small need less)"
 BATCHES = "training had 3 batches per epoch, 6 in all (a smaller batch_size or a larger trainer.max_epochs gives more)"
 RATE = "the learning rate was cut from 0.001 to 1e-05 (a larger scheduler.patience or scheduler=none keeps it)"
 NONE = "none of few batches, few tracks and a cut learning rate; see figures/curves.png"

@@ -61,3 +61,13 @@ def test_features_and_pictures_give_the_same_logits():
 @pytest.mark.parametrize("options", [{"seconds": 5.0}, {"f_max": 11_025.0}])
 def test_cached_features_depend_on_what_a_picture_covers(options):
     assert MusiCNN(10, 64).feature_identity != MusiCNN(10, 64, **options).feature_identity
+
+
+def test_a_batch_of_one_track_is_normalized_by_what_was_seen_before():
+    head = MusiCNN(10, 64).train().head
+    features = torch.randn(8, head[0].num_features)
+    head(features)
+    before = head[0].running_mean.clone()
+    alone = head[0](features[:1])
+    torch.testing.assert_close(alone, head[0].eval()(features[:1]))
+    assert torch.equal(head[0].running_mean, before)

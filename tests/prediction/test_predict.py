@@ -100,3 +100,18 @@ def test_a_checkpoint_by_itself_predicts_the_same_and_does_not_know_what_it_was_
     assert alone.probabilities == whole.probabilities and alone.seen == {}
     assert "seen" not in csv_rows(alone.folder / "predictions.csv")[0]
     assert "whether the run was trained on these files is unknown" in caplog.text
+
+
+def test_without_a_run_the_model_that_comes_with_the_program_answers(music, tmp_path, caplog):
+    song = music / "rock" / "rock.00003.wav"
+    cfg = genre.compose(f"input={song}", f"folder={tmp_path / 'predicted'}", config_name="predict")
+    with caplog.at_level("INFO"):
+        result = genre.predict(cfg)
+    assert len(result.genres) == 10 and "the model that comes with the program answers" in caplog.text
+    assert result.probabilities[str(song)] == pytest.approx(genre.load()(clip(song)[None])[0].tolist(), abs=1e-4)
+
+
+def test_a_model_that_learnt_from_synthetic_music_says_so(configured, music, tmp_path, caplog):
+    run = genre.train(configured(data="synthetic"))
+    predict(run.folder, tmp_path / "predicted", music / "rock" / "rock.00003.wav")
+    assert "learnt from synthetic music" in caplog.text
