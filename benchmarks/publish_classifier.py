@@ -11,42 +11,32 @@ track is predicted by a network that was not trained on it.
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from genre.config.build import recorded_settings
 from genre.config.compose import compose
 from genre.config.settings import evaluate_settings
-from genre.evaluation.calibration import certainty_threshold, fit_temperature
+from genre.data.split_record import read_split
 from genre.evaluation.evaluate import load_run
-from genre.evaluation.fitting import CONCATENATED
-from genre.evaluation.predictions import Predictions, apply_temperature, predict_subset
+from genre.evaluation.fitting import fit_to
+from genre.evaluation.predictions import Predictions, apply_temperature, concatenated, predict_subset
+from genre.evaluation.report import genre_report
 from genre.models.checkpoint import read_checkpoint
-from genre.models.postprocessing import PostProcessing
 from genre.models.pretrained import pretrained_classifier, write_pretrained
 from genre.tasks import Multiclass
 
 
 def main(run: Path, folds: Path) -> None:
     """Fit the post-processing on the folds, and write the network of the run with it."""
-    predictions = out_of_fold(sorted(path.parent for path in folds.glob("*/metrics.json")))
-    postprocessing = PostProcessing(temperature=fit_temperature(predictions.logits, predictions.targets, False))
-    predictions = apply_temperature(predictions, Multiclass(), postprocessing)
-    threshold = certainty_threshold(predictions, Multiclass().certain)
-    saved = read_checkpoint(run)
-    fitted = replace(saved.postprocessing, temperature=postprocessing.temperature, uncertain_below=threshold)
-    write_pretrained(pretrained_classifier(), replace(saved, postprocessing=fitted))
-    print(fitted, pretrained_classifier().stat().st_size, "bytes")
-    print(table(predictions))
-
-
-def out_of_fold(folders: list[Path]) -> Predictions:
-    """The predictions of all folds for the tracks that each tested."""
-    parts = [fold_predictions(folder) for folder in folders]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in CONCATENATED}
-    return replace(parts[0], names=[name for part in parts for name in part.names], **joined)
+    predictions = concatenated([fold_predictions(path.parent) for path in sorted(folds.glob("*/metrics.json"))])
+    saved, split = read_checkpoint(run), read_split(run)
+    assert split is not None
+    task = Multiclass(calibrate=True)
+    fitted = fit_to(task, saved.postprocessing, predictions, predictions)
+    published = replace(saved, postprocessing=fitted, trained_on=tuple(sorted(split.seen_subsets)))
+    write_pretrained(pretrained_classifier(), published)
+    print(fitted, len(published.trained_on), "tracks", pretrained_classifier().stat().st_size, "bytes")
+    final = apply_temperature(predictions, task, fitted)
+    print("\n".join(table_rows(final)), f"\naccuracy {final.correct.mean():.1%} of {len(final.names)} tracks")
 
 
 def fold_predictions(folder: Path) -> Predictions:
@@ -57,16 +47,10 @@ def fold_predictions(folder: Path) -> Predictions:
     return predict_subset(classifier, data, "test")
 
 
-def table(predictions: Predictions) -> str:
-    """Recall and precision per genre as a table of the card."""
-    predicted = torch.from_numpy(predictions.probabilities).argmax(1).numpy()
-    true = predictions.targets.argmax(1)
-    rows = ["| genre | tracks | recall | precision |", "|---|---:|---:|---:|"]
-    for index, genre in enumerate(predictions.genres):
-        is_true, is_predicted = true == index, predicted == index
-        right = (is_true & is_predicted).sum()
-        rows.append(f"| {genre} | {is_true.sum()} | {right / is_true.sum():.0%} | {right / is_predicted.sum():.0%} |")
-    return "\n".join([*rows, f"| all | {len(true)} | {(true == predicted).mean():.1%} | |"])
+def table_rows(predictions: Predictions) -> list[str]:
+    """Recall and precision of each genre as rows of the card's table."""
+    rows = [(genre, genre_report(predictions)[genre]) for genre in predictions.genres]
+    return [f"| {genre} | {row['support']:.0f} | {row['recall']:.0%} | {row['precision']:.0%} |" for genre, row in rows]
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
 """Fit the post-processing of a run: the temperature, the certainty threshold and the thresholds."""
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
 
 from genre.data.datamodule import MusicData
 from genre.evaluation import calibration, thresholds
-from genre.evaluation.predictions import Predictions, apply_temperature, predict_batches
+from genre.evaluation.predictions import Predictions, apply_temperature, concatenated, predict_batches
 from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
-from genre.tasks import Multilabel
-
-CONCATENATED = ("targets", "predicted", "probabilities", "losses", "logits", "features")
+from genre.tasks import Multilabel, Task
 
 
 def fit_postprocessing(
@@ -26,8 +22,18 @@ def fit_postprocessing(
     postprocessing = PostProcessing(most_common_set=torch.from_numpy(thresholds.most_common_set(train.targets)))
     if validation is None:
         return postprocessing
-    task = data.task
-    extended = with_mixtures(classifier, data, validation)
+    return fit_to(data.task, postprocessing, validation, with_mixtures(classifier, data, validation))
+
+
+def fit_to(
+    task: Task, postprocessing: PostProcessing, validation: Predictions, extended: Predictions
+) -> PostProcessing:
+    """Return the post-processing with what is fitted to predictions for tracks that were not trained on.
+
+    Args:
+        validation: of the tracks as they are.
+        extended: the same and mixtures of them, or the same.
+    """
     if task.calibrate:
         temperature = calibration.fit_temperature(extended.logits, extended.targets, task.multilabel)
         postprocessing = replace(postprocessing, temperature=temperature)
@@ -47,7 +53,4 @@ def with_mixtures(classifier: Classifier, data: MusicData, validation: Predictio
     if not batches:
         return validation
     mixed = predict_batches(classifier, batches, [], data.genres)
-    joined: dict[str, Any] = {
-        name: np.concatenate([getattr(validation, name), getattr(mixed, name)]) for name in CONCATENATED
-    }
-    return replace(validation, **joined)
+    return concatenated([validation, mixed])

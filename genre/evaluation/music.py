@@ -143,8 +143,15 @@ def open_other_music(
     data = build_data(with_music, catalogue, None, device, network, saved.genres)
     data.setup()
     if unseen:
-        exclude_seen_tracks(data, run, read_split(saved.folder) if saved.folder else None)
+        exclude_seen_tracks(data, run, seen_by(saved))
     return data
+
+
+def seen_by(saved: Checkpoint) -> SplitRecord | None:
+    """Return the tracks that a network has seen, from its run's folder or its own file; None if neither lists them."""
+    if saved.folder:
+        return read_split(saved.folder)
+    return SplitRecord(dict.fromkeys(saved.trained_on, "train"), {}, {}) if saved.trained_on else None
 
 
 def with_known_genres(catalogue: Catalogue, genres: tuple[str, ...], multilabel: bool) -> Catalogue:
@@ -209,7 +216,9 @@ def near_duplicates(data: MusicData, run: TrainSettings, record: SplitRecord) ->
             raise UserError(f"one has more than {MAX_COMPARED_TRACKS} tracks")
         first = first_store(own, data.pipeline.spectrogram.sample_rate, run.data.cache)
     except UserError as error:
-        log.warning("not compared with the recordings that the run was trained on, only with their hashes: %s", error)
+        log.warning(
+            "not compared with the recordings that the run was trained on, only with their names and hashes: %s", error
+        )
         return []
     other, _ = comparison_log_mels(data.first, data.cache, COMPARED_SECONDS)
     known, _ = comparison_log_mels(first, run.data.cache, COMPARED_SECONDS)

@@ -1,6 +1,6 @@
 """Predictions of a model for the tracks of a subset, computed in one pass over them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,6 +98,13 @@ def predict_batches(
         logits=logits.numpy(),
         features=features.numpy(),
     )
+
+
+def concatenated(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of one model, or of alike ones, for several sets of tracks as those for all."""
+    arrays = ("targets", "predicted", "probabilities", "losses", "logits", "features")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    return replace(parts[0], names=[name for part in parts for name in part.names], **joined)
 
 
 def apply_temperature(predictions: Predictions, task: Task, postprocessing: PostProcessing) -> Predictions:

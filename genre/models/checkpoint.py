@@ -36,6 +36,7 @@ class Checkpoint:
         record: the run's configuration, resolved, as plain values.
         weights: of the network.
         postprocessing: fitted after training.
+        trained_on: names of the training tracks, if no run folder lists them.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Checkpoint:
     record: dict[str, Any]
     weights: dict[str, Tensor]
     postprocessing: PostProcessing = field(default_factory=PostProcessing)
+    trained_on: tuple[str, ...] = ()
 
 
 def checkpoint_metadata(genres: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from genre.models.postprocessing import PostProcessing
 
 SUFFIX = ".safetensors"
 HALF_FROM = 2  # dimensions; the statistics of normalisations and biases stay in float32
-OF_A_MACHINE = ("folder", "resume", "init_from")  # keys of a record that name files of the machine that trained
+OF_A_MACHINE = ("resume", "init_from")  # keys of a record that name runs of the machine that trained
 PATHS = ("path", "root", "catalogue", "weights", "hold_out")  # keys at any depth, of which the file's name stays
 
 
@@ -41,8 +41,9 @@ def read_network(run: str | Path | None) -> Checkpoint:
 
 
 def write_pretrained(path: Path, saved: Checkpoint) -> None:
-    """Write a network with its genres, configuration and post-processing, without paths of this machine."""
+    """Write a network with all that its checkpoint says about it, without paths of this machine."""
     about = checkpoint_metadata(saved.genres, portable(saved.record)) | saved.postprocessing.metadata()
+    about["trained_on"] = list(saved.trained_on)
     halves = {name: value.half() if value.ndim >= HALF_FROM else value for name, value in saved.weights.items()}
     tensors = {name: value.contiguous() for name, value in halves.items()}
     write_bytes(path, save(tensors, {"genre": json.dumps(about, ensure_ascii=True)}))
@@ -58,12 +59,12 @@ def read_pretrained(path: Path) -> Checkpoint:
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["genre"])
             weights: dict[str, Tensor] = {name: floats(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-        version, genres = about["version"], tuple(about["genres"])
+        version, genres, trained_on = about["version"], tuple(about["genres"]), tuple(about["trained_on"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is not a trained network of this program; give a run of this program") from error
     if version != VERSION:
         raise UserError(f"{path} is of version {version}, this program reads version {VERSION}; train again")
-    return Checkpoint(path, None, genres, about["config"], weights, PostProcessing.from_metadata(about))
+    return Checkpoint(path, None, genres, about["config"], weights, PostProcessing.from_metadata(about), trained_on)
 
 
 def floats(value: Tensor) -> Tensor:

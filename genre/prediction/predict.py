@@ -57,9 +57,10 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     if not settings.input:
         raise UserError("predict.py needs input=FILE_OR_FOLDER, and run=FOLDER for a model of your own")
     saved, folder = read_network(settings.run), settings.folder
-    model, record = Model(saved, settings.trust).eval(), comparable_record(saved.folder)
+    model = Model(saved, settings.trust).eval()
+    record = comparable_record(saved.folder) if settings.run else None
     if not settings.run:
-        log.info("without run=, the model that comes with the program answers: %s", ", ".join(model.genres))
+        log.info("the model that comes with the program answers (it learnt from GTZAN): %s", ", ".join(model.genres))
     if model.learnt_from is read_synthetic:
         log.warning("the model learnt from synthetic music; what it says about real music means nothing")
     files, skipped = list_files(settings.input)

@@ -56,7 +56,7 @@ def test_eight_channels_24_bits_floats_and_any_rate_are_decoded(tmp_path, rate, 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".au", ".opus"])
 def test_a_slice_is_the_requested_part_of_the_file(tmp_path, suffix):
     time = np.arange(6 * 48_000) / 48_000
-    rising = 0.5 * np.sin(2 * np.pi * (200 * time + 100 * time**2))  # 200 Hz plus 200 Hz a second
+    rising = 0.5 * np.sin(2 * np.pi * (200 * time + 100 * time**2))  # 200 Hz plus 200 Hz per second
     options = {"format": "OGG", "subtype": "OPUS"} if suffix == ".opus" else {}
     soundfile.write(tmp_path / f"a{suffix}", rising, 48_000, **options)
     part = read_audio(tmp_path / f"a{suffix}", RATE, start=3.0, duration=2.0)

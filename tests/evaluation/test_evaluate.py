@@ -8,6 +8,7 @@ import soundfile
 
 import genre
 from genre.errors import UserError
+from genre.files import write_csv
 from helpers import csv_rows_by_key
 
 RATE = 22_050
@@ -104,3 +105,27 @@ def test_a_run_on_the_archive_predicts_the_same_for_the_wavs(shared, configured,
     names = [name for name in everything["blues.00000"] if name not in ("track", "true", "predicted", "uncertain")]
     difference = [abs(float(of_wavs[t][name]) - float(everything[t][name])) for t in common for name in names]
     assert max(difference) < 0.02
+
+
+@pytest.mark.slow
+def test_the_network_that_comes_with_the_program_predicts_the_same_for_the_archive_and_the_wavs(shared, tmp_path):
+    path = shared / "gtzan_logmel_dev.npz"
+    with np.load(path) as archive:
+        names = {wav.stem for wav in (shared / "gtzan_mini").rglob("*.wav")} & set(archive["track"].tolist())
+    assert len(names) == 96
+    write_csv(tmp_path / "names.csv", ["track"], [[name] for name in sorted(names)])
+    archived = ["data=logmel", f"data.path={path}", f"data.catalogue={tmp_path / 'names.csv'}", "exclude_seen=false"]
+    wavs = ["data=gtzan", f"data.root={shared / 'gtzan_mini'}"]
+
+    genres = genre.load().genres
+
+    def probabilities(name, *music):
+        own = [f"data.cache={tmp_path / 'cache'}", f"folder={tmp_path / name}"]
+        evaluation = genre.evaluate(genre.compose(*music, *own, config_name="evaluate"))
+        rows = csv_rows_by_key(evaluation.folder / "predictions.csv")
+        return {track: [float(row[each]) for each in genres] for track, row in rows.items()}
+
+    of_archive, of_wavs = probabilities("archive", *archived), probabilities("wavs", *wavs, "exclude_seen=false")
+    for name in names:
+        assert of_wavs[name] == pytest.approx(of_archive[name], abs=0.02)
+    assert probabilities("unseen", *wavs).keys() == of_wavs.keys() - names  # it was trained on the others

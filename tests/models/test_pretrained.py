@@ -1,12 +1,14 @@
 """A trained network in one file predicts as its run does, and the one that comes with the program answers at once."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors import safe_open
 
 import genre
+from genre.data.gtzan import fault_filtered
 from genre.errors import UserError
 from genre.models.checkpoint import read_checkpoint
 from genre.models.postprocessing import PostProcessing
@@ -30,11 +32,11 @@ def test_a_network_in_one_file_predicts_as_its_run_does(run, tmp_path):
     )
 
 
-def test_its_postprocessing_travels_along(run, tmp_path):
-    saved = read_checkpoint(run.folder)
+def test_its_postprocessing_and_its_training_tracks_travel_along(run, tmp_path):
+    saved = replace(read_checkpoint(run.folder), trained_on=("a", "b"))
     write_pretrained(tmp_path / "mine.safetensors", saved)
     read = read_pretrained(tmp_path / "mine.safetensors")
-    assert read.genres == saved.genres
+    assert (read.genres, read.trained_on) == (saved.genres, saved.trained_on)
     assert read.postprocessing.metadata() == saved.postprocessing.metadata() != PostProcessing().metadata()
 
 
@@ -65,6 +67,11 @@ def test_the_network_that_comes_with_the_program_answers_without_a_run():
 def test_it_is_small_and_has_a_card():
     path = pretrained_classifier()
     assert path.stat().st_size <= LIMIT and path.with_suffix(".md").is_file()
+
+
+def test_it_was_trained_on_no_test_track_of_the_fault_filtered_lists():
+    lists, trained_on = fault_filtered(), read_pretrained(pretrained_classifier()).trained_on
+    assert len(trained_on) == 709 and all(lists.get(name) != "test" for name in trained_on)
 
 
 def test_its_record_names_no_folder():

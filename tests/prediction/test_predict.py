@@ -107,7 +107,10 @@ def test_without_a_run_the_model_that_comes_with_the_program_answers(music, tmp_
     cfg = genre.compose(f"input={song}", f"folder={tmp_path / 'predicted'}", config_name="predict")
     with caplog.at_level("INFO"):
         result = genre.predict(cfg)
-    assert len(result.genres) == 10 and "the model that comes with the program answers" in caplog.text
+    assert (
+        len(result.genres) == 10
+        and "the model that comes with the program answers (it learnt from GTZAN)" in caplog.text
+    )
     assert result.probabilities[str(song)] == pytest.approx(genre.load()(clip(song)[None])[0].tolist(), abs=1e-4)
 
 
