@@ -58,6 +58,8 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     saved, folder = read_checkpoint(settings.run), settings.folder
     model, record = Model(saved, settings.trust).eval(), comparable_record(saved.folder)
     files, skipped = list_files(settings.input)
+    if model.columns:
+        log.info("the run knows %s of tracks, too; files are predicted from the music alone", ", ".join(model.columns))
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None
     probabilities, seen, undecodable = predict_files(model, files, timeline, record)
