@@ -196,6 +196,14 @@ def test_the_loaded_model_is_that_of_the_music_alone(informed):
     assert model(torch.zeros(1, 2 * model.sample_rate)).shape == (1, GENRES)
 
 
+def test_files_are_predicted_from_the_music_alone_and_that_is_told(informed, music, tmp_path, caplog):
+    file = music / "rock" / "rock.00000.wav"
+    overrides = [f"run={informed.folder}", f"input={file}", f"folder={tmp_path}"]
+    with caplog.at_level("INFO", "genre.prediction"):
+        genre.predict(genre.compose(*overrides, config_name="predict"))
+    assert "the run knows title of tracks, too; files are predicted from the music alone" in caplog.text
+
+
 class Stop(Callback):
     """Breaks a run off when an epoch begins."""
 
