@@ -17,11 +17,13 @@ from genre.config.settings import DataSettings, ExploreSettings, TrainerSettings
 from genre.config.trust import check_targets
 from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
+from genre.data.metadata import check_columns
 from genre.data.pipeline import Pipeline
 from genre.data.splits import Split
 from genre.errors import UserError
 from genre.models.checkpoint import Checkpoint
 from genre.models.ensemble import Ensemble
+from genre.models.metadata import MetadataBranch
 from genre.redaction import is_redacted
 from genre.transforms.augment import Augment
 
@@ -133,16 +135,29 @@ def read_catalogue(data: DataSettings) -> Catalogue:
     return catalogue.limited(data.limit_tracks) if data.limit_tracks else catalogue
 
 
-def read_training_catalogue(data: DataSettings, split: Split) -> Catalogue:
+def trained_branch(saved: Checkpoint) -> MetadataBranch | None:
+    """The branch of a checkpoint for metadata; None if the run used the music alone.
+
+    Raises:
+        UserError: if its weights are not those of one.
+    """
+    try:
+        return MetadataBranch.from_weights(saved.branch) if saved.branch else None
+    except (KeyError, RuntimeError):
+        raise UserError(f"the weights of {saved.path} for metadata are damaged; train again") from None
+
+
+def read_training_catalogue(settings: TrainSettings) -> Catalogue:
     """The catalogue of a run.
 
     Raises:
-        UserError: if it cannot be read, has only one genre, or lacks what the split needs.
+        UserError: if it cannot be read, has only one genre, or lacks what the split or the model needs.
     """
-    catalogue = read_catalogue(data)
+    catalogue = read_catalogue(settings.data)
     if len(catalogue.genres) < 2:
         raise UserError(f"only one genre ({', '.join(catalogue.genres)}) is there; a classifier needs two or more")
-    split.check(catalogue)
+    settings.split.check(catalogue)
+    check_columns(settings.metadata.columns, catalogue)
     return catalogue
 
 
@@ -166,6 +181,7 @@ def build_data(
         catalogue, split, build_pipeline(settings), settings.task.build(), batch_size=settings.batch_size,
         seed=settings.seed, cache=settings.data.cache, keep=settings.data.keep, device=device, genres=genres,
         backbone=backbone, precision=settings.trainer.precision,
+        columns=settings.metadata.columns, column_dropout=settings.metadata.dropout,
     )  # fmt: skip
 
 

@@ -16,7 +16,11 @@ from genre.config.components import TARGET, import_target, parameters
 from genre.config.records import map_texts, read_record
 from genre.paths import AUTO, CONF, escape, folder_to_resume, literal, unescape
 
-OWN_KEYS = {"data": ("cache", "keep", "limit_tracks"), "scheduler": ("interval",)}  # which no class takes
+OWN_KEYS = {  # which no class takes
+    "data": ("cache", "keep", "limit_tracks"),
+    "model": ("metadata", "metadata_dropout"),
+    "scheduler": ("interval",),
+}
 NO_OPTIONS, RESUMED = Path(__file__).parent, "resumed"  # a folder without options; a run's record in Hydra's store
 
 

@@ -21,16 +21,28 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from genre.config.components import Component, component, construct
-from genre.config.compose import composed
+from genre.config.compose import OWN_KEYS, composed
 from genre.config.errors import first_error, show
 from genre.config.records import Record, flatten, plain
 from genre.config.trust import Trust, check_targets
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
+from genre.data.metadata import check_metadata_names
 from genre.data.splits import Split
 from genre.data.synthetic import read_synthetic
 from genre.errors import UserError
 from genre.paths import AUTO, expanded
-from genre.ranges import STRICT, Count, Duration, NonNegative, Positive, PositiveShare, Seed, Share, WholeNumber
+from genre.ranges import (
+    STRICT,
+    Count,
+    DropoutProbability,
+    Duration,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Seed,
+    Share,
+    WholeNumber,
+)
 from genre.redaction import is_redacted
 from genre.tasks import Task
 from genre.transforms.augment import Augment
@@ -123,6 +135,18 @@ class DataSettings(SettingsGroup):
         own = {name: value for name, value in values.items() if name in cls.model_fields}
         rest = {name: value for name, value in values.items() if name not in own}
         return {**own, "reader": component("data", rest, Catalogue)}
+
+
+class MetadataSettings(SettingsGroup):
+    """What a model uses beside the music: the keys of the group ``model`` that are not the network's.
+
+    Args:
+        columns: of the catalogue.
+        dropout: probability that a track's value in one of them is left out in training.
+    """
+
+    columns: Sequence[str] = Field(default=(), alias="metadata")
+    dropout: DropoutProbability = Field(default=0.5, alias="metadata_dropout")
 
 
 class OptimizerSettings(SettingsGroup):
@@ -248,6 +272,7 @@ class TrainSettings(Settings):
     view: Annotated[Component[View], node(View)]
     augment: Annotated[Component[Augment], node(Augment)]
     model: Annotated[Component[nn.Module], node(nn.Module)]
+    metadata: MetadataSettings
     task: Annotated[Component[Task], node(Task)]
     optimizer: Annotated[OptimizerSettings, section(OptimizerSettings)]
     scheduler: Annotated[SchedulerSettings | None, section(SchedulerSettings)]
@@ -256,6 +281,18 @@ class TrainSettings(Settings):
     callbacks: Annotated[dict[str, Component[Callback]], nodes(Callback)] = Field(default_factory=dict)
     logger: Annotated[dict[str, Component[Logger]], nodes(Logger)] = Field(default_factory=dict)
     record: Record = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def separate_metadata(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give every key of ``model`` that is not ours to the network."""
+        if "metadata" in values:
+            raise UserError("there is no key metadata; did you mean model.metadata?")
+        model = values.get("model")
+        keys = model if isinstance(model, Mapping) else {}
+        own = {name: value for name, value in keys.items() if name in OWN_KEYS["model"]}
+        network = {name: value for name, value in keys.items() if name not in own}
+        return {**values, "model": network or model, "metadata": parse(MetadataSettings, own, "model")}
 
     def replace(self, **changes: Any) -> "TrainSettings":
         """The settings with other values under dotted keys, written with two underscores: ``trainer__precision``."""
@@ -447,6 +484,7 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     record = train_record(cfg)
     settings = parse(TrainSettings, {**record, "record": record})
     check_combinations(settings.data, settings.spectrogram, settings.split)
+    check_metadata_names(settings.metadata.columns, settings.split.kind)
     return settings
 
 

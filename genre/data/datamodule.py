@@ -15,6 +15,7 @@ from genre.data import duplicates
 from genre.data.backbone_features import FeatureCache, frozen_backbones, joined
 from genre.data.catalogue import Catalogue, count_skipped
 from genre.data.duplicates import Pair
+from genre.data.metadata import Bags, MetadataTable
 from genre.data.pipeline import Pipeline
 from genre.data.sources import first_store
 from genre.data.splits import SUBSETS, Split, recorded_subsets
@@ -51,12 +52,14 @@ class Batch(NamedTuple):
         targets: (batch, genres).
         rows: (batch,) rows of the first store.
         weight: as in Index.
+        metadata: of the tracks, if columns of the catalogue are used; None for the music alone.
     """
 
     inputs: Tensor
     targets: Tensor
     rows: Tensor
     weight: float = 1.0
+    metadata: Bags | None = None
 
 
 class EvaluationBatches:
@@ -133,6 +136,8 @@ class MusicData(LightningDataModule):
         device: where the pipeline computes; None is the device of Lightning's strategy, or the CPU without a trainer.
         backbone: network whose features are cached if it is frozen.
         precision: of the run, as Lightning names it; features are computed in it.
+        columns: of the catalogue that are used beside the music.
+        column_dropout: probability that a track's value in one of them is left out in training.
     """
 
     def __init__(
@@ -150,6 +155,8 @@ class MusicData(LightningDataModule):
         device: torch.device | None = None,
         backbone: object = None,
         precision: str = "32-true",
+        columns: Sequence[str] = (),
+        column_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.catalogue, self.split, self.pipeline, self.task = catalogue, split, pipeline, task
@@ -157,6 +164,7 @@ class MusicData(LightningDataModule):
         self.configured_device = device
         self.genres, self.genres_given = tuple(genres or genres_of(catalogue, task)), genres is not None
         self.backbone, self.precision = backbone, precision
+        self.columns, self.column_dropout = columns, column_dropout
         self.subsets: dict[str, str] = {}
         self.groups: dict[str, str] = {}
         self.pairs: list[Pair] = []
@@ -222,8 +230,9 @@ class MusicData(LightningDataModule):
         return subsets
 
     def set_targets(self) -> None:
-        """Set the targets of all tracks of the first store, by row."""
+        """Set the targets, and the metadata if it is used, of all tracks of the first store, by row."""
         self.names = self.first.names
+        self.metadata = MetadataTable(self.catalogue, self.columns, self.names) if self.columns else None
         self.targets = torch.zeros(len(self.names), len(self.genres))
         self.row_of = {name: row for row, name in enumerate(self.names)}
         rows = [self.row_of[track.name] for track in self.catalogue.tracks]
@@ -314,12 +323,29 @@ class MusicData(LightningDataModule):
     @torch.no_grad()
     def fetch(self, index: Index) -> Batch:
         """Return the batch of an index batch."""
-        rows, targets = index.rows.cpu(), self.targets[index.rows.cpu()]
-        inputs, targets = self.inputs_and_targets(rows, targets, index.draw)
+        rows, own = index.rows.cpu(), self.targets[index.rows.cpu()]
+        inputs, targets = self.inputs_and_targets(rows, own, index.draw)
+        metadata = self.bags(rows, (targets.cpu() != own).any(1), index.draw) if self.metadata else None
         if index.draw is not None:
             smooth = self.task.smooth_targets(targets)
             inputs, targets = self.pipeline.augment.interpolate(inputs, smooth, index.draw)
-        return Batch(inputs, targets, rows, index.weight)
+        return Batch(inputs, targets, rows, index.weight, metadata)
+
+    def bags(self, rows: Tensor, is_mixture: Tensor, draw: int | None) -> Bags:
+        """Metadata of a batch, (batch,) rows, on the device.
+
+        A mixture of two tracks' sounds has none: nobody has written down its title. Mixup, which is no sound but an
+        interpolation of what a network reads, interpolates the bags as it does inputs and targets.
+        """
+        assert self.metadata is not None
+        if draw is None:
+            return self.metadata.bags(rows).to(self.device)
+        bags = self.metadata.training_bags(rows, self.column_dropout, draw).without(is_mixture)
+        augment = self.pipeline.augment
+        if augment.mixup:
+            partner, share = augment.mixup_pairs(len(rows), draw)
+            bags = bags.mixed(partner, share.float())
+        return bags.to(self.device)
 
     def inputs_and_targets(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
         """The network's inputs (batch, crops, ...) and targets (batch, genres), on the device."""
@@ -351,6 +377,10 @@ class MusicData(LightningDataModule):
             inputs, targets = self.pipeline.mixtures(self.first, batch, self.targets[batch], self.task, draw)
             if len(inputs):
                 yield Batch(inputs, targets, batch[: len(inputs)])
+
+    def has_metadata(self, subset: str) -> bool:
+        """Whether columns are used, and a track of a subset has a value in one."""
+        return self.metadata is not None and self.metadata.has_values(self.rows(subset))
 
     @property
     def cached_views(self) -> int:

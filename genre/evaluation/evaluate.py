@@ -1,6 +1,8 @@
 """Evaluate the best checkpoint of a run on a subset or on other music, or compare many runs."""
 
+import logging
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre.config.build import recorded_settings, root_device, trained_network
+from genre.config.build import recorded_settings, root_device, trained_branch, trained_network
 from genre.config.settings import (
     DataSettings,
     EvaluateSettings,
@@ -34,6 +36,8 @@ from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
 from genre.models.pretrained import read_network
 from genre.redaction import redacted
+
+log = logging.getLogger(__name__)
 
 WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilabel metrics of predicted genres alone
 
@@ -62,6 +66,27 @@ def subset_metrics(
         for name, baseline in baselines.items():
             values |= named_metrics(baseline, subset, False, f"_{name}", WITHOUT_PROBABILITIES)
     return values
+
+
+def music_alone_metrics(
+    classifier: Classifier, data: MusicData, subset: str, postprocessing: PostProcessing
+) -> dict[str, Any]:
+    """Return the metrics of a subset without its metadata, under names that end in '_music_alone'.
+
+    Args:
+        postprocessing: fitted to the music alone.
+    """
+    predictions = predict_subset(classifier, data, subset, music_alone=True)
+    return named_metrics(apply_temperature(predictions, data.task, postprocessing), subset, False, "_music_alone")
+
+
+def music_alone_note(metrics: Mapping[str, Any], subset: str, columns: Sequence[str]) -> list[str]:
+    """Return the sentence that compares a subset's accuracy with that of the music alone, if metadata was used."""
+    alone = metrics.get(f"{subset}/accuracy_music_alone")
+    if alone is None:
+        return []
+    both = metrics[f"{subset}/accuracy"]
+    return [f"With the metadata ({', '.join(columns)}) the accuracy is {both:.1%}, from the music alone {alone:.1%}."]
 
 
 def named_metrics(
@@ -111,14 +136,22 @@ def evaluate_run(path: Path | None, settings: EvaluateSettings) -> Evaluation:
     if not tracks:
         raise UserError(f"there is no track in subset={subset}; the run has {data.subset_sizes()}")
     write_split(folder, SplitRecord(data.subsets, data.groups, track_contents(data.catalogue, data.first, data.cache)))
+    metrics: dict[str, Any] = {}
+    if data.has_metadata(subset):
+        metrics = music_alone_metrics(classifier, data, subset, saved.music_postprocessing)
+    elif classifier.branch:
+        log.warning("no track has a value in %s: evaluated from the music alone", ", ".join(data.columns))
+        saved = replace(saved, postprocessing=saved.music_postprocessing)
     predictions = apply_temperature(predict_subset(classifier, data, subset), data.task, saved.postprocessing)
     final = apply_thresholds(predictions, data.task, saved.postprocessing)
     recorded = recorded_tracks(data, subset)
     title = figure_title(run.split, data.catalogue, subset, tracks, recorded)
     if settings.data:
         title = catalogue_title(settings.data, tracks)
-    write_evaluation(folder, saved, run, classifier, data, final, title)
-    metrics = subset_metrics(predictions, subset, True, saved.postprocessing) | {
+    metrics |= subset_metrics(predictions, subset, True, saved.postprocessing)
+    note = music_alone_note(metrics, subset, data.columns)
+    write_evaluation(folder, saved, run, classifier, data, final, title, note)
+    metrics |= {
         "run": str(path or saved.path.stem), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
         "seed": run.seed, "precision": run.trainer.precision, "tracks": {subset: tracks},
         "missing_tracks": recorded - tracks,
@@ -151,13 +184,14 @@ def write_evaluation(
     data: MusicData,
     predictions: Predictions,
     title: str,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Write predictions, report and figures of a subset."""
+    """Write predictions, report with further ``notes``, and figures of a subset."""
     history = reporting.read_history(saved.folder / "history.csv") if saved.folder else []
     monitor = run.stopping.monitor
     gap = reporting.generalization_gap_note(history, monitor, data.subset_sizes()["val"])
     comparison = compare_with_commonest(predictions, saved.postprocessing)
-    notes = [*gap, *chance_notes(comparison, data, history)]
+    notes = [*notes, *gap, *chance_notes(comparison, data, history)]
     reporting.write_subset_report(folder, predictions, saved.postprocessing, title, notes)
     pages = reporting.subset_figures(predictions, title, saved.postprocessing)
     if (figure := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:
@@ -179,8 +213,8 @@ def load_run(
         data = open_other_music(saved, run, settings.data, device, network, settings.exclude_seen)
     else:
         data = open_own_music(saved, run, subset, device, network)
-    metadata = checkpoint.checkpoint_metadata(saved.genres, saved.record)
-    return data, Classifier(network, data.task, torch.optim.SGD, None, "", 0, metadata)
+    about = checkpoint.checkpoint_metadata(saved.genres, saved.record)
+    return data, Classifier(network, data.task, torch.optim.SGD, None, "", 0, about, branch=trained_branch(saved))
 
 
 def catalogue_title(data: DataSettings, tracks: int) -> str:

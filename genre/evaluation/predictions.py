@@ -66,11 +66,16 @@ class Predictions:
         return ";".join(genre for genre, has in zip(self.genres, has_genre, strict=True) if has)
 
 
-def predict_subset(classifier: Classifier, data: MusicData, subset: str) -> Predictions:
-    """Run a model over a subset in evaluation mode, in float32, without augmentation."""
-    batches = data.batches(subset)
-    indices = progress(batches, f"evaluating {subset}", transient=True, total=len(batches))
-    return predict_batches(classifier, (data.fetch(index) for index in indices), data.track_names(subset), data.genres)
+def predict_subset(classifier: Classifier, data: MusicData, subset: str, music_alone: bool = False) -> Predictions:
+    """Run a model over a subset in evaluation mode, in float32, without augmentation.
+
+    Args:
+        music_alone: whether metadata is left out.
+    """
+    indices = data.batches(subset)
+    fetched = (data.fetch(index) for index in progress(indices, f"evaluating {subset}", len(indices), transient=True))
+    batches = (batch._replace(metadata=None) if music_alone else batch for batch in fetched)
+    return predict_batches(classifier, batches, data.track_names(subset), data.genres)
 
 
 @torch.inference_mode()
@@ -82,7 +87,7 @@ def predict_batches(
     with last_layer_inputs(classifier.network) as inputs:
         for batch in batches:
             classifier.eval().to(batch.inputs.device)
-            logits = classifier(batch.inputs)
+            logits = classifier.logits(batch)
             losses, probabilities = losses_and_probabilities(classifier.task, logits, batch.targets)
             features = inputs.pop().unflatten(0, logits.shape[:2]).float().mean(dim=1)
             parts.append([value.cpu() for value in (batch.targets, losses, probabilities, logits, features)])

@@ -22,6 +22,7 @@ from genre.redaction import redacted
 
 VERSION = 2
 BEST = "best.ckpt"
+MUSIC_ALONE = "music_alone"  # post-processing for tracks without metadata, in what a checkpoint carries
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # the newest one for resuming, and the one before it
 
 
@@ -36,6 +37,8 @@ class Checkpoint:
         record: the run's configuration, resolved, as plain values.
         weights: of the network.
         postprocessing: fitted after training.
+        music_postprocessing: fitted to the music alone, for tracks without metadata.
+        branch: weights of the branch for metadata; empty without one.
         trained_on: names of the training tracks, if no run folder lists them.
     """
 
@@ -45,6 +48,8 @@ class Checkpoint:
     record: dict[str, Any]
     weights: dict[str, Tensor]
     postprocessing: PostProcessing = field(default_factory=PostProcessing)
+    music_postprocessing: PostProcessing = field(default_factory=PostProcessing)
+    branch: dict[str, Tensor] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
 
 
@@ -65,10 +70,16 @@ def read_checkpoint(run: str | Path) -> Checkpoint:
         raise UserError(f"{run} is not a finished run: {path} is missing; give the folder that train.py printed")
     content = load_content(path)
     about = content["genre"]
-    weights = {name.removeprefix("network."): value for name, value in content["state_dict"].items()}
+    network, branch = (part_of(content["state_dict"], part) for part in ("network.", "branch."))
+    fitted, to_music = (PostProcessing.from_metadata(values) for values in (about, about.get(MUSIC_ALONE, about)))
     return Checkpoint(
-        path, run_folder(path), tuple(about["genres"]), about["config"], weights, PostProcessing.from_metadata(about)
+        path, run_folder(path), tuple(about["genres"]), about["config"], network, fitted, to_music, branch
     )
+
+
+def part_of(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights whose names have a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def run_folder(path: Path) -> Path | None:

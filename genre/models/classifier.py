@@ -23,6 +23,7 @@ from torchmetrics.classification import (
 
 from genre.data.datamodule import Batch
 from genre.errors import UserError
+from genre.models.metadata import MetadataBranch
 from genre.models.networks import crop_logits
 from genre.tasks import Task
 
@@ -57,8 +58,9 @@ class Classifier(LightningModule):
         schedule: of the learning rate; None keeps it constant.
         monitor: the logged value that a plateau schedule goes by.
         seed: of dropout.
-        metadata: plain values that make a checkpoint self-contained, among them ``genres``.
+        about: plain values that make a checkpoint self-contained, among them ``genres``.
         class_weights: (genres,) weight of each genre in the training loss; None weighs all the same.
+        branch: for metadata beside the music.
     """
 
     def __init__(
@@ -69,13 +71,15 @@ class Classifier(LightningModule):
         schedule: Schedule | None,
         monitor: str,
         seed: int,
-        metadata: Mapping[str, Any],
+        about: Mapping[str, Any],
         class_weights: Tensor | None = None,
+        branch: MetadataBranch | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.task, self.optimizer, self.schedule = task, optimizer, schedule
-        self.monitor, self.seed, self.metadata = monitor, seed, dict(metadata)
+        self.monitor, self.seed, self.about = monitor, seed, dict(about)
+        self.branch = branch
         self.validated_epoch = -1
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -88,7 +92,7 @@ class Classifier(LightningModule):
     @property
     def genres(self) -> tuple[str, ...]:
         """The genres in the order of the logits."""
-        return tuple(self.metadata["genres"])
+        return tuple(self.about["genres"])
 
     @property
     def logged(self) -> list[str]:
@@ -96,11 +100,20 @@ class Classifier(LightningModule):
         return [f"{subset}/{name}" for subset in LOGGED_SUBSETS for name in ("loss", *score_names(self.task))]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs of a batch -> logits (batch, crops, genres): see ``crop_logits``."""
+        """Inputs of a batch -> logits of the music (batch, crops, genres): see ``crop_logits``."""
         return crop_logits(self.network, inputs)
 
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits of a batch, (batch, crops, genres): those of the music, and the same of its metadata for each crop."""
+        music: Tensor = self(batch.inputs)
+        if self.branch is None or batch.metadata is None:
+            return music
+        added: Tensor = self.branch(batch.metadata)
+        return music + added[:, None]
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.step(batch, "train")[0]
+        loss = self.step(batch, "train")[0]
+        return loss if self.branch is None else loss + self.branch.penalty()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The mean loss, and the probabilities for callbacks."""
@@ -109,7 +122,7 @@ class Classifier(LightningModule):
 
     def step(self, batch: Batch, subset: str) -> tuple[Tensor, Tensor]:
         """Update and log a batch's metrics; return its loss, weighted among processes, and its probabilities."""
-        logits = self(batch.inputs)
+        logits = self.logits(batch)
         weights = self.class_weights if subset == "train" else None
         losses, probabilities = losses_and_probabilities(self.task, logits, batch.targets, weights)
         mean_loss, scores = self.losses[f"{subset}_loss"], self.scores[f"{subset}_scores"]
@@ -131,7 +144,11 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         grouped = getattr(self.network, "parameter_groups", None)
-        optimizer = self.optimizer(grouped() if grouped else self.network.parameters())
+        parameters = grouped() if grouped else self.network.parameters()
+        if self.branch is not None:
+            groups = parameters if grouped else [{"params": list(parameters)}]
+            parameters = [*groups, {"params": list(self.branch.parameters())}]
+        optimizer = self.optimizer(parameters)
         if self.schedule is None:
             return optimizer
         scheduler = self.schedule.build(optimizer, int(self.trainer.estimated_stepping_batches))
@@ -157,22 +174,25 @@ class Classifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes it self-contained; what only resumes leaves frozen weights to those it was built from."""
-        checkpoint["genre"] = self.metadata
+        checkpoint["genre"] = self.about
         if "optimizer_states" in checkpoint and (frozen := self.frozen()):
             checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
-            checkpoint["genre"] = self.metadata | {"frozen": self.network.fingerprint}
+            checkpoint["genre"] = self.about | {"frozen": self.network.fingerprint}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fill in the frozen weights that a checkpoint for resuming leaves out.
 
         Raises:
-            UserError: if they are not those that it was trained on.
+            UserError: if they are not those that it was trained on, or the catalogue's metadata is not.
         """
         before = checkpoint["genre"].get("frozen")
         if before is not None and before != self.network.fingerprint:
             raise UserError(
                 f"model.weights are not those of the run ({before}, now {self.network.fingerprint}); restore them"
             )
+        known = checkpoint["state_dict"].get("branch.known")
+        if self.branch is not None and (known is None or not torch.equal(known.to(self.device), self.branch.known)):
+            raise UserError("the columns in model.metadata have other values than when the run began; restore them")
         checkpoint["state_dict"] = self.frozen() | checkpoint["state_dict"]
 
     def frozen(self) -> dict[str, Tensor]:

@@ -41,8 +41,8 @@ def read_network(run: str | Path | None) -> Checkpoint:
 
 
 def write_pretrained(path: Path, saved: Checkpoint) -> None:
-    """Write a network with all that its checkpoint says about it, without paths of this machine."""
-    about = checkpoint_metadata(saved.genres, portable(saved.record)) | saved.postprocessing.metadata()
+    """Write a network with all that its checkpoint says about it, without its metadata and paths of this machine."""
+    about = checkpoint_metadata(saved.genres, portable(saved.record)) | saved.music_postprocessing.metadata()
     about["trained_on"] = list(saved.trained_on)
     halves = {name: value.half() if value.ndim >= HALF_FROM else value for name, value in saved.weights.items()}
     tensors = {name: value.contiguous() for name, value in halves.items()}
@@ -64,7 +64,8 @@ def read_pretrained(path: Path) -> Checkpoint:
         raise UserError(f"{path} is not a trained network of this program; give a run of this program") from error
     if version != VERSION:
         raise UserError(f"{path} is of version {version}, this program reads version {VERSION}; train again")
-    return Checkpoint(path, None, genres, about["config"], weights, PostProcessing.from_metadata(about), trained_on)
+    fitted = PostProcessing.from_metadata(about)
+    return Checkpoint(path, None, genres, about["config"], weights, fitted, fitted, trained_on=trained_on)
 
 
 def floats(value: Tensor) -> Tensor:
@@ -73,10 +74,11 @@ def floats(value: Tensor) -> Tensor:
 
 
 def portable(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without what concerns one machine: of paths only the file's name is kept."""
+    """A record of the music alone without what concerns one machine: of paths only the file's name is kept."""
     kept = {key: value for key, value in record.items() if key not in OF_A_MACHINE}
     data = {key: value for key, value in kept.get("data", {}).items() if key != "cache"}
-    return {**names_of_files(kept | {"data": data}), "folder": "."}
+    model = kept.get("model", {}) | {"metadata": []}
+    return {**names_of_files(kept | {"data": data, "model": model}), "folder": "."}
 
 
 def names_of_files(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class Model(nn.Module):
         self.spectrogram = self.pipeline.spectrogram
         self.sample_rate = self.spectrogram.sample_rate
         self.network = trained_network(saved, settings)
-        self.postprocessing = saved.postprocessing
+        self.postprocessing = saved.music_postprocessing  # waveforms have no metadata
+        self.columns = tuple(settings.metadata.columns)
 
     @property
     def device(self) -> torch.device:

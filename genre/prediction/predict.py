@@ -64,6 +64,8 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     if model.learnt_from is read_synthetic:
         log.warning("the model learnt from synthetic music; what it says about real music means nothing")
     files, skipped = list_files(settings.input)
+    if model.columns:
+        log.info("the run knows %s of tracks, too; files are predicted from the music alone", ", ".join(model.columns))
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None
     probabilities, seen, undecodable = predict_files(model, files, timeline, record)

@@ -44,6 +44,8 @@ def family_of(settings: TrainSettings) -> str | None:
         return None
     if trainer.model_extra or trainer.max_epochs in (None, -1) or trainer.max_steps != -1:
         return None  # by Lightning alone
+    if settings.metadata.columns:
+        return None  # a pass knows the music alone
     if settings.stopping.monitor not in MONITORS:
         return None
     head_keys = HEAD_KEYS | {f"model.{name}" for name in head_arguments}

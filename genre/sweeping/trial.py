@@ -74,7 +74,7 @@ class TrialData:
         """
         key = data_key(settings, network)
         if self.data is None or key != self.key:
-            catalogue = read_training_catalogue(settings.data, settings.split)
+            catalogue = read_training_catalogue(settings)
             data = build_data(settings, catalogue, settings.split, root_device(settings.trainer), network)
             data.setup()
             self.key, self.data = key, data
@@ -84,7 +84,7 @@ class TrialData:
 def data_key(settings: TrainSettings, network: nn.Module | None) -> str:
     """Return a key of all that an opened data module depends on, the seed included for a backbone's cached views."""
     shared = {name: settings.record[name] for name in SHARED_GROUPS}
-    rest: Any = [settings.trainer.accelerator, settings.trainer.devices]
+    rest: Any = [settings.trainer.accelerator, settings.trainer.devices, settings.metadata.model_dump()]
     if isinstance(network, Backbone):
         rest += [settings.trainer.precision, network.cached_views, network.feature_identity, settings.seed]
     return json.dumps([shared, rest], sort_keys=True)
@@ -113,7 +113,7 @@ def train_point(settings: TrainSettings, trial_data: TrialData, callbacks: Seque
     all_callbacks += [component.build() for component in settings.callbacks.values()]
     trainer = build_trainer(settings.trainer, callbacks=all_callbacks, logger=False, enable_checkpointing=False)
     trainer.fit(classifier.train(), datamodule=data)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = sum(parameter.numel() for parameter in classifier.parameters())
     pruned = any(isinstance(callback, PruningCallback) and callback.pruned for callback in callbacks)
     return trial_result(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruned)
 

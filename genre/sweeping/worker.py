@@ -20,6 +20,7 @@ from genre.config.build import root_device
 from genre.config.records import flatten
 from genre.config.settings import SweepSettings, TrainerSettings, TrainSettings, sweep_settings
 from genre.data.datamodule import MusicData
+from genre.data.metadata import check_columns
 from genre.errors import UserError
 from genre.files import write_csv
 from genre.redaction import redacted
@@ -108,6 +109,8 @@ class Worker:
         self.trial_data = TrialData()
         self.data = self.trial_data.data_for(self.settings_of({}))
         self.selection.check(self.data)
+        for columns in grid.axes.get("model.metadata", ()):
+            check_columns(columns, self.data.catalogue)
         self.record = open_record(self.folder, self.settings.storage)
         shared, rules = shared_record(settings), QueueRules(self.selection.direction, own.lease, own.retries)
         self.queue = Queue(self.record, settings.name, shared, tracks_digest(self.data), rules)

@@ -100,7 +100,7 @@ class StopWhenNotFinite(Callback):
         metrics = fresh_metrics(trainer, pl_module)
         losses = {name: float(metrics[name]) for name in ("train/loss", "val/loss") if name in metrics}
         wrong = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
-        finite = trainer.strategy.reduce_boolean_decision(weights_are_finite(pl_module.network))
+        finite = trainer.strategy.reduce_boolean_decision(weights_are_finite(pl_module))
         if not wrong and finite:
             return
         epoch, rate = trainer.current_epoch, trainer.optimizers[0].param_groups[0]["lr"]
@@ -154,7 +154,7 @@ class NetworkSummary(RichModelSummary):
     @staticmethod
     def summarize(summary_data: list[tuple[str, list[str]]], *totals: Any, **options: Any) -> None:
         names = dict(summary_data)["Name"]
-        rows = [index for index, name in enumerate(names) if name.startswith("network")]
+        rows = [index for index, name in enumerate(names) if name.startswith(("network", "branch"))]
         layers = [(heading, [column[index] for index in rows]) for heading, column in summary_data]
         RichModelSummary.summarize(layers, *totals, **options)
 

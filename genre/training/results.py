@@ -15,7 +15,7 @@ from genre.data.datamodule import MusicData
 from genre.data.splits import SUBSETS
 from genre.errors import UserError
 from genre.evaluation.chance import chance_notes, compare_with_commonest, is_at_chance
-from genre.evaluation.evaluate import subset_metrics
+from genre.evaluation.evaluate import music_alone_metrics, music_alone_note, subset_metrics
 from genre.evaluation.fitting import fit_postprocessing
 from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, generalization_gap_note, print_summary, write_subset_report
@@ -48,7 +48,10 @@ def evaluate_and_report(
             f"no epoch of {folder} has a {classifier.monitor}, so none is the best; validate more often "
             "(trainer.check_val_every_n_epoch), or train more epochs"
         )
-    classifier.network.load_state_dict(checkpoint.read_checkpoint(folder).weights)
+    saved = checkpoint.read_checkpoint(folder)
+    classifier.network.load_state_dict(saved.weights)
+    if classifier.branch:
+        classifier.branch.load_state_dict(saved.branch)
     counts = data.subset_sizes()
     raw = {subset: predict_subset(classifier, data, subset) for subset in SUBSETS if counts[subset]}
     postprocessing = fit_postprocessing(classifier, data, raw["train"], raw.get("val"))
@@ -58,18 +61,40 @@ def evaluate_and_report(
     metrics: dict[str, Any] = {}
     for subset, predictions in calibrated.items():
         metrics |= subset_metrics(predictions, subset, subset == "test", postprocessing)
+    if classifier.branch:
+        metrics |= evaluate_music_alone(folder, classifier, data, raw["train"])
     metrics |= run_facts(settings, data, trainer, history, seconds)
-    metrics["parameters"] = sum(parameter.numel() for parameter in classifier.network.parameters())
+    metrics["parameters"] = sum(parameter.numel() for parameter in classifier.parameters())
     final = {subset: apply_thresholds(each, data.task, postprocessing) for subset, each in calibrated.items()}
     if "test" in final:
         title = figure_title(settings.split, data.catalogue, "test", counts["test"], counts["test"])
         gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
         notes = chance_notes(compare_with_commonest(final["test"], postprocessing), data, history.rows)
-        write_subset_report(folder, final["test"], postprocessing, title, [*gap, *notes])
+        notes = [*music_alone_note(metrics, "test", data.columns), *gap, *notes]
+        write_subset_report(folder, final["test"], postprocessing, title, notes)
     log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)
     print_summary(metrics, f"{settings.name}, split {settings.split.description(data.catalogue)}")
     warn_of_chance(final, postprocessing, data, history)
+    return metrics
+
+
+def evaluate_music_alone(folder: Path, classifier: Classifier, data: MusicData, train: Predictions) -> dict[str, Any]:
+    """Fit the post-processing of tracks without metadata, add it to best.ckpt, and measure validation and test.
+
+    Args:
+        train: predictions of the training tracks, of which the targets count.
+
+    Returns:
+        the metrics, whose names end in '_music_alone'.
+    """
+    counts = data.subset_sizes()
+    validation = predict_subset(classifier, data, "val", music_alone=True) if counts["val"] else None
+    postprocessing = fit_postprocessing(classifier, data, train, validation)
+    checkpoint.add_metadata(folder / "checkpoints" / "best.ckpt", {checkpoint.MUSIC_ALONE: postprocessing.metadata()})
+    metrics: dict[str, Any] = {}
+    for subset in (name for name in ("val", "test") if counts[name]):
+        metrics |= music_alone_metrics(classifier, data, subset, postprocessing)
     return metrics
 
 

@@ -1,5 +1,6 @@
 """Steps that a run and a trial of a sweep share: precision, initial weights, monitored metric, classifier."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,7 +16,10 @@ from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.models import checkpoint
 from genre.models.classifier import Classifier
+from genre.models.metadata import MetadataBranch
 from genre.training.precision import faster_precision
+
+log = logging.getLogger(__name__)
 
 MEASURED_GENRES = 10  # of the network whose speed is measured
 
@@ -80,7 +84,7 @@ def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicDat
     classifier = Classifier(
         network, task, optimizer.partial(), settings.scheduler, effective_monitor(settings.stopping.monitor, data),
         settings.seed, checkpoint.checkpoint_metadata(data.genres, settings.record),
-        task.class_weights_of(data.targets[data.rows("train")]) if task.class_weights else None,
+        task.class_weights_of(data.targets[data.rows("train")]) if task.class_weights else None, new_branch(data),
     )  # fmt: skip
     if classifier.monitor not in classifier.logged:
         raise UserError(
@@ -88,6 +92,16 @@ def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicDat
             f"{suggestion(settings.stopping.monitor, classifier.logged)}"
         )
     return classifier
+
+
+def new_branch(data: MusicData) -> MetadataBranch | None:
+    """The untrained branch for the metadata of a data module; None if it uses none."""
+    if data.metadata is None:
+        return None
+    rows = data.rows("train")
+    known = data.metadata.frequent_tokens(rows)
+    log.info("metadata: %d words, numbers or names of %s are known", len(known), ", ".join(data.metadata.columns))
+    return MetadataBranch(known, len(data.genres), len(rows))
 
 
 def effective_monitor(monitor: str, data: MusicData) -> str:

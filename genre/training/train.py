@@ -72,7 +72,7 @@ def train_in(folder: Path, settings: TrainSettings, begin: float) -> Result:
     check_buildable(settings)
     last, step = last_checkpoint(folder)
     device = root_device(settings.trainer)
-    catalogue = read_training_catalogue(settings.data, settings.split)
+    catalogue = read_training_catalogue(settings)
     settings = settings.replace(trainer__precision=resolve_precision(settings, device))
     if settings.init_from and not last:
         check_initial_genres(str(settings.init_from), genres_of(catalogue, settings.task.build()))

@@ -93,11 +93,16 @@ class Augment:
         """Mixup: inputs (batch, ...) and targets (batch, genres) -> the same shapes, each mixed with a random other."""
         if not self.mixup:
             return inputs, targets
-        random = np.random.default_rng(seed)
-        partner = torch.from_numpy(random.permutation(len(inputs))).to(inputs.device)
-        share = torch.from_numpy(random.beta(self.mixup, self.mixup, len(inputs))).to(inputs)
+        partner, share = self.mixup_pairs(len(inputs), seed)
+        partner, share = partner.to(inputs.device), share.to(inputs)
         of_inputs = share.view(-1, *[1] * (inputs.ndim - 1))
         return torch.lerp(inputs[partner], inputs, of_inputs), torch.lerp(targets[partner], targets, share[:, None])
+
+    def mixup_pairs(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Mixup's draws for a batch: index of each example's partner, and the example's own share, (count,) float64."""
+        random = np.random.default_rng(seed)
+        partner = random.permutation(count)
+        return torch.from_numpy(partner), torch.from_numpy(random.beta(self.mixup, self.mixup, count))
 
     def partners(self, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw a partner with other genres for each example, and the example's share of the mixture.

@@ -108,3 +108,53 @@ def test_live_and_cached_batches_are_equal(configured):
         data = opened_data(configured(f"data.keep={keep}"))
         pictures.append(data.fetch(next(iter(data.train_dataloader()))).inputs)
     torch.testing.assert_close(*pictures)
+
+
+@pytest.fixture
+def titled(configured, music, tmp_path):
+    """Open the music with a title per track, all in one training batch."""
+
+    def opened(*overrides):
+        files = sorted(music.rglob("*.wav"))
+        lines = [f"{file},{file.parent.name},title{number}" for number, file in enumerate(files)]
+        (tmp_path / "songs.csv").write_text("\n".join(["path,genres,title", *lines]) + "\n")
+        own = [f"data.path={tmp_path / 'songs.csv'}", "view.seconds=4", "batch_size=30", "model.metadata=[title]"]
+        return opened_data(configured(*own, *overrides, data="csv"))
+
+    return opened
+
+
+def own_share(data, batch):
+    """What each track's own title weighs in its bag, (batch,)."""
+    own = data.metadata.bags(batch.rows).tokens[:, :1]
+    return (batch.metadata.weights * (batch.metadata.tokens == own)).sum(1)
+
+
+def test_evaluation_has_the_metadata_of_every_track_and_training_of_about_half(titled):
+    data = titled()
+    (evaluated,) = (data.fetch(index) for index in data.batches("train"))
+    assert own_share(data, evaluated).tolist() == [1] * 21
+    trained = [data.fetch(index) for epoch in range(10) for index in at(data, epoch)]
+    assert torch.cat([own_share(data, batch) for batch in trained]).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_mixture_of_two_tracks_has_no_metadata(titled):
+    data = titled("model.metadata_dropout=0", "augment.mix=0.5", "task=multilabel")
+    (batch,) = (data.fetch(index) for index in at(data, 0))
+    is_mixture = batch.targets.sum(1) > 1
+    assert 0 < is_mixture.sum() < 21
+    assert torch.equal(own_share(data, batch), 1 - is_mixture.float())
+
+
+def test_mixup_mixes_metadata_in_the_shares_of_the_targets(titled):
+    data = titled("model.metadata_dropout=0", "augment.mixup=1")
+    (batch,) = (data.fetch(index) for index in at(data, 0))
+    other_genre = batch.targets.amax(1) < 1
+    assert other_genre.sum() > 5
+    shares = (batch.targets * data.targets[batch.rows]).sum(1)
+    torch.testing.assert_close(own_share(data, batch)[other_genre], shares[other_genre])
+    torch.testing.assert_close(batch.metadata.weights.sum(1), torch.ones(21))
+
+
+def test_without_columns_a_batch_has_no_metadata(data):
+    assert data.fetch(next(iter(data.train_dataloader()))).metadata is None

@@ -40,6 +40,15 @@ def test_its_postprocessing_and_its_training_tracks_travel_along(run, tmp_path):
     assert read.postprocessing.metadata() == saved.postprocessing.metadata() != PostProcessing().metadata()
 
 
+def test_a_network_with_metadata_becomes_one_of_the_music_alone(run, tmp_path):
+    alone = PostProcessing(temperature=3.0)
+    saved = replace(read_checkpoint(run.folder), music_postprocessing=alone)
+    saved.record["model"]["metadata"] = ["title"]
+    write_pretrained(tmp_path / "mine.safetensors", saved)
+    read = read_pretrained(tmp_path / "mine.safetensors")
+    assert read.record["model"]["metadata"] == [] and read.postprocessing.metadata() == alone.metadata()
+
+
 def test_it_contains_no_folder_of_the_machine(run, tmp_path, music):
     write_pretrained(tmp_path / "mine.safetensors", read_checkpoint(run.folder))
     content = (tmp_path / "mine.safetensors").read_bytes()
@@ -48,7 +57,7 @@ def test_it_contains_no_folder_of_the_machine(run, tmp_path, music):
 
 def test_of_paths_the_names_of_files_remain():
     record = {"data": {"path": "/home/me/a.npz", "cache": "/tmp"}, "model": {"weights": "/w/v.pt"}, "folder": "/x"}
-    assert portable(record) == {"data": {"path": "a.npz"}, "model": {"weights": "v.pt"}, "folder": "."}
+    assert portable(record) == {"data": {"path": "a.npz"}, "model": {"weights": "v.pt", "metadata": []}, "folder": "."}
 
 
 def test_another_file_is_refused(tmp_path):

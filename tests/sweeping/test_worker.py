@@ -451,3 +451,11 @@ def test_heads_whose_pass_fails_are_trained_alone(swept, monkeypatch):
     monkeypatch.setattr(worker, "train_family", lambda points, trial_data: 1 / 0)
     result = swept(*VGG16, axes=HEADS)
     assert {row["state"] for row in trials(result.folder)} == {"complete"}
+
+
+def test_a_column_of_an_axis_that_is_not_there_is_told_before_any_point_is_queued(swept, tmp_path):
+    with pytest.raises(
+        UserError, match=r"model.metadata: the catalogue has no column title, or an empty one; data=csv"
+    ):
+        swept(axes="+grid.axes={model.metadata:[[],[title]]}")
+    assert not (tmp_path / "sweep" / "trials.csv").exists()
