@@ -208,11 +208,15 @@ class MusicData(LightningDataModule):
             log.warning("skipped %d files, rows or tracks: %s", count, count_skipped(self.catalogue.skipped))
         self.set_targets()
         self.drawn_rows = self.rows("all")
-        if isinstance(self.split, Split) and (
-            left_out := self.split.left_out(self.catalogue, self.subsets, self.groups)
-        ):
+        if isinstance(self.split, Split):
+            self.leave_out(self.split)
+
+    def leave_out(self, split: Split) -> None:
+        """Move the training tracks that ``split.train_share`` leaves out to the skipped ones."""
+        left_out = split.left_out(self.catalogue, self.subsets, self.groups)
+        if left_out:
             self.exclude(left_out)
-            log.info("%d training tracks are left out by split.train_share=%g", len(left_out), self.split.train_share)
+            log.info("%d training tracks are left out by split.train_share=%g", len(left_out), split.train_share)
 
     def split_tracks(self, split: Split) -> dict[str, str]:
         """Assign the tracks to subsets, and drop those of genres that are not learnt: track -> subset."""
