@@ -69,8 +69,9 @@ def recalls_figure(measured: Measurements, title: str) -> Figure:
         recalls.set_yticks(range(len(genres)), names)
         recalls.set_ylim(-0.6, len(genres) - 0.4)
         figure.suptitle(title, fontsize=11)
-        for axes, side in ((recalls, "left"), (gains, "right")):
-            figure.legend(*axes.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=2, fontsize=8)
+        figure.legend(*recalls.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=8)
+        figure.legend(*gains.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8)
+        for axes in (recalls, gains):
             axes.grid(axis="x", color="#E5E5E5", linewidth=0.8)
             axes.set_axisbelow(True)
     return figure
