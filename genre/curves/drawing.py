@@ -17,7 +17,7 @@ FINE = 100  # points of a drawn curve
 LONGEST_NAME = 24  # characters of a genre
 VERDICT_COLOURS = {"more": VERMILION, "enough": GREEN, "unclear": GREY, "few": "#BBBBBB"}
 VERDICT_LABELS = {
-    "more": "wants more music", "enough": "nothing gained", "unclear": "within the noise", "few": "not judged",
+    "more": "wants more music", "enough": "nothing gained", "unclear": "unclear", "few": "not judged",
 }  # fmt: skip
 
 

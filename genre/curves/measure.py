@@ -74,8 +74,8 @@ class Genre:
     Args:
         name: of the genre.
         recall: of its test tracks.
-        verdict: 'more': it wants more music; 'enough': the last step added nothing; 'unclear': the gain is within the
-            noise; 'few': too few groups for an interval.
+        verdict: 'more': it wants more music; 'enough': the last step added nothing; 'unclear': neither; 'few': too few
+            groups for an interval.
     """
 
     name: str
@@ -146,7 +146,8 @@ def genres_of_curve(merged: Sequence[Run], tracks: Sequence[str], accuracy: Size
 def verdict(recall: SizeScores, mean: float) -> Verdict:
     """Whether a genre wants more music: 'more', 'enough', 'unclear' or 'few', as in ``Genre``.
 
-    It does if its recall has clearly risen with the last step, or over all sizes while it is still below the mean.
+    It does if its recall has clearly risen over all sizes, and either clearly with the last step or while it is still
+    below the mean. One step alone may be the luck of a draw of training tracks, which no interval here includes.
 
     Args:
         mean: of the recalls of all genres, at the largest size.
@@ -154,6 +155,6 @@ def verdict(recall: SizeScores, mean: float) -> Verdict:
     if len(set(recall.groups)) < MIN_GROUPS:
         return "few"
     gain, (low, _) = recall.gains[-1], recall.gain_intervals[-1]
-    if low > 0 or (gain > 0 and recall.values[-1] < mean and recall.slope_interval[0] > 0):
+    if recall.slope_interval[0] > 0 and (low > 0 or (gain > 0 and recall.values[-1] < mean)):
         return "more"
     return "enough" if gain <= 0 else "unclear"

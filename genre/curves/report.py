@@ -18,7 +18,7 @@ SIZE_COLUMNS = ("tracks", "{score}", "ci_low", "ci_high", "gain", "gain_ci_low",
 VERDICTS: dict[Verdict, str] = {
     "more": "Genres that want more music: {}.",
     "enough": "The last step added nothing for: {}.",
-    "unclear": "The gain is within the noise of the tested tracks for: {}.",
+    "unclear": "Unclear (within the noise, or risen with one step alone): {}.",
     "few": f"Not judged, with fewer than {MIN_GROUPS} artists, recordings or tracks of their own: {{}}.",
 }
 NOT_INCLUDED = (

@@ -73,6 +73,7 @@ def recall_of(*shares, groups=40):
     ("recall", "expected"),
     [
         (recall_of(0.5, 0.6, 0.8), "more"),  # the last step is clear
+        (recall_of(0.9, 0.6, 0.8), "unclear"),  # but had fallen before
         (recall_of(0.3, 0.5, 0.525), "more"),  # rises over all sizes, and is below the mean of 0.7
         (recall_of(0.6, 0.8, 0.825), "unclear"),  # as much, but above the mean
         (recall_of(0.7, 0.7, 0.725), "unclear"),

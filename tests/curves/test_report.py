@@ -79,5 +79,5 @@ def test_the_files_hold_what_was_measured(tmp_path, capsys):
     report = (tmp_path / "report.txt").read_text()
     assert report == capsys.readouterr().out
     assert "Genres that want more music: jazz." in report
-    assert "within the noise of the tested tracks for: r&b; soul [x]." in report
+    assert "Unclear (within the noise, or risen with one step alone): r&b; soul [x]." in report
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"curve.png", "genres.png"}
