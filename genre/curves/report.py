@@ -88,7 +88,7 @@ def outlook(measured: Measurements, extrapolation: Extrapolation) -> str:
     if measured.accuracy.intervals[-1][0] <= measured.commonest:
         return (
             f"The model is no better than always naming the commonest genre ({measured.commonest:.0%}), so that its "
-            "curve says nothing of the music: choose another recipe, such as experiment=vgg16_pooled, or more epochs."
+            "curve says nothing of the music: choose another recipe, such as experiment=small, or more epochs."
         )
     (low, high), tracks = extrapolation.gain_interval, extrapolation.tracks
     points = f"about {in_points(extrapolation.gain)} more ({number(low)} to {number(high)})"
