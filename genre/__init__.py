@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genre.cli import command
     from genre.config.compose import compose
+    from genre.curves.curve import curve
     from genre.errors import UserError
     from genre.evaluation.evaluate import evaluate
     from genre.exploration.explore import explore
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "command": "cli",
     "compose": "config.compose",
+    "curve": "curves.curve",
     "evaluate": "evaluation.evaluate",
     "explore": "exploration.explore",
     "load": "prediction.model",
@@ -31,7 +33,7 @@ _HOMES = {
     "train": "training.train",
     "UserError": "errors",
 }
-__all__ = ["UserError", "command", "compose", "evaluate", "explore", "load", "predict", "sweep", "train"]
+__all__ = ["UserError", "command", "compose", "curve", "evaluate", "explore", "load", "predict", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST)  # of a folder
 HELP_FLAGS = {"--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
-RESUMED_JOB = ("hydra.output_subdir=.hydra/resumed", "hydra.job.name=train")  # a run's record has no Hydra section
 
 
 class QuietStderr:
@@ -62,7 +61,7 @@ def run_command(main: Callable[[], Any], config_name: str | None, given: list[st
         if config_name and HELP_FLAGS & set(given):
             print(help_text(config_name, given))
             return
-        sys.argv[1:] = hydra_arguments(given) if config_name else given
+        sys.argv[1:] = hydra_arguments(given, config_name) if config_name else given
         with contextlib.redirect_stderr(QuietStderr(sys.stderr)):
             main()
     except (UserError, HydraException, OmegaConfBaseException) as error:
@@ -79,7 +78,7 @@ def run_command(main: Callable[[], Any], config_name: str | None, given: list[st
         sys.exit(130)
 
 
-def hydra_arguments(arguments: list[str]) -> list[str]:
+def hydra_arguments(arguments: list[str], config_name: str = "config") -> list[str]:
     """Arguments as Hydra should see them: paths quoted; to resume a run, its own configuration instead of ``conf/``."""
     repeated = any(argument.startswith("hydra.job.name=train_ddp_process") for argument in arguments)
     if repeated:  # by Lightning, to the other processes of a run
@@ -94,7 +93,9 @@ def hydra_arguments(arguments: list[str]) -> list[str]:
         return literally
     offer_record(folder)
     place = ["--config-path", str(NO_OPTIONS), "--config-name", RESUMED]
-    return literally if repeated else [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *RESUMED_JOB]
+    name = "train" if config_name == "config" else config_name
+    job = ["hydra.output_subdir=.hydra/resumed", f"hydra.job.name={name}"]  # a run's record has no Hydra section
+    return literally if repeated else [*place, *literally, f"hydra.run.dir={quoted(str(folder))}", *job]
 
 
 def goes_on(argument: str) -> bool:

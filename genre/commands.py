@@ -71,6 +71,12 @@ def sweep_command(cfg: DictConfig) -> float:
     return float(result.objective)
 
 
+@hydra_command("curve")
+def curve_command(cfg: DictConfig) -> None:
+    """Measure whether more music would help and print the folder of the results."""
+    print(genre.curve(cfg).folder)
+
+
 def cut_command() -> None:
     """Cut segments of music and write a catalogue of them."""
     from genre.data import cut  # imports numpy and soundfile, which no other command's --help needs

@@ -42,6 +42,7 @@ class SkipKind(StrEnum):
     NOT_IN_DATA = "not in the data"
     NOT_IN_SPLIT = "not in the split"
     HELD_OUT = "leaks a held-out track"
+    LEFT_OUT = "not in the share of the training tracks"
     UNKNOWN_GENRE = "unknown genre"
     UNTRAINED_GENRE = "genre without training tracks"
     SEEN_IN_TRAINING = "seen in training"

@@ -32,7 +32,7 @@ LEVELS = [
     ["config"],
     ["evaluation"],
     ["training", "prediction", "exploration"],
-    ["sweeping"],
+    ["sweeping", "curves"],
     ["cli"],
     ["__init__"],
     ["cache"],

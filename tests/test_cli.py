@@ -53,6 +53,8 @@ def test_other_processes_of_a_resumed_run_compose_from_its_record_too(tmp_path):
     folder.mkdir()
     (folder / "hparams.yaml").write_text("name: of ${oc.env:HOME}\nseed: 3\n")
     given = hydra_arguments([f"resume={folder}", "trainer.max_epochs=2"])
+    assert "hydra.job.name=train" in given
+    assert "hydra.job.name=curve" in hydra_arguments([f"resume={folder}"], "curve")
     ConfigStore.instance().repo.pop("resumed.yaml")
     repeated = [*given, "hydra.job.name=train_ddp_process_1"]
     assert hydra_arguments(repeated) == repeated
@@ -138,7 +140,7 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.returncode == 1 and "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "predict.py", "explore.py", "sweep.py"])
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "predict.py", "explore.py", "sweep.py", "curve.py"])
 def test_help_shows_the_groups_and_a_worked_example(tmp_path, script):
     done = command(tmp_path, script, "--help")
     assert done.returncode == 0

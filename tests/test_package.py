@@ -68,6 +68,6 @@ def test_the_package_trains_from_python(installed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "explore", "sweep", "cut"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "explore", "sweep", "curve", "cut"])
 def test_every_command_is_installed(installed, tmp_path, name):
     assert f"python {name}.py" in run(tmp_path, installed / f"genre-{name}", "--help")

@@ -27,7 +27,7 @@ from genre.config.records import Record, flatten, plain
 from genre.config.trust import Trust, check_targets
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
 from genre.data.metadata import check_metadata_names
-from genre.data.splits import Split
+from genre.data.splits import RANDOM_KINDS, Split
 from genre.data.synthetic import read_synthetic
 from genre.errors import UserError
 from genre.paths import AUTO, expanded
@@ -36,6 +36,7 @@ from genre.ranges import (
     Count,
     DropoutProbability,
     Duration,
+    FoldCount,
     NonNegative,
     Positive,
     PositiveShare,
@@ -473,6 +474,55 @@ class SweepSettings(Settings):
     template: DictConfig
 
 
+class ShareSettings(SettingsGroup):
+    """What a learning curve trains.
+
+    Args:
+        shares: of the training tracks; each is trained on in every fold.
+        folds: of the cross-validation.
+    """
+
+    shares: Sequence[PositiveShare]
+    folds: FoldCount
+
+    @model_validator(mode="after")
+    def check_shares(self) -> Self:
+        """Refuse too few shares to fit a curve with three parameters to, or unsorted ones."""
+        if len(self.shares) < 3 or list(self.shares) != sorted(set(self.shares)):
+            raise ValueError(
+                f"curve.shares=[{','.join(f'{share:g}' for share in self.shares)}] must be three or more rising shares "
+                "of the training tracks, such as [0.125,0.25,0.5,1]"
+            )
+        return self
+
+
+class CurveSettings(Settings):
+    """A learning curve.
+
+    Args:
+        curve: its shares and folds.
+        base: the training run that it repeats.
+    """
+
+    name: str
+    curve: Annotated[ShareSettings, section(ShareSettings)]
+    base: TrainSettings
+
+    @model_validator(mode="after")
+    def check_split(self) -> Self:
+        """Refuse a split that has no folds, or whose folds and shares were chosen already."""
+        split = self.base.split
+        if split.folds is not None or split.train_share < 1:
+            raise ValueError(
+                "a learning curve trains every fold and share: omit split.folds, split.fold and split.train_share, and "
+                "set curve.folds and curve.shares"
+            )
+        if split.kind not in RANDOM_KINDS or split.hold_out:
+            given = f"split.hold_out={split.hold_out}" if split.hold_out else f"split={split.kind}"
+            raise ValueError(f"a learning curve needs folds, which split=random and split=artist have; omit {given}")
+        return self
+
+
 def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     """Read the settings of a training run.
 
@@ -581,3 +631,14 @@ def sweep_settings(cfg: DictConfig | SweepSettings) -> SweepSettings:
     own: Any = OmegaConf.masked_copy(cfg, ["grid", "worker"])
     shared = {"name": base.name, "folder": str(base.folder), "debug": base.debug}
     return parse(SweepSettings, plain(own) | {**shared, "base": base, "template": template})
+
+
+def curve_settings(record: Record) -> CurveSettings:
+    """Read the settings of a learning curve from its record (``train_record``).
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range, or the keys that do not go together.
+    """
+    base = train_settings({key: value for key, value in record.items() if key != "curve"})
+    own = {"folder": base.folder, "debug": base.debug, "name": base.name, "base": base}
+    return parse(CurveSettings, {**own, "curve": record["curve"]})

@@ -215,6 +215,16 @@ class MusicData(LightningDataModule):
             count = len(self.catalogue.skipped)
             log.warning("skipped %d files, rows or tracks: %s", count, count_skipped(self.catalogue.skipped))
         self.set_targets()
+        self.drawn_rows = self.rows("all")
+        if isinstance(self.split, Split):
+            self.leave_out(self.split)
+
+    def leave_out(self, split: Split) -> None:
+        """Move the training tracks that ``split.train_share`` leaves out to the skipped ones."""
+        left_out = split.left_out(self.catalogue, self.subsets, self.groups)
+        if left_out:
+            self.exclude(left_out)
+            log.info("%d training tracks are left out by split.train_share=%g", len(left_out), split.train_share)
 
     def split_tracks(self, split: Split) -> dict[str, str]:
         """Assign the tracks to subsets, and drop those of genres that are not learnt: track -> subset."""
@@ -268,7 +278,7 @@ class MusicData(LightningDataModule):
         if not isinstance(self.split, Split) or not (pipeline.view.random or pipeline.augment.acts):
             return features, features
         folds_share_them = self.split.folds is not None and not pipeline.augment.mix
-        rows = self.rows("all" if folds_share_them else "train")
+        rows = self.drawn_rows if folds_share_them else self.rows("train")
         views = min(part.cached_views for part in backbones)
         drawn = [c.view_features(train, rows, self.targets[rows], self.task, self.seed, views) for c in caches]
         return joined(drawn, len(self.genres)), features

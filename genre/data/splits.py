@@ -15,7 +15,7 @@ from genre.data.catalogue import Catalogue, Track, read_annotations
 from genre.data.gtzan import fault_filtered
 from genre.data.spelling import comparison_key, spell_like
 from genre.errors import SkipKind, SkipReason, UserError
-from genre.ranges import FoldCount, PartShare, Seed, WholeNumber, checked_dataclass
+from genre.ranges import FoldCount, PartShare, PositiveShare, Seed, WholeNumber, checked_dataclass
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Split:
         group_duplicates: True to put all tracks with the same recording into one subset; with folds, always.
         folds: number of folds for cross-validation; every track is a test track in one of them.
         fold: the fold that is tested, from 0.
+        train_share: share of the training tracks that are used; those of a smaller share are among those of a larger.
         among: 'fault_filtered' to draw only from the train and val tracks of GTZAN's fault-filtered lists, so that
             their test tracks decide nothing.
         untrained_genres: of a genre without training tracks: 'refuse' it, or 'drop' it with its tracks.
@@ -52,6 +53,7 @@ class Split:
     group_duplicates: bool = False
     folds: FoldCount | None = None
     fold: WholeNumber | None = None
+    train_share: PositiveShare = 1.0
     among: Literal["fault_filtered"] | None = None
     untrained_genres: Literal["refuse", "drop"] = "refuse"
 
@@ -103,10 +105,11 @@ class Split:
     def description(self, catalogue: Catalogue) -> str:
         """'random (seed 0)', 'artist (seed 0, fold 1 of 5)'; and how many tracks have no artist, if it matters."""
         fold = f", fold {self.fold} of {self.folds}" if self.folds else ""
+        share = f", {self.train_share:.4g} of the training tracks" if self.train_share < 1 else ""
         unknown = self.without_artist(catalogue)
         note = f", {unknown} of {len(catalogue.tracks)} tracks without artist" if unknown else ""
         among = ", fault-filtered train and val" if self.among else ""
-        return f"{self.kind} (seed {self.seed}{fold}{among}{note})"
+        return f"{self.kind} (seed {self.seed}{fold}{share}{among}{note})"
 
     def without_artist(self, catalogue: Catalogue) -> int:
         """Number of tracks that split=artist cannot keep together, because their artist is unknown; else 0."""
@@ -115,7 +118,7 @@ class Split:
     def assign(
         self, catalogue: Catalogue, duplicates: Iterable[Iterable[str]] = ()
     ) -> tuple[Catalogue, dict[str, str]]:
-        """Assign each track to a subset.
+        """Assign each track to a subset, all training tracks included; ``left_out`` says which of them are not used.
 
         Args:
             duplicates: groups of tracks with the same recording, for ``group_duplicates``.
@@ -172,6 +175,9 @@ class Split:
         """Names of the tracks in the fold that is tested; empty without folds.
 
         scikit-learn's StratifiedGroupKFold keeps groups together and spreads each genre over the folds.
+
+        Raises:
+            UserError: if no genre has a track per fold.
         """
         if self.folds is None or self.fold is None:
             return set()
@@ -179,6 +185,8 @@ class Split:
 
         rows = sorted((track.name, track.genres[0], group) for group, tracks in groups.items() for track in tracks)
         names, genres, group_of = zip(*rows, strict=True)
+        if max(Counter(genres).values()) < self.folds:
+            raise UserError(f"no genre has {self.folds} tracks, one per fold; lower the number of folds, or add tracks")
         folds = StratifiedGroupKFold(self.folds, shuffle=True, random_state=self.seed)
         tested = list(folds.split(names, genres, group_of))[self.fold][1]
         return {names[row] for row in tested}
@@ -188,6 +196,28 @@ class Split:
         own_group = artist_group if self.kind == "artist" else lambda track: track.name
         same_recording = duplicates if self.groups_recordings else ()
         return merge_groups({track.name: own_group(track) for track in catalogue.tracks}, same_recording)
+
+    def left_out(
+        self, catalogue: Catalogue, subsets: Mapping[str, str], group_of: Mapping[str, str]
+    ) -> dict[str, SkipReason]:
+        """Training tracks that ``train_share`` leaves out -> why.
+
+        Whole groups are kept, of each genre about that share of its tracks, and at least one group.
+
+        Args:
+            subsets: of the catalogue's tracks.
+            group_of: of the same tracks.
+        """
+        if self.train_share == 1:
+            return {}
+        groups: dict[str, list[Track]] = {}
+        for track in catalogue.tracks:
+            if subsets[track.name] == "train":
+                groups.setdefault(group_of[track.name], []).append(track)
+        ranks = stratified_ranks(groups, np.random.default_rng(self.seed))
+        reason = SkipReason(SkipKind.LEFT_OUT, f"left out by split.train_share={self.train_share:g}")
+        beyond = [name for name, rank in ranks.items() if rank > self.train_share]
+        return {track.name: reason for name in beyond for track in groups[name]}
 
     def held_out_relatives(
         self, catalogue: Catalogue, held_out: Mapping[str, Track], group_of: Mapping[str, str]
@@ -339,6 +369,26 @@ def stratified_split(
             lacking[subset][track.genres[0]] -= 1
             subsets[track.name] = subset
     return subsets
+
+
+def stratified_ranks(groups: Mapping[str, list[Track]], generator: np.random.Generator) -> dict[str, float]:
+    """Rank groups in a random order, so that those up to a rank r have about the share r of each genre's tracks.
+
+    Returns:
+        Group -> its rank from 0 to 1: how much of its genres' tracks lies before its own middle. The first group of
+        each genre has rank 0.
+    """
+    names = sorted(groups)
+    total = Counter(genre for tracks in groups.values() for track in tracks for genre in track.genres)
+    before: Counter[str] = Counter()
+    ranks = {}
+    for name in (names[index] for index in generator.permutation(len(names))):
+        own = Counter(genre for track in groups[name] for genre in track.genres)
+        middles = [(before[genre] + count / 2) / total[genre] for genre, count in own.items()]
+        is_first = any(not before[genre] for genre in own)
+        ranks[name] = 0.0 if is_first else float(np.average(middles, weights=list(own.values())))
+        before += own
+    return ranks
 
 
 def quotas(tracks: Iterable[Track], shares: Mapping[str, float]) -> dict[str, dict[str, float]]:

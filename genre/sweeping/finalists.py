@@ -1,6 +1,5 @@
 """The finalists of a sweep: the best points by validation, trained again under several seeds and only then tested."""
 
-import json
 import logging
 import math
 import statistics
@@ -18,17 +17,14 @@ from optuna.trial import TrialState
 from genre import paths
 from genre.config.components import TARGET
 from genre.config.compose import compose
-from genre.config.records import flatten, plain, read_record
-from genre.config.settings import train_settings
-from genre.config.trust import check_targets, target_modules
+from genre.config.records import flatten, plain
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.files import write_csv, write_text
-from genre.paths import RECORD
 from genre.redaction import redacted
-from genre.sweeping.grid import FIXED_GROUPS, MAY_DIFFER, Point, apply_point, value_label
+from genre.sweeping.grid import FIXED_GROUPS, MAY_DIFFER, apply_point, value_label
 from genre.sweeping.queue import Direction, QueueEntry
-from genre.training.train import train
+from genre.training.train import metrics_of_run
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +129,9 @@ def train_finalists(
     finalists = []
     for entry in chosen:
         runs = {seed: folder / "finalists" / f"trial-{entry.trial:04d}" / f"seed-{seed}" for seed in selection.seeds}
-        metrics = {seed: metrics_of_run(run, cfg, entry.point, seed) for seed, run in runs.items()}
+        settings = apply_point(cfg, entry.point)
+        named = settings.replace(name=f"{settings.name}-finalist")
+        metrics = {seed: metrics_of_run(named.replace(seed=seed, folder=str(run))) for seed, run in runs.items()}
         finalists.append(Finalist(entry, runs, metrics))
     sign = 1 if selection.direction == "minimize" else -1
     finalists.sort(key=lambda finalist: sign * (finalist.mean(selection.score) or 0.0))
@@ -144,19 +142,6 @@ def train_finalists(
         log.info("the winner is trial %d: %s", finalists[0].entry.trial, finalists[0].runs[selection.seeds[0]])
         publish_experiment(folder / "tuned.yaml", selection.experiment_name(folder), selection.publish)
     return finalists
-
-
-def metrics_of_run(run: Path, cfg: DictConfig, point: Point, seed: int) -> dict[str, Any]:
-    """Return the metrics of a finalist's run, after training or resuming it if it is not finished."""
-    if (run / "metrics.json").exists():
-        metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        return metrics
-    if (run / RECORD).exists():
-        record = read_record(run)
-        check_targets(record, str(run), target_modules(plain(cfg)))
-        return train(train_settings({**record, "resume": str(run)})).metrics
-    settings = apply_point(cfg, point)
-    return train(settings.replace(seed=seed, folder=str(run), name=f"{settings.name}-finalist")).metrics
 
 
 def write_finalists(

@@ -1,7 +1,7 @@
 """The folder of a training run: a new one, or one that is resumed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 LIMITS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 NOT_COMPARED = {"folder", "resume", "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
-MAY_CHANGE = {*LIMITS, *PATH_KEYS, "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
+FREE = {*PATH_KEYS, "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}  # change no result
+LAST_FILES = ("metrics.json", "curve.json")  # the last file of a run, and of a learning curve
 
 
 def continued(record: Record) -> Record:
@@ -54,7 +55,7 @@ def composed_record() -> Record:
 def unfinished_run(parent: Path, record: Record) -> Path | None:
     """The newest run below a folder that has this configuration and neither results nor a process that trains it."""
     runs = [file.parent for file in sorted(parent.glob(f"*/{RECORD}"), reverse=True)]
-    unfinished = (run for run in runs if not (run / "metrics.json").exists() and not owner(run))
+    unfinished = (run for run in runs if not any((run / name).exists() for name in LAST_FILES) and not owner(run))
     return next((run for run in unfinished if is_run_of(run, record)), None)
 
 
@@ -97,7 +98,7 @@ def refuse_folder(folder: Path, record: Record) -> None:
         UserError: if a new run's folder holds one already, or a resumed run would change in more than limits and paths.
     """
     if record.get("resume"):
-        refuse_changes(folder, record)
+        refuse_changes(folder, record, LIMITS)
     elif (folder / "checkpoints").exists() and is_first_process():
         raise UserError(
             f"{folder} holds a run already; continue it with resume={folder}, or choose another hydra.run.dir"
@@ -114,19 +115,22 @@ def begin_run(folder: Path, record: Record) -> None:
         write_record(folder, {**record, "resume": None, "folder": str(folder)})
 
 
-def refuse_changes(folder: Path, record: Record) -> None:
+def refuse_changes(folder: Path, record: Record, limits: Sequence[str]) -> None:
     """Refuse to resume a run with another configuration.
+
+    Args:
+        limits: of training, which may change.
 
     Raises:
         UserError: naming the first key that would change.
     """
     before, after = dict(flatten(recorded(folder) or record)), dict(flatten(redacted(record)))
     for key in sorted(before.keys() | after.keys()):
-        if key not in MAY_CHANGE and before.get(key) != after.get(key):
+        if key not in FREE and key not in limits and before.get(key) != after.get(key):
             was = f" from {before[key]}" if key in before else ""
             raise UserError(
                 f"resume={folder} continues the run unchanged: {key} cannot change{was} to {after.get(key)}; omit it "
-                f"(only paths, {', '.join(LIMITS)} and debug may change)"
+                f"(only {', '.join(['paths', *limits])} and debug may change)"
             )
     if after.get("scheduler.interval") == "step" and (longer := [k for k in LIMITS if before.get(k) != after.get(k)]):
         raise UserError(f"{longer[0]} cannot change: the schedule of {folder} is made for the length of that run")

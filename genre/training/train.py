@@ -1,6 +1,7 @@
 """One training run, from its settings to its folder of results."""
 
 import errno
+import json
 import logging
 import math
 import time
@@ -63,6 +64,26 @@ def train(cfg: DictConfig | TrainSettings) -> Result:
         return train_in(folder, train_settings(record), begin)
 
 
+def metrics_of_run(settings: TrainSettings) -> dict[str, Any]:
+    """The metrics of a run that is part of another command: it is trained, or resumed, unless it is finished.
+
+    Args:
+        settings: whose ``trainer.precision`` is not 'auto', since the run records what was measured.
+
+    Raises:
+        UserError: as ``train``; if the folder holds a run of other settings that is not finished.
+    """
+    folder = settings.folder
+    if (folder / "metrics.json").exists():
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return metrics
+    begin, begun = time.monotonic(), (folder / RECORD).exists()
+    own = settings.replace(resume=str(folder) if begun else None)
+    with claimed(folder):
+        refuse_folder(folder, own.record)
+        return train_in(folder, own, begin).metrics
+
+
 def train_in(folder: Path, settings: TrainSettings, begin: float) -> Result:
     """Train the run of a folder that this process holds, from its last checkpoint if it has one.
 
@@ -110,13 +131,16 @@ def objective_of(metrics: dict[str, Any]) -> float:
 
 
 @contextmanager
-def resume_hint(folder: Path) -> Iterator[None]:
-    """Log how to resume a run that is interrupted inside.
+def resume_hint(folder: Path, script: str = "train.py") -> Iterator[None]:
+    """Log how to resume the run, or the learning curve, that is interrupted inside.
+
+    Args:
+        script: that resumes it.
 
     Raises:
         UserError: if the disk is full.
     """
-    hint = f"continue with: python train.py resume={folder}"
+    hint = f"continue with: python {script} resume={folder}"
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

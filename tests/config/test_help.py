@@ -35,6 +35,7 @@ def test_every_group_is_listed_with_its_options():
         ("predict", "input: null", "batch_size"),
         ("evaluate", "subset: null", "optimizer"),
         ("sweep", "lease: 60", "run:"),
+        ("curve", "folds: 5", "grid:"),
     ],
 )
 def test_a_command_lists_only_what_it_reads(config_name, present, absent):

@@ -42,7 +42,12 @@ def test_an_unknown_option_or_key_names_the_nearest_known_one(override, sentence
 
 @pytest.mark.parametrize(
     ("config_name", "override", "nearest"),
-    [("evaluate", "subst=val", "subset"), ("predict", "imput=x", "input"), ("sweep", "grid.leases=3", "grid.lease")],
+    [
+        ("evaluate", "subst=val", "subset"),
+        ("predict", "imput=x", "input"),
+        ("sweep", "grid.leases=3", "grid.lease"),
+        ("curve", "curve.fold=3", "curve.folds"),
+    ],
 )
 def test_the_nearest_key_is_one_of_the_commands_own(config_name, override, nearest):
     with pytest.raises(HydraException) as error:

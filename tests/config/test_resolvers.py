@@ -25,6 +25,7 @@ def test_a_run_is_called_after_its_folder():
         (["experiment=document/base"], "config", "document-base"),
         (["name=mine"], "config", "mine"),
         (["grid=small"], "sweep", "small"),
+        (["model=resnet"], "curve", "resnet-multiclass"),
     ],
 )
 def test_a_configuration_composed_from_python_has_the_name_that_the_command_would_give(overrides, config_name, name):
@@ -37,6 +38,7 @@ def test_a_configuration_composed_from_python_has_the_name_that_the_command_woul
     [
         (["train.py", "seed=0,1"], "train/cnn-multiclass/*"),
         (["sweep.py", "grid=small", "worker=0,1"], "sweep/small"),
+        (["curve.py", "seed=0,1"], "curve/cnn-multiclass/*"),
     ],
 )
 @pytest.mark.slow

@@ -12,10 +12,12 @@ import genre
 from genre.config.build import check_buildable, root_device
 from genre.config.records import flatten
 from genre.config.settings import (
+    curve_settings,
     evaluate_settings,
     explore_settings,
     predict_settings,
     sweep_settings,
+    train_record,
     train_settings,
 )
 from genre.errors import UserError
@@ -45,7 +47,7 @@ RANDOM_WEIGHTS = {
 def option_values(*overrides, config_name="config"):
     """The plain configuration of some options; composing it anew for every wrong value would take minutes."""
     needed = [extra for override in overrides for extra in (NEEDED | RANDOM_WEIGHTS).get(override, [])]
-    named = PATHS if config_name in ("config", "sweep", "explore") else PATHS[:1]
+    named = PATHS if config_name in ("config", "sweep", "curve", "explore") else PATHS[:1]
     return genre.compose(*overrides, *named, *needed, config_name=config_name)
 
 
@@ -173,6 +175,25 @@ def test_a_missing_gpu_is_named():
 def test_wrong_values_of_a_sweep_are_named(override, sentence):
     with pytest.raises(UserError) as error:
         sweep_settings(composed("data=synthetic", override, config_name="sweep"))
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("curve.folds=1", "curve.folds=1 must be a whole number of at least 2"),
+        ("curve.shares=[0.5,1]", "curve.shares=[0.5,1] must be three or more rising shares"),
+        ("curve.shares=[0.5,0.25,1]", "curve.shares=[0.5,0.25,1] must be three or more rising shares"),
+        ("curve.shares=[0,0.5,1]", "curve.shares=[0,0.5,1] must be a list, each item a number above 0 and at most 1"),
+        ("curve.share=[0.5,1]", "there is no key curve.share; did you mean curve.shares?"),
+        ("split.train_share=0.5", "a learning curve trains every fold and share: omit split.folds, split.fold"),
+        ("split=column", "a learning curve needs folds, which split=random and split=artist have; omit split=column"),
+        ("split.hold_out=x.csv", "a learning curve needs folds, which split=random and split=artist have; omit split."),
+    ],
+)
+def test_wrong_values_of_a_learning_curve_are_named(override, sentence):
+    with pytest.raises(UserError) as error:
+        curve_settings(train_record(composed("data=synthetic", override, config_name="curve")))
     assert str(error.value).startswith(sentence)
 
 

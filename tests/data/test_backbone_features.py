@@ -84,6 +84,15 @@ def test_an_ensemble_reads_the_stores_of_its_members(vgg):
     assert together.eval_store.key == alone.eval_store.key and together.cached_views == 2
 
 
+def test_shares_of_the_training_tracks_read_the_same_stores(vgg):
+    options = ["augment=document", "model.cached_views=2", "split.folds=3", "split.fold=0"]
+    whole, half = (opened_data(vgg(*options, f"split.train_share={share}")) for share in (1, 0.5))
+    assert len(half.track_names("train")) < len(whole.track_names("train"))
+    assert half.train_store.key.name == whole.train_store.key.name
+    assert half.eval_store.key.name == whole.eval_store.key.name
+    assert all(torch.equal(b.targets, half.targets[b.rows]) for b in map(half.fetch, half.train_dataloader()))
+
+
 def test_mixed_views_are_of_the_training_tracks_of_a_fold_alone(vgg):
     options = ["augment.mix=1", "task=multilabel", "model.cached_views=2", "split.folds=3", "split.fold=0"]
     data = opened_data(vgg(*options))

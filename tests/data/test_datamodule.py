@@ -158,3 +158,13 @@ def test_mixup_mixes_metadata_in_the_shares_of_the_targets(titled):
 
 def test_without_columns_a_batch_has_no_metadata(data):
     assert data.fetch(next(iter(data.train_dataloader()))).metadata is None
+
+
+def test_tracks_that_a_share_leaves_out_are_in_no_subset_and_listed(configured, data, tmp_path):
+    half = opened_data(configured("batch_size=4", "split.train_share=0.5"))
+    left_out = set(data.track_names("train")) - set(half.track_names("train"))
+    assert len(left_out) == 9 and not left_out & half.subsets.keys()  # 3 of 7 per genre
+    assert half.track_names("val") == data.track_names("val") and half.track_names("test") == data.track_names("test")
+    write_skipped(tmp_path, half.catalogue)
+    rows = csv_rows(tmp_path / "skipped.csv")
+    assert [row["reason"] for row in rows] == ["left out by split.train_share=0.5"] * 9

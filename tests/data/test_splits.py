@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torchaudio.datasets import gtzan as torchaudio_gtzan
 
 from genre.data.catalogue import Catalogue, Track, read_logmel
@@ -377,3 +379,83 @@ def test_a_draw_among_the_fault_filtered_lists_leaves_their_test_tracks_out(gtza
     assert set(subsets) == TORCHAUDIO["train"] | TORCHAUDIO["val"]
     assert len(subsets) == len(catalogue.tracks) == 640
     assert {item.kind for item in catalogue.skipped} == {SkipKind.NOT_IN_SPLIT}
+
+
+def test_more_folds_than_any_genre_has_tracks_are_refused():
+    with pytest.raises(UserError, match="no genre has 5 tracks, one per fold"):
+        Split(folds=5, fold=0).assign(catalogue_of({"jazz": 4, "rock": 4}))
+
+
+def kept_tracks(split: Split, catalogue: Catalogue, duplicates=()) -> set[str]:
+    """The training tracks that train_share does not leave out."""
+    catalogue, subsets = split.assign(catalogue, duplicates)
+    left_out = split.left_out(catalogue, subsets, split.group_tracks(catalogue, duplicates))
+    assert {subsets[name] for name in left_out} <= {"train"}
+    return names_by_subset(subsets)["train"] - left_out.keys()
+
+
+@st.composite
+def catalogues_of_several_genres(draw) -> Catalogue:
+    """Genres of any size, artists of any size, some of them in two genres, some tracks with a second genre."""
+    genres = ["blues", "jazz", "pop", "rock"][: draw(st.integers(2, 4))]
+    tracks = []
+    for genre in genres:
+        artists = [f"{genre} artist {number}" for number in range(draw(st.integers(8, 12)))] + ["everybody"]
+        for index in range(draw(st.integers(12, 40))):
+            second = draw(st.sampled_from([(), (), (genres[0],)]))
+            both = tuple(dict.fromkeys((genre, *second)))
+            tracks.append(Track(f"{genre}.{index:05d}", both, artist=artists[index % len(artists)]))
+    return Catalogue(tuple(tracks))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    catalogue=catalogues_of_several_genres(),
+    shares=st.lists(st.floats(0.01, 1), min_size=2, max_size=4),
+    options=st.sampled_from([{}, {"folds": 3, "fold": 1}, {"kind": "artist"}, {"kind": "artist", "seed": 4}]),
+)
+def test_smaller_shares_are_parts_of_larger_ones_with_whole_groups_of_every_genre(catalogue, shares, options):
+    whole = Split(**options)
+    training = kept_tracks(whole, catalogue)
+    groups = whole.group_tracks(catalogue, ())
+    larger = training
+    genres = {track.name: track.genres for track in catalogue.tracks}
+    for share in sorted(shares, reverse=True):
+        kept = kept_tracks(replace(whole, train_share=share), catalogue)
+        assert kept <= larger
+        assert not {groups[name] for name in kept} & {groups[name] for name in training - kept}
+        assert {g for name in kept for g in genres[name]} == {g for name in training for g in genres[name]}
+        larger = kept
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("options", [{}, {"folds": 5, "fold": 2}])
+def test_a_share_has_that_part_of_the_training_tracks_of_each_genre(share, options):
+    catalogue = catalogue_of({"jazz": 100, "pop": 16, "rock": 61})
+    subsets = Split(**options).assign(catalogue)[1]
+    kept = Counter(name.split(".")[0] for name in kept_tracks(Split(**options, train_share=share), catalogue))
+    for genre, count in counts_by_subset(subsets)["train"].items():
+        assert kept[genre] == pytest.approx(max(share * count, 1), abs=0.5)
+
+
+def test_a_share_of_artists_is_within_an_artist_of_the_part_of_each_genre():
+    catalogue = catalogue_of({"jazz": 100, "rock": 100}, artists=25)  # four tracks per artist
+    kept = Counter(name.split(".")[0] for name in kept_tracks(Split("artist", train_share=0.5), catalogue))
+    assert kept == {"jazz": pytest.approx(35, abs=4), "rock": pytest.approx(35, abs=4)}
+
+
+def test_copies_of_a_recording_are_left_out_together():
+    catalogue = catalogue_of({"jazz": 40, "rock": 40})
+    same = [[f"jazz.{n:05d}", f"jazz.{n + 20:05d}"] for n in range(20)]
+    kept = kept_tracks(Split(folds=4, fold=0, train_share=0.5), catalogue, same)
+    assert 0 < len([name for name in kept if "jazz" in name]) < 20
+    assert all((one in kept) == (other in kept) for one, other in same)
+
+
+def test_the_seed_of_the_split_draws_the_share(gtzan):
+    one, other = (kept_tracks(Split("fault_filtered", seed=seed, train_share=0.5), gtzan) for seed in (0, 1))
+    assert one == kept_tracks(Split("fault_filtered", train_share=0.5), gtzan) != other
+
+
+def test_the_share_is_named_where_the_split_is(gtzan):
+    assert Split(train_share=0.125).description(gtzan) == "random (seed 0, 0.125 of the training tracks)"

@@ -360,8 +360,13 @@ def test_finished_finalists_are_not_repeated_and_interrupted_ones_are_resumed(sw
     run = first.finalists[0].runs[1]
     (run / "metrics.json").unlink()
     resumed = []
-    train = genre.training.train.train
-    monkeypatch.setattr("genre.sweeping.finalists.train", lambda cfg: (resumed.append(cfg.resume), train(cfg))[1])
+    train_in = genre.training.train.train_in
+
+    def recorded(folder, settings, begin):
+        resumed.append(settings.resume)
+        return train_in(folder, settings, begin)
+
+    monkeypatch.setattr("genre.training.train.train_in", recorded)
     again = swept("grid.seeds=[0,1]")
     assert resumed == [run]
     assert again.finalists[0].metrics[1]["val/loss"] == first.finalists[0].metrics[1]["val/loss"]

@@ -66,6 +66,7 @@ def test_the_unfinished_run_of_a_command_is_the_newest_one_without_results(confi
     assert unfinished_run(tmp_path, record) is None
     begun("1"), begun("2"), begun("3", "seed=1")
     (begun("4") / "metrics.json").write_text("{}")
+    (begun("5") / "curve.json").write_text("{}")
     assert unfinished_run(tmp_path, record) == tmp_path / "2"
     with claimed(tmp_path / "2"):
         assert unfinished_run(tmp_path, record) == tmp_path / "1"
