@@ -89,7 +89,7 @@ def predict_batches(
             classifier.eval().to(batch.inputs.device)
             logits = classifier.logits(batch)
             losses, probabilities = losses_and_probabilities(classifier.task, logits, batch.targets)
-            features = inputs.pop().unflatten(0, logits.shape[:2]).float().mean(dim=1)
+            features = inputs.pop().flatten(0, -2).unflatten(0, (len(logits), -1)).float().mean(dim=1)
             parts.append([value.cpu() for value in (batch.targets, losses, probabilities, logits, features)])
     targets, losses, probabilities, logits, features = (torch.cat(part) for part in zip(*parts, strict=True))
     return Predictions(
