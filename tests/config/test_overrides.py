@@ -20,9 +20,9 @@ def message(*overrides, config_name="config"):
     ("override", "sentence"),
     [
         ("model=cnnn", "model=cnnn is not an option; did you mean model=cnn?"),
-        ("experiment=vgg16", "experiment=vgg16 is not an option; did you mean experiment="),
+        ("experiment=vgg", "experiment=vgg is not an option; did you mean experiment=vgg16"),
         ("experiment=document", "experiment=document is not an option; did you mean experiment=document/"),
-        ("experiment=nonsense", "experiment=nonsense is not an option; known are experiment=document/base"),
+        ("experiment=nonsense", "experiment=nonsense is not an option; known are experiment=best"),
         ("experiment=document/bas", "experiment=document/bas is not an option; did you mean experiment=document/base?"),
         ("scheduler=plato", "scheduler=plato is not an option; did you mean scheduler=plateau?"),
         ("trainer.max_epoch=3", "there is no key trainer.max_epoch; did you mean trainer.max_epochs?"),

@@ -38,7 +38,9 @@ VGG16_WEIGHTS = ["model.weights=random"]
 SKIPPED = ("trainer=debug", "scheduler=none")  # which set keys of several groups, or none
 RANDOM_WEIGHTS = {
     **dict.fromkeys(("model=vgg16", "experiment=document/vgg16", "experiment=document/multigenre"), VGG16_WEIGHTS),
+    "experiment=vgg16": VGG16_WEIGHTS,
     "experiment=vgg16_pooled": VGG16_WEIGHTS,
+    "experiment=best": ["model.members.vgg16.weights=random"],
     "model=ensemble": ["model.members.vgg16.weights=random"],
 }
 
