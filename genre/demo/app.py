@@ -145,7 +145,7 @@ async def send_file(request: Request) -> Response:
 async def refuse(request: Request, error: Exception) -> Response:
     """A refusal as one sentence."""
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     return JSONResponse({"error": f"This song cannot be used ({str(error).rstrip('.')})."}, 422)
 
 
