@@ -77,6 +77,14 @@ def curve_command(cfg: DictConfig) -> None:
     print(genre.curve(cfg).folder)
 
 
+@hydra_command("demo")
+def demo_command(cfg: DictConfig) -> None:
+    """Serve the page on which one hears a song and sees what models say about it, until it is stopped."""
+    from genre.demo.serve import serve  # imports PyTorch, for which --help does not wait
+
+    serve(cfg)
+
+
 def cut_command() -> None:
     """Cut segments of music and write a catalogue of them."""
     from genre.data import cut  # imports numpy and soundfile, which no other command's --help needs

@@ -27,6 +27,7 @@ PartShare = Annotated[float, Ge(0), Lt(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
 DropoutProbability = Annotated[float, Ge(0), Lt(1)]
 Hertz = Annotated[float, Gt(0), Unit("Hz")]
+Port = Annotated[int, Ge(0), Le(65_535)]
 SampleRate = Annotated[int, Ge(1_000), Le(768_000), Unit("Hz")]
 SampleCount = Annotated[int, Ge(1), Unit("samples")]
 PictureSize = Annotated[int, Ge(8), Unit("pixels")]  # three poolings halve it thrice

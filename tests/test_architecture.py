@@ -35,11 +35,20 @@ LEVELS = [
     ["sweeping", "curves"],
     ["cli"],
     ["__init__"],
-    ["cache"],
+    ["cache", "demo"],
     ["commands"],
+    ["__main__"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
+
+
+def declared(requirements: list[str]) -> set[str]:
+    """The names of requirements: 'torch>=2.11' -> 'torch'."""
+    return {re.split(r"[<>=! \[]", line)[0] for line in requirements}
+
+
+DEMO = declared(PROJECT["project"]["optional-dependencies"]["demo"])  # imported when the page is served
 
 
 def relative(path: Path) -> str:
@@ -81,7 +90,7 @@ def public_names(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_a_module_imports_only_its_own_room_and_lower_ones(path):
-    room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    room = "__main__" if path.stem == "__main__" else room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
     imported = {room_of(module) for module in imported_modules(path) if module.split(".")[0] == "genre"}
     assert not {other for other in imported - {room} if LEVEL_OF[other] >= LEVEL_OF[room]}
 
@@ -115,8 +124,8 @@ def test_the_dependencies_are_what_is_imported():
     distributions = packages_distributions()  # {"yaml": ["PyYAML"], …}
     foreign = modules - sys.stdlib_module_names - {"genre"}
     imported = {name.lower() for module in foreign for name in distributions[module]}
-    declared = {re.split(r"[<>=! \[]", line)[0] for line in PROJECT["project"]["dependencies"]}
-    assert declared == imported | PLUGINS
+    assert declared(PROJECT["project"]["dependencies"]) == (imported - DEMO) | PLUGINS
+    assert imported >= DEMO
 
 
 def test_every_folder_of_modules_travels_in_the_wheel():
@@ -124,8 +133,11 @@ def test_every_folder_of_modules_travels_in_the_wheel():
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"genre.conf"}
 
 
-def test_every_script_and_the_cache_have_an_installed_command():
-    assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS} | {"genre-cache"}
+def test_every_script_the_cache_and_the_page_have_an_installed_command():
+    assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS} | {
+        "genre-cache",
+        "genre-demo",
+    }
 
 
 def test_everything_that_the_package_exports_has_its_type_for_a_caller():

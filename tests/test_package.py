@@ -68,6 +68,14 @@ def test_the_package_trains_from_python(installed, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_page_travels_in_the_wheel(installed, tmp_path):
+    assert "python -m genre.demo" in run(tmp_path, installed / "genre-demo", "--help")
+    code = "from genre.demo.app import FILES; from importlib.resources import files\n"
+    code += "for name, _ in FILES.values(): print(len(files('genre.demo').joinpath(name).read_text()))"
+    assert len(run(tmp_path, installed / "python", "-c", code).split()) == 3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "explore", "sweep", "curve", "cut"])
 def test_every_command_is_installed(installed, tmp_path, name):
     assert f"python {name}.py" in run(tmp_path, installed / f"genre-{name}", "--help")

@@ -38,6 +38,7 @@ from genre.ranges import (
     Duration,
     FoldCount,
     NonNegative,
+    Port,
     Positive,
     PositiveShare,
     Seed,
@@ -357,6 +358,31 @@ class PredictSettings(Settings):
     trust: Trust
 
 
+class DemoSettings(SettingsGroup):
+    """The page on which one hears a song and sees what models say about it.
+
+    Args:
+        run: folder of a run.
+        runs: a pattern of runs, instead of it or beside it.
+        host: that the server listens on.
+        port: that it listens on; 0 is any free one.
+        max_megabytes: of an uploaded file.
+        max_seconds: of a song.
+        trust: modules beside this program's whose classes the runs may name.
+        debug: True shows the traceback of a user's mistake.
+    """
+
+    run: FilePath | None
+    runs: str | None
+    host: str
+    port: Port
+    max_megabytes: Positive
+    max_seconds: Duration
+    accelerator: str
+    trust: Trust
+    debug: bool
+
+
 class DuplicateSettings(SettingsGroup):
     """When two tracks count as the same recording.
 
@@ -599,6 +625,15 @@ def predict_settings(cfg: DictConfig | PredictSettings) -> PredictSettings:
         UserError: naming the first key that is unknown, missing or out of range.
     """
     return cfg if isinstance(cfg, PredictSettings) else parse(PredictSettings, plain(composed(cfg)))
+
+
+def demo_settings(cfg: DictConfig | DemoSettings) -> DemoSettings:
+    """Read the settings of the page.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range.
+    """
+    return cfg if isinstance(cfg, DemoSettings) else parse(DemoSettings, plain(composed(cfg)))
 
 
 def explore_settings(cfg: DictConfig | ExploreSettings) -> ExploreSettings:

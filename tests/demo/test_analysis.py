@@ -1,0 +1,67 @@
+"""Grad-CAM over a song is that of its windows, one behind the other; images stay small however long a song is."""
+
+import pytest
+import torch
+
+from genre.data.synthetic import read_synthetic
+from genre.demo import analysis
+from genre.demo.analysis import evidence, model_notes, waveform_peaks, whole_log_mel, window_pictures
+from genre.evaluation.gradcam import grad_cam
+
+RATE = 22_050
+
+
+def noise(seconds, seed=0):
+    return 0.1 * torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(seed))
+
+
+def test_evidence_is_the_map_of_each_window(candidate):
+    song = noise(3)
+    found = torch.from_numpy(evidence(candidate, song, "jazz"))
+    pictures = window_pictures(candidate.model, song, torch.tensor([0, RATE, 2 * RATE]), RATE)
+    index = torch.full((3,), candidate.model.genres.index("jazz"))
+    maps = grad_cam(candidate.model.network, candidate.layer, pictures, index)
+    torch.testing.assert_close(found, torch.cat(list(maps), dim=1))
+
+
+def test_the_last_window_ends_with_the_song(candidate):
+    size = candidate.model.spectrogram.size
+    assert evidence(candidate, noise(2.5), "jazz").shape == (size, round(2.5 * size))
+
+
+def test_a_song_shorter_than_a_window_has_the_part_of_the_map_that_it_fills(candidate):
+    song = noise(0.5)
+    padded = torch.cat([song, torch.zeros(RATE - len(song))])
+    size = candidate.model.spectrogram.size
+    found, whole = evidence(candidate, song, "jazz"), evidence(candidate, padded, "jazz")
+    assert found.shape == (size, size // 2)
+    torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(whole[:, : size // 2]))
+
+
+def test_images_of_a_long_song_are_no_wider_than_a_screen(candidate, monkeypatch):
+    monkeypatch.setattr(analysis, "WIDEST", 100)
+    assert whole_log_mel(candidate.model, noise(5)).shape == (128, 100)
+    assert evidence(candidate, noise(5), "jazz").shape[1] == 100
+
+
+def test_the_loudest_samples_are_relative_to_the_loudest_of_all():
+    song = torch.zeros(4000)
+    song[10], song[3999] = -0.25, 0.5
+    peaks = waveform_peaks(song)
+    assert len(peaks) == 400 and (peaks[1], peaks[-1], sum(peaks)) == (0.5, 1, 1.5)
+    assert waveform_peaks(torch.zeros(3)) == [0, 0, 0]
+
+
+def test_a_model_says_what_limits_its_answers(candidate, monkeypatch):
+    assert list(model_notes(candidate.model)) == []
+    monkeypatch.setattr(candidate.model, "learnt_from", read_synthetic)
+    monkeypatch.setattr(candidate.model, "columns", ("year", "title"))
+    synthetic, columns = model_notes(candidate.model)
+    assert "synthetic music" in synthetic and "year, title" in columns
+
+
+@pytest.mark.parametrize("seconds", [1.0, 12.3])
+def test_the_bundled_classifiers_spectrogram_covers_the_song(bundled, seconds):
+    spectrogram = whole_log_mel(bundled.model, noise(seconds))
+    assert spectrogram.shape[0] == 128 and spectrogram.shape[1] == pytest.approx(12.9 * seconds, abs=1.5)
+    assert spectrogram.min() >= 0 and spectrogram.max() <= 1
