@@ -14,7 +14,7 @@ from genre.evaluation.arrays import Floats
 from genre.evaluation.figures import BLUE, GREEN, GREY, STYLE, VERMILION, new_figure, shorten
 
 FINE = 100  # points of a drawn curve
-LONGEST_NAME = 24  # characters of a genre
+LONGEST_LABEL = 24  # characters of a genre
 VERDICT_COLOURS = {"more": VERMILION, "enough": GREEN, "unclear": GREY, "few": "#BBBBBB"}
 VERDICT_LABELS = {
     "more": "wants more music", "enough": "nothing gained", "unclear": "unclear", "few": "not judged",
@@ -65,7 +65,7 @@ def recalls_figure(measured: Measurements, title: str) -> Figure:
         recalls, gains = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         draw_recalls(recalls, genres)
         draw_gains(gains, genres)
-        names = [f"{shorten(genre.name, LONGEST_NAME)} ({len(genre.recall.groups)})" for genre in genres]
+        names = [f"{shorten(genre.name, LONGEST_LABEL)} ({len(genre.recall.groups)})" for genre in genres]
         recalls.set_yticks(range(len(genres)), names)
         recalls.set_ylim(-0.6, len(genres) - 0.4)
         figure.suptitle(title, fontsize=11)
