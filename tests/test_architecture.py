@@ -35,8 +35,9 @@ LEVELS = [
     ["sweeping", "curves"],
     ["cli"],
     ["__init__"],
-    ["cache"],
+    ["cache", "exporting"],
     ["commands"],
+    ["export"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
@@ -124,8 +125,9 @@ def test_every_folder_of_modules_travels_in_the_wheel():
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"genre.conf"}
 
 
-def test_every_script_and_the_cache_have_an_installed_command():
-    assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS} | {"genre-cache"}
+def test_every_script_the_cache_and_the_export_have_an_installed_command():
+    names = {path.stem for path in SCRIPTS} | {"cache", "export"}
+    assert set(PROJECT["project"]["scripts"]) == {f"genre-{name}" for name in names}
 
 
 def test_everything_that_the_package_exports_has_its_type_for_a_caller():
