@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genre.errors import UserError
     from genre.evaluation.evaluate import evaluate
     from genre.exploration.explore import explore
-    from genre.prediction.model import load
+    from genre.prediction.loading import load
     from genre.prediction.predict import predict
     from genre.sweeping.worker import sweep
     from genre.training.train import train
@@ -27,7 +27,7 @@ _HOMES = {
     "curve": "curves.curve",
     "evaluate": "evaluation.evaluate",
     "explore": "exploration.explore",
-    "load": "prediction.model",
+    "load": "prediction.loading",
     "predict": "prediction.predict",
     "sweep": "sweeping.worker",
     "train": "training.train",

@@ -85,6 +85,14 @@ def demo_command(cfg: DictConfig) -> None:
     serve(cfg)
 
 
+@hydra_command("export")
+def export_command(cfg: DictConfig) -> None:
+    """Write a trained model to one file and print its path."""
+    from genre.exporting.export import export  # imports PyTorch; `genre.export` is the module that runs this
+
+    print(export(cfg).path)
+
+
 def cut_command() -> None:
     """Cut segments of music and write a catalogue of them."""
     from genre.data import cut  # imports numpy and soundfile, which no other command's --help needs

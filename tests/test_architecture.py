@@ -35,9 +35,9 @@ LEVELS = [
     ["sweeping", "curves"],
     ["cli"],
     ["__init__"],
-    ["cache", "demo"],
+    ["cache", "demo", "exporting"],
     ["commands"],
-    ["__main__"],
+    ["__main__", "export"],
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 PLUGINS = {"hydra-joblib-launcher", "tensorboard"}  # imported by Hydra and by torch.utils.tensorboard
@@ -133,11 +133,9 @@ def test_every_folder_of_modules_travels_in_the_wheel():
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"genre.conf"}
 
 
-def test_every_script_the_cache_and_the_page_have_an_installed_command():
-    assert set(PROJECT["project"]["scripts"]) == {f"genre-{path.stem}" for path in SCRIPTS} | {
-        "genre-cache",
-        "genre-demo",
-    }
+def test_every_script_and_every_module_that_is_run_has_an_installed_command():
+    names = {path.stem for path in SCRIPTS} | {"cache", "demo", "export"}
+    assert set(PROJECT["project"]["scripts"]) == {f"genre-{name}" for name in names}
 
 
 def test_everything_that_the_package_exports_has_its_type_for_a_caller():

@@ -79,3 +79,8 @@ def test_the_page_travels_in_the_wheel(installed, tmp_path):
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "explore", "sweep", "curve", "cut"])
 def test_every_command_is_installed(installed, tmp_path, name):
     assert f"python {name}.py" in run(tmp_path, installed / f"genre-{name}", "--help")
+
+
+@pytest.mark.slow
+def test_the_export_is_installed(installed, tmp_path):
+    assert "python -m genre.export" in run(tmp_path, installed / "genre-export", "--help")

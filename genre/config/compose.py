@@ -29,7 +29,7 @@ def compose(*overrides: str, config_name: str = "config") -> DictConfig:
 
     Args:
         overrides: as on the command line; ``folder=…`` must be one.
-        config_name: of another command: 'evaluate', 'predict', 'explore', 'sweep' or 'curve'.
+        config_name: of another command: 'evaluate', 'predict', 'export', 'explore', 'sweep' or 'curve'.
 
     Example:
         >>> genre.train(genre.compose("data=synthetic", "folder=outputs/mine"))

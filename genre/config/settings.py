@@ -12,15 +12,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from lightning import Callback
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from genre.config.components import Component, component, construct
+from genre.config.components import Component, component, construct, import_target
 from genre.config.compose import OWN_KEYS, composed
 from genre.config.errors import first_error, show
 from genre.config.records import Record, flatten, plain
@@ -52,6 +50,7 @@ from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
 from genre.transforms.views import View
 
 Group = TypeVar("Group", bound="SettingsGroup")
+CALLBACK, LOGGER = "lightning.Callback", "lightning.pytorch.loggers.Logger"
 
 
 def expand(value: Any) -> Any:
@@ -76,13 +75,15 @@ def node(base: type[Any]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def nodes(base: type[Any]) -> BeforeValidator:
-    """Validate a mapping from names to such groups."""
+def nodes(base: str) -> BeforeValidator:
+    """Validate a mapping from names to such groups, whose base is a class of Lightning's: it takes long to import."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, Mapping):
             return value
-        return {name: component(f"{info.field_name}.{name}", inner, base) for name, inner in value.items() if inner}
+        group = str(info.field_name)
+        given = {name: inner for name, inner in value.items() if inner}
+        return {name: component(f"{group}.{name}", inner, import_target(group, base)) for name, inner in given.items()}
 
     return BeforeValidator(read)
 
@@ -280,8 +281,8 @@ class TrainSettings(Settings):
     scheduler: Annotated[SchedulerSettings | None, section(SchedulerSettings)]
     stopping: Annotated[StoppingSettings, section(StoppingSettings)]
     trainer: Annotated[TrainerSettings, section(TrainerSettings)]
-    callbacks: Annotated[dict[str, Component[Callback]], nodes(Callback)] = Field(default_factory=dict)
-    logger: Annotated[dict[str, Component[Logger]], nodes(Logger)] = Field(default_factory=dict)
+    callbacks: Annotated[dict[str, Component[Any]], nodes(CALLBACK)] = Field(default_factory=dict)
+    logger: Annotated[dict[str, Component[Any]], nodes(LOGGER)] = Field(default_factory=dict)
     record: Record = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="before")
@@ -381,6 +382,21 @@ class DemoSettings(SettingsGroup):
     accelerator: str
     trust: Trust
     debug: bool
+
+
+class ExportSettings(Settings):
+    """The export of a trained model to one file.
+
+    Args:
+        run: folder of a run.
+        output: the file; None is a name in ``folder``.
+        trust: modules beside this program's whose classes the run may name.
+    """
+
+    run: FilePath | None
+    format: Literal["onnx", "torch"]
+    output: FilePath | None
+    trust: Trust
 
 
 class DuplicateSettings(SettingsGroup):
@@ -634,6 +650,15 @@ def demo_settings(cfg: DictConfig | DemoSettings) -> DemoSettings:
         UserError: naming the first key that is unknown, missing or out of range.
     """
     return cfg if isinstance(cfg, DemoSettings) else parse(DemoSettings, plain(composed(cfg)))
+
+
+def export_settings(cfg: DictConfig | ExportSettings) -> ExportSettings:
+    """Read the settings of an export.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range.
+    """
+    return cfg if isinstance(cfg, ExportSettings) else parse(ExportSettings, plain(composed(cfg)))
 
 
 def explore_settings(cfg: DictConfig | ExploreSettings) -> ExploreSettings:

@@ -14,11 +14,11 @@ from matplotlib.image import imsave
 from torch import Tensor, nn
 
 from genre.data.store import Key, Store
-from genre.data.synthetic import read_synthetic
 from genre.evaluation.figures import TICK_FREQUENCIES
 from genre.evaluation.gradcam import grad_cam
 from genre.models.networks import last_convolution
-from genre.prediction.model import Model, window_begins
+from genre.prediction.model import Model
+from genre.prediction.waveforms import window_begins
 from genre.transforms.views import Whole
 
 WIDEST = 1600  # columns of an image; those of a longer song are averaged
@@ -55,7 +55,7 @@ class Candidate:
 
 def model_notes(model: Model) -> Iterator[str]:
     """Yield what limits the answers of a model."""
-    if model.learnt_from is read_synthetic:
+    if model.synthetic:
         yield "It learnt from synthetic music; what it says about real music means nothing."
     if model.columns:
         yield f"It also knows {', '.join(model.columns)} of tracks; here it answers from the music alone."

@@ -11,7 +11,8 @@ from genre.config.build import root_device
 from genre.config.settings import DemoSettings, TrainerSettings, demo_settings
 from genre.demo.analysis import Candidate
 from genre.errors import UserError
-from genre.prediction.model import load
+from genre.models.pretrained import read_network
+from genre.prediction.model import Model
 
 EXTRA = ("starlette", "uvicorn")
 SIDE_BY_SIDE = 2  # models
@@ -86,7 +87,8 @@ def load_candidates(settings: DemoSettings) -> list[Candidate]:
         )
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     chosen: list[Path | None] = [*paths] or [None]
-    return [Candidate(shown_name(path), load(path, settings.trust).to(device)) for path in chosen]
+    models = {path: Model(read_network(path), settings.trust).eval().to(device) for path in chosen}
+    return [Candidate(shown_name(path), models[path]) for path in chosen]
 
 
 def shown_name(run: Path | None) -> str:

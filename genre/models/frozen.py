@@ -18,9 +18,9 @@ class FeatureNorm(nn.BatchNorm1d):
         super().__init__(width, affine=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        if len(features) > 1:
-            return super().forward(features)
-        return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
+        if self.training and len(features) == 1:
+            return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(features)
 
 
 class FrozenBackbone(nn.Module):

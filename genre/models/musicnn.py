@@ -74,7 +74,7 @@ class MusiCNN(FrozenBackbone):
         with torch.autocast(picture.device.type, enabled=False):
             log_mel = approximate_log_mel(picture.float(), self.bands, self.frames)
         patches = log_mel.unfold(1, self.frames // self.patches, self.frames // self.patches).transpose(2, 3)
-        if picture.device.type != "cpu":
+        if picture.device.type != "cpu" or torch.compiler.is_exporting():
             return self.pooled(patches)
         return torch.cat([self.pooled(part) for part in patches.split(1)])  # more do not fit the processor's cache
 

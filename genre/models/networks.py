@@ -29,4 +29,4 @@ def crop_logits(network: nn.Module, inputs: Tensor) -> Tensor:
     if flat.ndim == 4:
         flat = flat.contiguous(memory_format=torch.channels_last)
     logits: Tensor = network(flat).float()
-    return logits.reshape(len(inputs), -1, logits.shape[-1])
+    return logits.reshape(inputs.shape[0], -1, logits.shape[-1])

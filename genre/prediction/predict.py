@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from rich.progress import track as progress
 from rich.table import Table
 
-from genre.config.build import root_device
 from genre.config.settings import PredictSettings, TrainerSettings, predict_settings
 from genre.data.catalogue import Skipped, Track, audio_files
 from genre.data.content import Content, array_hash, file_hash
@@ -18,13 +17,12 @@ from genre.data.sources import decode_track
 from genre.data.split_record import SeenTrack, SplitRecord, read_split
 from genre.data.store import count_kinds
 from genre.data.store_builder import parallel_map
-from genre.data.synthetic import read_synthetic
 from genre.errors import SkipReason, UserError
-from genre.evaluation.music import tracks_of
 from genre.files import write_csv
-from genre.models.pretrained import read_network
-from genre.prediction.model import Model
+from genre.prediction.exported import ExportedModel
+from genre.prediction.loading import load
 from genre.prediction.timeline import Timeline
+from genre.prediction.waveforms import WaveformModel
 from genre.terminal import plain_console
 
 log = logging.getLogger(__name__)
@@ -56,17 +54,19 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     settings = predict_settings(cfg)
     if not settings.input:
         raise UserError("predict.py needs input=FILE_OR_FOLDER, and run=FOLDER for a model of your own")
-    saved, folder = read_network(settings.run), settings.folder
-    model = Model(saved, settings.trust).eval()
-    record = comparable_record(saved.folder) if settings.run else None
+    model, folder = load(settings.run, settings.trust), settings.folder
+    record = comparable_record(model.folder) if settings.run else None
     if not settings.run:
         log.info("the model that comes with the program answers (it learnt from GTZAN): %s", ", ".join(model.genres))
-    if model.learnt_from is read_synthetic:
+    if model.synthetic:
         log.warning("the model learnt from synthetic music; what it says about real music means nothing")
     files, skipped = list_files(settings.input)
     if model.columns:
         log.info("the run knows %s of tracks, too; files are predicted from the music alone", ", ".join(model.columns))
-    model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
+    if not isinstance(model, ExportedModel):  # which stays on the CPU
+        from genre.config.build import root_device  # imports Lightning
+
+        model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     timeline = Timeline(folder, model, settings.hop) if settings.over_time else None
     probabilities, seen, undecodable = predict_files(model, files, timeline, record)
     skipped += undecodable
@@ -78,6 +78,8 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
         timeline.write_table()
     print_predictions(model, probabilities, seen)
     if seen:
+        from genre.evaluation.music import tracks_of  # imports Lightning
+
         log.warning(
             "the run was trained or validated on %s of these %d; predictions for them say nothing about other music",
             tracks_of([Path(file).name for file in seen]), len(probabilities),
@@ -95,7 +97,7 @@ def comparable_record(run: Path | None) -> SplitRecord | None:
 
 
 def predict_files(
-    model: Model, files: Sequence[Path], timeline: Timeline | None, record: SplitRecord | None
+    model: WaveformModel, files: Sequence[Path], timeline: Timeline | None, record: SplitRecord | None
 ) -> tuple[dict[str, list[float]], dict[str, SeenTrack], list[Skipped]]:
     """Decode and predict files one by one, in windows over time too where a timeline is given.
 
@@ -121,7 +123,7 @@ def predict_files(
 
 
 def write_predictions_table(
-    path: Path, model: Model, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack] | None
+    path: Path, model: WaveformModel, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack] | None
 ) -> None:
     """Write the predicted genres and probabilities per file.
 
@@ -154,7 +156,9 @@ def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
     return files, skipped
 
 
-def print_predictions(model: Model, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack]) -> None:
+def print_predictions(
+    model: WaveformModel, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack]
+) -> None:
     """Print the predicted and the three most probable genres of each file."""
     table = Table("file", "predicted", "most probable")
     for file, values in probabilities.items():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genre.evaluation import figures
 from genre.files import write_csv
-from genre.prediction.model import Model
+from genre.prediction.waveforms import WaveformModel
 
 
 class Timeline:
@@ -20,7 +20,7 @@ class Timeline:
         hop: seconds between windows; None: half a window.
     """
 
-    def __init__(self, folder: Path, model: Model, hop: float | None) -> None:
+    def __init__(self, folder: Path, model: WaveformModel, hop: float | None) -> None:
         self.folder, self.model, self.hop = folder, model, hop
         self.rows: list[tuple[str, ...]] = []
         self.figure_names: set[str] = set()

@@ -80,7 +80,16 @@ class Segments(View):
 
     def spans(self, lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
         """Evenly spaced crops from the beginning to the end."""
-        last = (lengths - span).clamp_min(0)
-        fractions = torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])
-        begin = (last[:, None] * fractions).round().long()
-        return begin, torch.full_like(begin, span)
+        return evenly_spaced(lengths, span, self.positions)
+
+    @property
+    def positions(self) -> Tensor:
+        """Where the evaluation crops lie, (crops,): 0 is the beginning of a track, 1 its end."""
+        return torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])
+
+
+def evenly_spaced(lengths: Tensor, span: int, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Crops of ``span`` rows at positions from 0 to 1, (crops,): lengths (batch,) -> two (batch, crops)."""
+    last = (lengths - span).clamp_min(0)
+    begin = (last[:, None] * positions).round().long()
+    return begin, torch.full_like(begin, span)

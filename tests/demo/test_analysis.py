@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from genre.data.synthetic import read_synthetic
 from genre.demo import analysis
 from genre.demo.analysis import evidence, model_notes, waveform_peaks, whole_log_mel, window_pictures
 from genre.evaluation.gradcam import grad_cam
@@ -54,7 +53,7 @@ def test_the_loudest_samples_are_relative_to_the_loudest_of_all():
 
 def test_a_model_says_what_limits_its_answers(candidate, monkeypatch):
     assert list(model_notes(candidate.model)) == []
-    monkeypatch.setattr(candidate.model, "learnt_from", read_synthetic)
+    monkeypatch.setattr(candidate.model, "synthetic", True)
     monkeypatch.setattr(candidate.model, "columns", ("year", "title"))
     synthetic, columns = model_notes(candidate.model)
     assert "synthetic music" in synthetic and "year, title" in columns

@@ -1,0 +1,1 @@
+"""A trained model in one file: from waveform to probabilities, for ONNX Runtime or PyTorch."""

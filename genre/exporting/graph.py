@@ -1,0 +1,105 @@
+"""A trained model in operations that exporters know: from waveforms of any length to probabilities."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genre.models.networks import crop_logits
+from genre.prediction.model import Model
+from genre.transforms.spectrogram import LogMel, decibels
+from genre.transforms.views import evenly_spaced
+
+
+class WaveformGraph(nn.Module):
+    """The same probabilities as a ``Model``, without stores, loops over clips and Fourier transforms.
+
+    Every shape behind the crops is static, apart from their number, which is what exporters handle best.
+
+    Args:
+        model: that is exported; its network is shared.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network, self.task, self.postprocessing = model.network, model.task, model.postprocessing
+        self.view = model.pipeline.view
+        self.spectrogram = copy.deepcopy(model.spectrogram)
+        self.spectrogram.log_mel = ConvolvedLogMel(model.spectrogram.log_mel)  # type: ignore[assignment]
+        self.span = round(self.view.seconds * model.sample_rate)
+        self.tolerance = round(self.spectrogram.length_tolerance * model.sample_rate)
+
+    def forward(self, waveform: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Probabilities of tracks that are equally long.
+
+        Args:
+            waveform: (batch, samples) in [-1, 1].
+            positions: (crops,) of the crops, from 0 (the beginning) to 1 (the end); None: those of the view.
+
+        Returns:
+            (batch, genres).
+        """
+        begins, lengths = self.spans(waveform, positions)
+        clips = cut_crops(waveform, begins, lengths, self.span + (0 if positions is not None else self.tolerance))
+        batch, crops = clips.shape[:2]
+        log_mel = self.spectrogram(clips.flatten(0, 1), lengths.repeat(batch), self.view.seconds)
+        pictures = self.spectrogram.picture(log_mel).unflatten(0, (batch, crops))
+        return self.postprocessing.probabilities(self.task, crop_logits(self.network, pictures))
+
+    def spans(self, waveform: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+        """First sample and length of each crop, (crops,) each."""
+        samples = torch.full((1,), waveform.shape[1], dtype=torch.int64)
+        if positions is None:
+            begins, lengths = self.view.spans(samples, self.span, self.tolerance)
+        else:
+            begins, lengths = evenly_spaced(samples, self.span, positions)
+        return begins[0], lengths[0]
+
+
+def cut_crops(waveform: Tensor, begins: Tensor, lengths: Tensor, longest: int) -> Tensor:
+    """Cut crops of each waveform, with silence behind a crop's end and a track's.
+
+    Args:
+        waveform: (batch, samples).
+        begins: (crops,) first samples.
+        lengths: (crops,) in samples.
+        longest: samples of the result, at least each of ``lengths``.
+
+    Returns:
+        (batch, crops, longest).
+    """
+    offsets = torch.arange(longest)
+    places = begins[:, None] + offsets
+    last = torch.full((1,), waveform.shape[1] - 1, dtype=torch.int64)
+    inside = (offsets < lengths[:, None]) & (places <= last)
+    return waveform[:, torch.minimum(places, last)] * inside
+
+
+class ConvolvedLogMel(nn.Module):
+    """A ``LogMel`` whose Fourier transform is a convolution with windowed cosines and sines.
+
+    Args:
+        log_mel: whose values it has.
+    """
+
+    def __init__(self, log_mel: LogMel) -> None:
+        super().__init__()
+        self.hop_length, self.padding = log_mel.hop_length, log_mel.n_fft // 2
+        self.basis: Tensor
+        self.bank: Tensor
+        self.register_buffer("basis", fourier_basis(len(log_mel.bank), log_mel.window), persistent=False)
+        self.register_buffer("bank", torch.cat([log_mel.bank, log_mel.bank]).T, persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB."""
+        parts = F.conv1d(waveform[:, None], self.basis, stride=self.hop_length, padding=self.padding)
+        return decibels(self.bank @ parts.square())
+
+
+def fourier_basis(bins: int, window: Tensor) -> Tensor:
+    """Kernels of the real parts of ``bins`` frequencies, then of the imaginary ones: (2 * bins, 1, n_fft)."""
+    n_fft = len(window)
+    cycles = torch.outer(torch.arange(bins), torch.arange(n_fft)) % n_fft
+    angles = cycles.double() * (2 * torch.pi / n_fft)
+    return (torch.cat([angles.cos(), angles.sin()]) * window.double()).float()[:, None]

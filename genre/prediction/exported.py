@@ -1,0 +1,183 @@
+"""A model in a file that ``genre.export`` wrote, run by ONNX Runtime; opened without PyTorch and Lightning."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from genre.errors import UserError
+from genre.prediction.waveforms import WaveformModel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from genre.models.postprocessing import PostProcessing
+    from genre.tasks import Task
+
+ONNX_SUFFIX = ".onnx"
+FORMAT_VERSION = 1
+WAVEFORM, POSITIONS, PROBABILITIES = "waveform", "positions", "probabilities"  # of the graph
+ONE_WINDOW = np.array([0.5], np.float32)
+
+
+@dataclass(frozen=True)
+class ExportMetadata:
+    """What a file says about its model; in an ONNX file each field is a key whose value is JSON.
+
+    Args:
+        genres: in the order of the probabilities.
+        task: 'multiclass' (the most probable genre is predicted) or 'multilabel' (those above their thresholds).
+        thresholds: per genre; None for multiclass.
+        temperature: which the logits are divided by, inside the graph; None: 1.
+        uncertain_below: a track whose highest probability is lower is uncertain; None: unknown.
+        sample_rate: of the waveforms, in Hz.
+        window_seconds: what the network is given at once.
+        positions: of the windows that are averaged, from 0 (the beginning) to 1 (the end).
+        columns: of the catalogue that the run used beside the music, and the file does not.
+        synthetic: whether the model learnt from synthetic music.
+        program: which wrote the file, and its version.
+        format_version: of this description.
+    """
+
+    genres: tuple[str, ...]
+    task: str
+    thresholds: tuple[float, ...] | None
+    temperature: float | None
+    uncertain_below: float | None
+    sample_rate: int
+    window_seconds: float
+    positions: tuple[float, ...]
+    columns: tuple[str, ...]
+    synthetic: bool
+    program: str
+    format_version: int = FORMAT_VERSION
+
+    def texts(self) -> dict[str, str]:
+        """Each field's value as JSON."""
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_texts(cls, texts: dict[str, str], source: str) -> Self:
+        """Read what ``texts`` gave.
+
+        Args:
+            source: of the texts, for the message.
+
+        Raises:
+            UserError: if it is something else, or of another version.
+        """
+        try:
+            version = json.loads(texts["format_version"])
+            if version != FORMAT_VERSION:
+                raise UserError(f"{source} has format {version}, this program reads {FORMAT_VERSION}; export it again")
+            values: dict[str, Any] = {field.name: json.loads(texts[field.name]) for field in fields(cls)}
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{source} was not written by genre.export, or is damaged; export the run again") from error
+        for name in ("genres", "thresholds", "positions", "columns"):
+            values[name] = None if values[name] is None else tuple(values[name])
+        return cls(**values)
+
+
+class ExportedModel(WaveformModel):
+    """A model in an ONNX file, on the CPU.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UserError: if it is missing or something else, or ONNX Runtime is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.session = open_session(path)
+        self.folder = None
+        self.metadata = ExportMetadata.from_texts(self.session.get_modelmeta().custom_metadata_map, str(path))
+        self.genres, self.columns, self.synthetic = self.metadata.genres, self.metadata.columns, self.metadata.synthetic
+        self.sample_rate, self.seconds = self.metadata.sample_rate, self.metadata.window_seconds
+
+    @cached_property
+    def task(self) -> "Task":  # type: ignore[override]
+        """How genres are decided: by the thresholds below, which hold those of the run, fixed or tuned."""
+        from genre.tasks import Multiclass, Multilabel
+
+        return Multilabel(thresholds="per_genre") if self.metadata.task == "multilabel" else Multiclass()
+
+    @cached_property
+    def postprocessing(self) -> "PostProcessing":  # type: ignore[override]
+        """What was fitted after training; the graph has applied the temperature."""
+        from genre.models.postprocessing import PostProcessing
+
+        return PostProcessing.from_metadata(asdict(self.metadata))
+
+    @property
+    def device(self) -> "torch.device":
+        """The CPU."""
+        from torch import device
+
+        return device("cpu")
+
+    def to(self, device: "torch.device") -> Self:
+        """Stay on the CPU, where the file runs."""
+        return self
+
+    def __call__(self, waveform: Any) -> Any:
+        """(batch, samples) in [-1, 1] at ``sample_rate`` Hz -> probabilities (batch, genres): an array for an array."""
+        probabilities = self.run({WAVEFORM: np.asarray(waveform, np.float32)})
+        return probabilities if isinstance(waveform, np.ndarray) else as_tensor(probabilities)
+
+    def window_probabilities(self, windows: "Tensor") -> "Tensor":
+        """(batch, samples) of one window at most -> probabilities (batch, genres), from one crop of each."""
+        inputs = {WAVEFORM: np.asarray(windows, np.float32)}
+        if any(value.name == POSITIONS for value in self.session.get_overridable_initializers()):
+            inputs[POSITIONS] = ONE_WINDOW
+        return as_tensor(self.run(inputs))
+
+    def run(self, inputs: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """Inputs of the graph by name -> probabilities (batch, genres)."""
+        probabilities: npt.NDArray[np.float32] = self.session.run([PROBABILITIES], inputs)[0]
+        return probabilities
+
+
+def as_tensor(values: npt.NDArray[np.float32]) -> "Tensor":
+    """An array as a tensor."""
+    from torch import from_numpy
+
+    return from_numpy(values)
+
+
+def open_session(path: Path) -> Any:
+    """Open an ONNX file.
+
+    Raises:
+        UserError: if it is missing or something else, or ONNX Runtime is not installed.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; give one that genre.export wrote, or the folder of a run")
+    runtime = import_extra("onnxruntime")
+    try:
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors; it warns of inputs that have a default
+        return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of ONNX Runtime's own kinds, which have no common base
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be opened ({reason}); export the run again") from error
+
+
+def import_extra(name: str) -> Any:
+    """Import a package of the extra ``export``.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise UserError(f'{name} is not installed, which ONNX files need: pip install "genre[export]"') from None
