@@ -26,6 +26,7 @@ from genre.config.errors import first_error, show
 from genre.config.records import Record, flatten, plain
 from genre.config.trust import Trust, check_targets
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
+from genre.data.library import read_library
 from genre.data.metadata import check_metadata_names
 from genre.data.splits import RANDOM_KINDS, Split
 from genre.data.synthetic import read_synthetic
@@ -573,7 +574,11 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     """
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
-    if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in (read_folder, read_synthetic):
+    if (
+        split
+        and "fault_filtered" in (split.kind, split.among)
+        and data.reader.target in (read_folder, read_library, read_synthetic)
+    ):
         name = data.reader.target.__name__.removeprefix("read_")
         key = "split.among" if split.among else "split"
         raise UserError(f"{key}=fault_filtered lists GTZAN's tracks; data={name} has others")
@@ -588,7 +593,8 @@ def evaluate_settings(cfg: DictConfig | EvaluateSettings) -> EvaluateSettings:
     if isinstance(cfg, EvaluateSettings):
         return cfg
     values = plain(composed(cfg))
-    values.pop("spectrogram", None)  # which data=logmel brings along; that of the run counts
+    for brought in ("spectrogram", "split"):  # by data=logmel and data=library; those of the run count
+        values.pop(brought, None)
     return parse(EvaluateSettings, values)
 
 
@@ -610,6 +616,7 @@ def explore_settings(cfg: DictConfig | ExploreSettings) -> ExploreSettings:
     if isinstance(cfg, ExploreSettings):
         return cfg
     record = plain(composed(cfg))
+    record.pop("split", None)  # which data=library brings along
     settings = parse(ExploreSettings, {**record, "record": record})
     if settings.features is None:
         check_combinations(settings.data, settings.spectrogram)
