@@ -347,6 +347,10 @@ class PredictSettings(Settings):
         input: audio file, or a folder with audio anywhere below it.
         over_time: whether genres over time are written, too.
         hop: seconds between its windows; None is half a window.
+        write_tags: whether the genres are written into the tags of the files.
+        dry_run: whether that only shows what would change.
+        overwrite: whether it replaces the genre that a file has.
+        undo: instead of an input, the tags.csv of an earlier call, whose changes are taken back.
         trust: modules beside this program's whose classes the run may name.
     """
 
@@ -354,8 +358,21 @@ class PredictSettings(Settings):
     input: FilePath | None
     over_time: bool
     hop: Duration | None
+    write_tags: bool
+    dry_run: bool
+    overwrite: bool
+    undo: FilePath | None
     accelerator: str
     trust: Trust
+
+    @model_validator(mode="after")
+    def check_tags(self) -> Self:
+        """Refuse keys of writing tags without it, and undoing together with predicting."""
+        if not self.write_tags and (self.overwrite or not self.dry_run):
+            raise ValueError("overwrite=true and dry_run=false need write_tags=true")
+        if self.undo and (self.input or self.write_tags):
+            raise ValueError("undo=FILE restores tags and predicts nothing; omit input and write_tags")
+        return self
 
 
 class DuplicateSettings(SettingsGroup):

@@ -208,6 +208,8 @@ def test_wrong_values_of_a_learning_curve_are_named(override, sentence):
         (predict_settings, "predict", "hop=abc", "hop=abc must be a number above 0 (seconds) or null"),
         (predict_settings, "predict", "hop=0", "hop=0 must be a number above 0"),
         (evaluate_settings, "evaluate", "subset=foo", "subset=foo must be one of train, val, test, all or null"),
+        (predict_settings, "predict", "dry_run=false", "overwrite=true and dry_run=false need write_tags=true"),
+        (predict_settings, "predict", "overwrite=true", "overwrite=true and dry_run=false need write_tags=true"),
         (explore_settings, "explore", "few=-1", "few=-1 must be a whole number of at least 0"),
         (explore_settings, "explore", "duplicates.correlation=2", "duplicates.correlation=2 must be a number above 0"),
         (explore_settings, "explore", "duplicates.overlap=31", "duplicates.overlap=31 must not exceed"),
@@ -259,6 +261,11 @@ def test_other_commands_read_a_library_although_they_split_nothing():
     library = "genre.data.library.read_library"
     assert evaluate_settings(composed("data=library", config_name="evaluate")).data.reader.name == library
     assert explore_settings(composed("data=library", config_name="explore")).data.reader.name == library
+
+
+def test_undoing_tags_goes_without_an_input():
+    with pytest.raises(UserError, match="undo=FILE restores tags and predicts nothing"):
+        predict_settings(composed("undo=tags.csv", "input=song.mp3", config_name="predict"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(CONF).as_posix())
