@@ -31,6 +31,7 @@ STAGES = {
 STORE = re.compile(rf"((?:{'|'.join(STAGES)})-[0-9a-f]{{16}})(\.partial)?")
 DUPLICATES = re.compile(r"duplicates-[0-9a-f]{16}\.json")
 CONTENTS = re.compile(r"content-[0-9a-f]{16}\.json")
+TAGS = re.compile(r"tags-[0-9a-f]{16}\.json")
 SYNTHETIC = re.compile(r"(\.?)synthetic-[^/]*")  # with a dot while it is being written
 RESULTS = "tracks"  # folder of explore.py's results per track
 FOLDERS = {RESULTS: "results of single tracks", "precision": "measured precision"}
@@ -119,6 +120,8 @@ def describe_entry(path: Path, keys: Mapping[str, Key]) -> Entry | None:
         return replace(entry, what="duplicates", of=origin(searched_store(path), keys))
     if CONTENTS.fullmatch(path.name):
         return replace(entry, what="hashes of tracks")
+    if TAGS.fullmatch(path.name):
+        return replace(entry, what="tags of a library")
     if path.name in FOLDERS:
         return replace(entry, what=FOLDERS[path.name])
     if songs := SYNTHETIC.fullmatch(path.name):

@@ -31,6 +31,8 @@ class SkipKind(StrEnum):
     NOT_AUDIO = "not audio by its name"
     OTHER_FORMAT = "in a format that is not read"
     OUTSIDE_GENRES = "outside the genre folders"
+    NO_GENRE = "without a genre in the tags"
+    FEW_TRACKS = "of genres with too little music"
     NO_AUDIO = "genre folder without audio"
     OTHER_FOLDER = "folder of another name than GTZAN's genres"
     HIDDEN = "hidden file"

@@ -1,9 +1,16 @@
 """Functions that several test files import."""
 
 import csv
+import shutil
+import subprocess
 from pathlib import Path
 
+import mutagen
+import numpy as np
+import pytest
+import soundfile
 import torch
+from mutagen.id3 import TALB, TCON, TDRC, TIT2, TPE1
 from omegaconf import DictConfig
 from torch import nn
 
@@ -32,3 +39,40 @@ def opened_data(cfg: DictConfig, network: nn.Module | None = None) -> MusicData:
     data.backbone = network or build_network(settings, len(data.genres))
     data.setup()
     return data
+
+
+ENCODINGS = {".mp3": ("MP3", "MPEG_LAYER_III"), ".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS")}
+ID3_FRAMES = {"genre": TCON, "artist": TPE1, "album": TALB, "date": TDRC, "title": TIT2}
+
+
+def write_song(path: Path, seconds: float = 1.2, seed: int = 0, **tags: str | list[str]) -> Path:
+    """Write noise in the format that the name says, with tags (genre, artist, album, date, title) in its own manner."""
+    samples = 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * 24_000))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".m4a":
+        if not shutil.which("ffmpeg"):
+            pytest.skip("ffmpeg is not installed")
+        soundfile.write(path.with_suffix(".wav"), samples, 24_000)
+        source = ["-i", path.with_suffix(".wav")]
+        subprocess.run(["ffmpeg", "-v", "error", *source, "-map_metadata", "-1", path], check=True)
+        path.with_suffix(".wav").unlink()
+    else:
+        container, subtype = ENCODINGS.get(path.suffix, (path.suffix[1:].upper(), "PCM_16"))
+        soundfile.write(path, samples, 24_000, format=container, subtype=subtype)
+    if tags:
+        write_song_tags(path, tags)
+    return path
+
+
+def write_song_tags(path: Path, tags: dict[str, str | list[str]]) -> None:
+    """Write tags by mutagen."""
+    file = mutagen.File(path, easy=True)
+    if file.tags is None:
+        file.add_tags()
+    for name, value in tags.items():
+        values = [value] if isinstance(value, str) else value
+        if path.suffix in (".wav", ".aiff"):
+            file.tags.add(ID3_FRAMES[name](encoding=3, text=values))
+        else:
+            file[name] = values
+    file.save()

@@ -26,7 +26,7 @@ LEVELS = [
     ["paths"],
     ["ranges", "resolvers"],
     ["tasks"],
-    ["transforms", "pretrained"],
+    ["transforms", "pretrained", "tagging"],
     ["data"],
     ["models"],
     ["config"],
@@ -98,6 +98,11 @@ def test_a_module_imports_only_its_own_room_and_lower_ones(path):
 def test_only_transforms_imports_torchaudio():
     importing = {path for path in MODULES if any(name.split(".")[0] == "torchaudio" for name in imported_modules(path))}
     assert {path.parent.name for path in importing} == {"transforms"}
+
+
+def test_only_tagging_imports_mutagen():
+    importing = {path for path in MODULES if any(name.split(".")[0] == "mutagen" for name in imported_modules(path))}
+    assert {path.parent.name for path in importing} == {"tagging"}
 
 
 def test_only_one_module_makes_a_console_of_rich():

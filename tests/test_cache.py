@@ -45,6 +45,7 @@ def full(tmp_path):
         file.write_bytes(bytes(1_000))
     (tmp_path / "precision").mkdir()
     (tmp_path / f"content-{'0' * 16}.json").write_text("{}")
+    (tmp_path / f"tags-{'0' * 16}.json").write_text("{}")
     (tmp_path / "other").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
     (duplicates,) = (path.name for path in tmp_path.glob("duplicates-*.json"))
@@ -57,6 +58,7 @@ def full(tmp_path):
         ".synthetic-2.00",
         "precision",
         f"content-{'0' * 16}.json",
+        f"tags-{'0' * 16}.json",
     ]
     for age, name in enumerate(names):
         os.utime(tmp_path / name, times=(0, time.time() - age * DAY - 60))
@@ -92,7 +94,7 @@ def test_what_was_not_used_for_some_days_is_removed(full, monkeypatch, capsys):
     folder, names = full
     run(monkeypatch, f"data.cache={folder}", "days=3.5")
     assert left(folder, names) == names[:4]
-    assert "removed 8 entries" in capsys.readouterr().out
+    assert "removed 9 entries" in capsys.readouterr().out
 
 
 def test_what_was_used_longest_ago_is_removed_until_the_rest_is_small_enough(full, monkeypatch):

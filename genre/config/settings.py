@@ -24,6 +24,7 @@ from genre.config.errors import first_error, show
 from genre.config.records import Record, flatten, plain
 from genre.config.trust import Trust, check_targets
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
+from genre.data.library import read_library
 from genre.data.metadata import check_metadata_names
 from genre.data.splits import RANDOM_KINDS, Split
 from genre.data.synthetic import read_synthetic
@@ -348,6 +349,10 @@ class PredictSettings(Settings):
         input: audio file, or a folder with audio anywhere below it.
         over_time: whether genres over time are written, too.
         hop: seconds between its windows; None is half a window.
+        write_tags: whether the genres are written into the tags of the files.
+        dry_run: whether that only shows what would change.
+        overwrite: whether it replaces the genre that a file has.
+        undo: instead of an input, the tags.csv of an earlier call, whose changes are taken back.
         trust: modules beside this program's whose classes the run may name.
     """
 
@@ -355,8 +360,21 @@ class PredictSettings(Settings):
     input: FilePath | None
     over_time: bool
     hop: Duration | None
+    write_tags: bool
+    dry_run: bool
+    overwrite: bool
+    undo: FilePath | None
     accelerator: str
     trust: Trust
+
+    @model_validator(mode="after")
+    def check_tags(self) -> Self:
+        """Refuse keys of writing tags without it, and undoing together with predicting."""
+        if not self.write_tags and (self.overwrite or not self.dry_run):
+            raise ValueError("overwrite=true and dry_run=false need write_tags=true")
+        if self.undo and (self.input or self.write_tags):
+            raise ValueError("undo=FILE restores tags and predicts nothing; omit input and write_tags")
+        return self
 
 
 class DemoSettings(SettingsGroup):
@@ -615,7 +633,11 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     """
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
-    if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in (read_folder, read_synthetic):
+    if (
+        split
+        and "fault_filtered" in (split.kind, split.among)
+        and data.reader.target in (read_folder, read_library, read_synthetic)
+    ):
         name = data.reader.target.__name__.removeprefix("read_")
         key = "split.among" if split.among else "split"
         raise UserError(f"{key}=fault_filtered lists GTZAN's tracks; data={name} has others")
@@ -630,7 +652,8 @@ def evaluate_settings(cfg: DictConfig | EvaluateSettings) -> EvaluateSettings:
     if isinstance(cfg, EvaluateSettings):
         return cfg
     values = plain(composed(cfg))
-    values.pop("spectrogram", None)  # which data=logmel brings along; that of the run counts
+    for brought in ("spectrogram", "split"):  # by data=logmel and data=library; those of the run count
+        values.pop(brought, None)
     return parse(EvaluateSettings, values)
 
 
@@ -670,6 +693,7 @@ def explore_settings(cfg: DictConfig | ExploreSettings) -> ExploreSettings:
     if isinstance(cfg, ExploreSettings):
         return cfg
     record = plain(composed(cfg))
+    record.pop("split", None)  # which data=library brings along
     settings = parse(ExploreSettings, {**record, "record": record})
     if settings.features is None:
         check_combinations(settings.data, settings.spectrogram)

@@ -27,6 +27,8 @@ OTHER_AUDIO_SUFFIXES = frozenset(  # of formats that libsndfile does not read
 REMEDIES = {
     SkipKind.OTHER_FORMAT: "convert them: ffmpeg -i song.m4a song.flac",
     SkipKind.OUTSIDE_GENRES: "move each into the folder of its genre",
+    SkipKind.NO_GENRE: "tag them, or let predict.py write_tags=true do it",
+    SkipKind.FEW_TRACKS: "data.few, data.few_artists or data.genres_as keeps them",
     SkipKind.NO_AUDIO: "add music or remove the folder",
     SkipKind.OTHER_FOLDER: "data=folder reads folders of any name",
 }

@@ -280,7 +280,7 @@ def check_artists(catalogue: Catalogue) -> None:
     if not any(track.artist for track in catalogue.tracks):
         raise UserError(
             f"split=artist needs artists, but none of the {len(catalogue.tracks)} tracks has one; give the catalogue a "
-            "column artist (data.catalogue=CSV with track and artist), or use split=random"
+            "column artist (data.catalogue=CSV with track and artist) or, with data=library, tags, or use split=random"
         )
 
 

@@ -9,8 +9,8 @@ from scipy.stats import binomtest
 from genre.data.datamodule import MusicData
 from genre.evaluation.arrays import Bools
 from genre.evaluation.predictions import Predictions
-from genre.evaluation.report import counted
 from genre.models.postprocessing import PostProcessing
+from genre.terminal import counted
 
 SIGNIFICANCE = 0.05
 FEW_BATCHES = 10  # per epoch

@@ -21,9 +21,8 @@ from genre.evaluation.arrays import Floats
 from genre.evaluation.cross_validation import merge_folds
 from genre.evaluation.finished_runs import PRECISION, Run, find_runs, group_by
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
-from genre.evaluation.report import counted
 from genre.files import write_csv, write_text
-from genre.terminal import plain_console
+from genre.terminal import counted, plain_console
 
 log = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ from genre.models.classifier import Classifier
 from genre.models.postprocessing import PostProcessing
 from genre.models.pretrained import read_network
 from genre.redaction import redacted
+from genre.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -222,4 +223,4 @@ def catalogue_title(data: DataSettings, tracks: int) -> str:
     given = data.reader.arguments
     source = redacted(given.get("path") or given.get("root"))
     name = Path(source).name if source else data.reader.target.__name__
-    return f"catalogue {name}, {reporting.counted(tracks, 'track')}"
+    return f"catalogue {name}, {counted(tracks, 'track')}"

@@ -17,7 +17,7 @@ from genre.evaluation.metrics import compute_metrics, per_genre_scores
 from genre.evaluation.predictions import Predictions, uncertain_tracks
 from genre.files import write_csv, write_json, write_text
 from genre.models.postprocessing import PostProcessing
-from genre.terminal import plain_console
+from genre.terminal import counted, plain_console
 
 Report = Mapping[str, Mapping[str, float]]
 EpochRows = Sequence[Mapping[str, float]]
@@ -172,11 +172,6 @@ def generalization_gap_note(history: EpochRows, monitor: str, validation_tracks:
         f"At the best epoch ({row['epoch']:.0f}), accuracy is {train:.1%} on training tracks (running mean, augmented) "
         f"and {val:.1%} on {validation_tracks} validation tracks{'' if low <= train <= high else gap}."
     ]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return '1 track' or '2 tracks'."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def best_epoch_row(history: EpochRows, monitor: str) -> Mapping[str, float]:

@@ -23,6 +23,8 @@ from genre.prediction.exported import ExportedModel
 from genre.prediction.loading import load
 from genre.prediction.timeline import Timeline
 from genre.prediction.waveforms import WaveformModel
+from genre.tagging.changes import write_tags
+from genre.tagging.undo import undo_tags
 from genre.terminal import plain_console
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,9 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
         UserError: if the run or the input does not exist, or no file can be used.
     """
     settings = predict_settings(cfg)
+    if settings.undo:
+        undo_tags(settings.undo)
+        return Prediction(settings.folder, (), {}, {})
     if not settings.input:
         raise UserError("predict.py needs input=FILE_OR_FOLDER, and run=FOLDER for a model of your own")
     model, folder = load(settings.run, settings.trust), settings.folder
@@ -76,6 +81,8 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
     write_predictions_table(folder / "predictions.csv", model, probabilities, seen if record else None)
     if timeline:
         timeline.write_table()
+    if settings.write_tags:
+        write_tags(folder, certain_genres(model, probabilities), settings.overwrite, settings.dry_run)
     print_predictions(model, probabilities, seen)
     if seen:
         from genre.evaluation.music import tracks_of  # imports Lightning
@@ -85,6 +92,12 @@ def predict(cfg: DictConfig | PredictSettings) -> Prediction:
             tracks_of([Path(file).name for file in seen]), len(probabilities),
         )  # fmt: skip
     return Prediction(folder, model.genres, probabilities, seen)
+
+
+def certain_genres(model: WaveformModel, probabilities: Mapping[str, list[float]]) -> dict[Path, list[str]]:
+    """File -> its predicted genres; none where the prediction is uncertain."""
+    names = {file: "" if model.is_uncertain(p) else model.predicted_names(p) for file, p in probabilities.items()}
+    return {Path(file): predicted.split(";") if predicted else [] for file, predicted in names.items()}
 
 
 def comparable_record(run: Path | None) -> SplitRecord | None:

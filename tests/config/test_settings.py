@@ -33,7 +33,12 @@ EXPERIMENTS = sorted(
 )
 FILES = sorted(CONF.rglob("*.yaml"))
 PATHS = ["folder=x", "name=x"]
-NEEDED = {"data=folder": ["data.root=x"], "data=csv": ["data.path=x"], "data=logmel": ["data.path=x"]}
+NEEDED = {
+    "data=folder": ["data.root=x"],
+    "data=library": ["data.root=x"],
+    "data=csv": ["data.path=x"],
+    "data=logmel": ["data.path=x"],
+}
 VGG16_WEIGHTS = ["model.weights=random"]
 SKIPPED = ("trainer=debug", "scheduler=none")  # which set keys of several groups, or none
 RANDOM_WEIGHTS = {
@@ -205,6 +210,8 @@ def test_wrong_values_of_a_learning_curve_are_named(override, sentence):
         (predict_settings, "predict", "hop=abc", "hop=abc must be a number above 0 (seconds) or null"),
         (predict_settings, "predict", "hop=0", "hop=0 must be a number above 0"),
         (evaluate_settings, "evaluate", "subset=foo", "subset=foo must be one of train, val, test, all or null"),
+        (predict_settings, "predict", "dry_run=false", "overwrite=true and dry_run=false need write_tags=true"),
+        (predict_settings, "predict", "overwrite=true", "overwrite=true and dry_run=false need write_tags=true"),
         (explore_settings, "explore", "few=-1", "few=-1 must be a whole number of at least 0"),
         (explore_settings, "explore", "duplicates.correlation=2", "duplicates.correlation=2 must be a number above 0"),
         (explore_settings, "explore", "duplicates.overlap=31", "duplicates.overlap=31 must not exceed"),
@@ -221,6 +228,10 @@ def test_wrong_values_of_the_other_commands_are_named(parse, config_name, overri
     [
         (["data=logmel", "spectrogram=document"], "remove spectrogram=document"),
         (["data=synthetic", "split=fault_filtered"], "split=fault_filtered lists GTZAN's tracks"),
+        (
+            ["data=library", "split=fault_filtered"],
+            "GTZAN's tracks; data=library has others",
+        ),
         (["data=synthetic", "split.among=fault_filtered"], "split.among=fault_filtered lists GTZAN's tracks"),
     ],
 )
@@ -240,6 +251,23 @@ def test_settings_are_frozen_and_can_be_replaced():
 
 def test_the_archive_implies_its_spectrogram():
     assert train_settings(composed("data=logmel")).spectrogram.name.endswith("ArchiveSpectrogram")
+
+
+def test_a_library_is_split_by_artist_unless_the_command_line_says_otherwise():
+    assert train_settings(composed("data=library")).split.kind == "artist"
+    assert train_settings(composed("data=library", "split=random")).split.kind == "random"
+    assert train_settings(composed("split=random", "data=library")).split.kind == "random"
+
+
+def test_other_commands_read_a_library_although_they_split_nothing():
+    library = "genre.data.library.read_library"
+    assert evaluate_settings(composed("data=library", config_name="evaluate")).data.reader.name == library
+    assert explore_settings(composed("data=library", config_name="explore")).data.reader.name == library
+
+
+def test_undoing_tags_goes_without_an_input():
+    with pytest.raises(UserError, match="undo=FILE restores tags and predicts nothing"):
+        predict_settings(composed("undo=tags.csv", "input=song.mp3", config_name="predict"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(CONF).as_posix())

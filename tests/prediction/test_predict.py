@@ -8,7 +8,9 @@ import torch
 
 import genre
 from genre.errors import UserError
-from helpers import csv_rows
+from genre.prediction.model import Model
+from genre.tagging.write import written_genres
+from helpers import csv_rows, write_song
 
 
 def clip(path):
@@ -118,3 +120,25 @@ def test_a_model_that_learnt_from_synthetic_music_says_so(configured, music, tmp
     run = genre.train(configured(data="synthetic"))
     predict(run.folder, tmp_path / "predicted", music / "rock" / "rock.00003.wav")
     assert "learnt from synthetic music" in caplog.text
+
+
+def test_genres_are_written_into_tags_only_if_asked_for_and_restored(run, tmp_path, monkeypatch, capsys):
+    song = write_song(tmp_path / "mine" / "a.flac", 2.0)
+    content = song.read_bytes()
+    monkeypatch.setattr(Model, "is_uncertain", lambda *_: False)
+    predict(run.folder, tmp_path / "plain", tmp_path / "mine")
+    predict(run.folder, tmp_path / "shown", tmp_path / "mine", "write_tags=true")
+    assert song.read_bytes() == content and not (tmp_path / "plain" / "tags.csv").exists()
+    result = predict(run.folder, tmp_path / "written", tmp_path / "mine", "write_tags=true", "dry_run=false")
+    (row,) = csv_rows(result.folder / "predictions.csv")
+    assert written_genres(song) == [row["predicted"]]
+    undo = ["undo=" + str(tmp_path / "written" / "tags.csv"), f"folder={tmp_path / 'undone'}"]
+    genre.predict(genre.compose(*undo, config_name="predict"))
+    assert written_genres(song) == []
+
+
+def test_an_uncertain_prediction_is_not_written_into_tags(run, tmp_path, monkeypatch):
+    song = write_song(tmp_path / "mine" / "a.flac", 2.0)
+    monkeypatch.setattr(Model, "is_uncertain", lambda *_: True)
+    predict(run.folder, tmp_path / "written", tmp_path / "mine", "write_tags=true", "dry_run=false")
+    assert written_genres(song) == []
