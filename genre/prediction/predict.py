@@ -3,13 +3,11 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -24,6 +22,7 @@ from genre.data.catalogue import Skipped, Track, printable_name
 from genre.data.content import Content, array_hash, file_hash
 from genre.data.split_record import SeenTrack, SplitRecord, read_split
 from genre.data.store import count_kinds
+from genre.data.store_builder import completed
 from genre.data.synthetic import read_synthetic
 from genre.errors import BadAudio, SkipKind, UserError
 from genre.evaluation.music import tracks_of
@@ -32,13 +31,11 @@ from genre.models.pretrained import read_network
 from genre.prediction.inputs import list_inputs
 from genre.prediction.model import Model
 from genre.prediction.prediction import Prediction
-from genre.prediction.results import Answer, Results, Stamp, file_stamp_of
+from genre.prediction.results import Answer, FileStamp, ResultFiles, file_stamp_of
 from genre.terminal import plain_console
 
 log = logging.getLogger(__name__)
 
-Argument = TypeVar("Argument")
-Value = TypeVar("Value")
 FEW_FILES = 50  # more are not printed one by one
 FEW_TIMELINES = 5
 NAMED_FILES = 20  # skipped ones
@@ -66,7 +63,7 @@ class PredictedFile(NamedTuple):
     """A prediction, the stamp of the file before it was read, and the run's track with the same content."""
 
     prediction: Prediction
-    stamp: Stamp
+    stamp: FileStamp
     seen: SeenTrack | None
 
 
@@ -89,7 +86,7 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
     model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder / ".lock", f"predicting into {folder}"):
-        results = Results(model, settings, record is not None)
+        results = ResultFiles(model, settings, record is not None)
         try:
             predict_new(results, files, record, skipped)
         except KeyboardInterrupt:
@@ -104,7 +101,7 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
     if not answers:
         inputs = ", ".join(map(str, settings.input))
         raise UserError(f"no file of {inputs} can be used: {count_kinds(item.kind for item in skipped)}")
-    report(results, answers)
+    print_results(results, answers)
     named = [(answer.prediction.name, answer) for answer in answers]
     probabilities = {name: list(answer.prediction.probabilities) for name, answer in named}
     return PredictedFiles(folder, model.genres, probabilities, {name: a.seen for name, a in named if a.seen})
@@ -129,7 +126,9 @@ def comparable_record(run: Path | None) -> SplitRecord | None:
     return None
 
 
-def predict_new(results: Results, files: Sequence[Path], record: SplitRecord | None, skipped: list[Skipped]) -> None:
+def predict_new(
+    results: ResultFiles, files: Sequence[Path], record: SplitRecord | None, skipped: list[Skipped]
+) -> None:
     """Predict the files that have no answer yet, one per core at a time.
 
     Args:
@@ -163,24 +162,6 @@ def content_of(file: Path, recording: Recording) -> Content:
     """The content of a file; of a recording that is not kept in memory, only the file's hash is compared."""
     decoded = "" if recording.samples is None else array_hash(recording.samples)
     return Content(file_hash(Track(str(file), (), file)), decoded)
-
-
-def completed(function: Callable[[Argument], Value], arguments: Iterable[Argument], workers: int) -> Iterator[Value]:
-    """Map in threads, in the order in which they finish; those that have not begun when it is closed never do.
-
-    Threads suffice because decoding and PyTorch release the interpreter lock.
-    """
-    waiting = iter(arguments)
-    with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(function, argument) for argument in islice(waiting, 2 * workers)}
-        try:
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(function, argument) for argument in islice(waiting, len(done))}
-                yield from (future.result() for future in done)
-        finally:
-            for future in running:
-                future.cancel()
 
 
 @contextmanager
@@ -218,7 +199,7 @@ def report_skipped(skipped: Sequence[Skipped], folder: Path) -> None:
         log.warning("%d more are listed in %s", len(bad) - NAMED_FILES, folder / "skipped.csv")
 
 
-def report(results: Results, answers: Sequence[Answer]) -> None:
+def print_results(results: ResultFiles, answers: Sequence[Answer]) -> None:
     """Print the genres of a few files, or how many have each genre; log which were seen in training."""
     if len(answers) <= FEW_FILES:
         print_files(results, answers)
@@ -233,7 +214,7 @@ def report(results: Results, answers: Sequence[Answer]) -> None:
         )  # fmt: skip
 
 
-def print_files(results: Results, answers: Sequence[Answer]) -> None:
+def print_files(results: ResultFiles, answers: Sequence[Answer]) -> None:
     """Print the predicted and the most probable genres of each file."""
     table = Table("file", "predicted", "most probable")
     for answer in answers:
@@ -245,7 +226,7 @@ def print_files(results: Results, answers: Sequence[Answer]) -> None:
     plain_console().print(table)
 
 
-def print_genres(results: Results, answers: Sequence[Answer]) -> None:
+def print_genres(results: ResultFiles, answers: Sequence[Answer]) -> None:
     """Print how many files have each predicted genre."""
     counts = Counter(genre for answer in answers for genre in results.named(answer.prediction) or ["none"])
     table = Table("predicted", "files")

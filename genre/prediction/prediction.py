@@ -11,7 +11,7 @@ SHOWN = 3  # genres in a repr
 BAR = "background:#0072B2;height:0.8em;display:inline-block"
 
 
-class Segment(NamedTuple):
+class GenreSegment(NamedTuple):
     """A part of the music in which one genre is the most probable.
 
     Args:
@@ -45,14 +45,14 @@ class Timeline:
     probabilities: npt.NDArray[np.float64]
 
     @property
-    def segments(self) -> list[Segment]:
+    def segments(self) -> list[GenreSegment]:
         """Windows in a row with the same most probable genre, merged; they meet halfway between their middles."""
         best, middles = self.probabilities.argmax(1), self.spans.mean(1)
         first = np.flatnonzero(np.r_[True, best[1:] != best[:-1]])
         edges = [self.spans[0, 0], *((middles[first[1:]] + middles[first[1:] - 1]) / 2), self.spans[-1, 1]]
         ends = [*first[1:], len(best)]
         return [
-            Segment(edges[n], edges[n + 1], self.genres[best[a]], float(self.probabilities[a:b, best[a]].mean()))
+            GenreSegment(edges[n], edges[n + 1], self.genres[best[a]], float(self.probabilities[a:b, best[a]].mean()))
             for n, (a, b) in enumerate(zip(first, ends, strict=True))
         ]
 

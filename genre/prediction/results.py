@@ -21,7 +21,7 @@ JOURNAL = "journal.jsonl"
 FIGURES = Path("figures", "timeline")
 
 
-class Stamp(NamedTuple):
+class FileStamp(NamedTuple):
     """What tells whether a file was changed: size in bytes and modification time in ns; zeros if there is none."""
 
     size: int
@@ -40,7 +40,7 @@ class Answer:
         figure: of its timeline, relative to the folder.
     """
 
-    stamp: Stamp
+    stamp: FileStamp
     prediction: Prediction
     seen: SeenTrack | None = None
     hop: float | None = None
@@ -61,7 +61,7 @@ class Table(NamedTuple):
     lines: Callable[[Answer], str]
 
 
-class Results:
+class ResultFiles:
     """The answers of a model about files, in a folder: each is written when it is added.
 
     Args:
@@ -90,7 +90,7 @@ class Results:
         for table in self.tables():
             write_text(self.folder / table.name, table.head + "".join(map(table.lines, answers)))
 
-    def add(self, prediction: Prediction, stamp: Stamp, seen: SeenTrack | None) -> None:
+    def add(self, prediction: Prediction, stamp: FileStamp, seen: SeenTrack | None) -> None:
         """Append the answer about a file to the tables and the journal; draw its timeline."""
         figure = self.draw(prediction, prediction.timeline) if prediction.timeline else ""
         answer = Answer(stamp, prediction, seen, self.settings.hop, figure)
@@ -193,7 +193,7 @@ class Results:
             self.model.is_uncertain(probabilities), timeline,
         )  # fmt: skip
         seen = SeenTrack(*values["seen"]) if values["seen"] else None
-        return Answer(Stamp(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
+        return Answer(FileStamp(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
 
 
 def numbers() -> Iterator[str]:
@@ -205,13 +205,13 @@ def numbers() -> Iterator[str]:
         number += 1
 
 
-def file_stamp_of(file: Path) -> Stamp:
+def file_stamp_of(file: Path) -> FileStamp:
     """The stamp of a file."""
     try:
         status = os.stat(file)
     except OSError:
-        return Stamp(0, 0)
-    return Stamp(status.st_size, status.st_mtime_ns)
+        return FileStamp(0, 0)
+    return FileStamp(status.st_size, status.st_mtime_ns)
 
 
 def journal_line(answer: Answer) -> str:

@@ -13,7 +13,7 @@ import genre
 from conftest import GENRES
 from genre.errors import UserError
 from genre.prediction.model import Model
-from genre.prediction.results import Results
+from genre.prediction.results import ResultFiles
 from helpers import csv_rows
 
 
@@ -132,7 +132,7 @@ def test_another_model_predicts_everything_again(run, music, tmp_path, monkeypat
 
 @pytest.mark.parametrize("written", [0, 1, 3, 7])
 def test_an_interrupted_command_continues_and_names_each_file_once(run, music, tmp_path, monkeypatch, caplog, written):
-    real, added = Results.add, []
+    real, added = ResultFiles.add, []
 
     def interrupt(results, *outcome):
         if len(added) == written:
@@ -143,7 +143,7 @@ def test_an_interrupted_command_continues_and_names_each_file_once(run, music, t
         assert len(rows) == len(added) and rows[-1]["path"] == outcome[0].name
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Results, "add", interrupt)
+        patch.setattr(ResultFiles, "add", interrupt)
         predict(run.folder, tmp_path / "predicted", music / "rock")
     assert f"the same command with hydra.run.dir={tmp_path / 'predicted'} continues" in caplog.text
     with (tmp_path / "predicted" / "journal.jsonl").open("a") as journal:

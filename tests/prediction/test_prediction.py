@@ -11,7 +11,7 @@ import torch
 import genre
 from genre.errors import UserError
 from genre.prediction import model as model_module
-from genre.prediction.prediction import Prediction, Segment, Timeline
+from genre.prediction.prediction import GenreSegment, Prediction, Timeline
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,12 @@ def test_windows_in_a_row_with_the_same_genre_are_one_segment():
     spans = np.array([[0.0, 10], [5, 15], [10, 20], [15, 25]])
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6], [0.2, 0.8]])
     segments = Timeline(("jazz", "rock"), spans, probabilities).segments
-    assert segments == [Segment(0, 12.5, "jazz", pytest.approx(0.8)), Segment(12.5, 25, "rock", pytest.approx(0.7))]
+    assert segments == [
+        GenreSegment(0, 12.5, "jazz", pytest.approx(0.8)),
+        GenreSegment(12.5, 25, "rock", pytest.approx(0.7)),
+    ]
     assert str(segments[1]) == "0:12 to 0:25 rock 70%"
-    assert Timeline(("jazz", "rock"), spans[:1], probabilities[:1]).segments == [Segment(0, 10, "jazz", 0.9)]
+    assert Timeline(("jazz", "rock"), spans[:1], probabilities[:1]).segments == [GenreSegment(0, 10, "jazz", 0.9)]
 
 
 def test_the_repr_is_one_line_and_html_has_a_bar_per_genre_and_no_script():
