@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cnn_epoch, large_catalogue, prepare, sweep_cnn, sweep_heads, vgg16
+from benchmarks import cnn_epoch, large_catalogue, predict, prepare, sweep_cnn, sweep_heads, vgg16
 from benchmarks.timing import Measurement
 from genre.files import write_csv
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "large_catalogue": large_catalogue.measure,
     "sweep_cnn": sweep_cnn.measure,
     "sweep_heads": sweep_heads.measure,
+    "predict": predict.measure,
 }
 RESULTS = Path("outputs/benchmarks/results.csv")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genre.exploration.explore import explore
     from genre.prediction.loading import load
     from genre.prediction.predict import predict
+    from genre.prediction.prediction import Prediction
     from genre.sweeping.worker import sweep
     from genre.training.train import train
 
@@ -29,11 +30,24 @@ _HOMES = {
     "explore": "exploration.explore",
     "load": "prediction.loading",
     "predict": "prediction.predict",
+    "Prediction": "prediction.prediction",
     "sweep": "sweeping.worker",
     "train": "training.train",
     "UserError": "errors",
 }
-__all__ = ["UserError", "command", "compose", "curve", "evaluate", "explore", "load", "predict", "sweep", "train"]
+__all__ = [
+    "Prediction",
+    "UserError",
+    "command",
+    "compose",
+    "curve",
+    "evaluate",
+    "explore",
+    "load",
+    "predict",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

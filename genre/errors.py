@@ -38,6 +38,7 @@ class SkipKind(StrEnum):
     HIDDEN = "hidden file"
     NOT_A_FILE = "not a file"
     NO_SUCH_FILE = "no such file"
+    ADDRESS = "address of a network"
     INVALID_ROW = "invalid row"
     DUPLICATE_ROW = "duplicate row"
     NOT_SELECTED = "not in the catalogue"

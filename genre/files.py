@@ -120,14 +120,25 @@ def write_json(path: Path, values: Mapping[str, Any], durable: bool = True) -> N
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], durable: bool = True) -> None:
     """Write a CSV file atomically, with cells that ``read_csv_rows`` reads back and no spreadsheet computes."""
+    write_text(path, csv_lines((header, *rows)), durable)
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """The lines of a CSV file; see ``write_csv``."""
     text = io.StringIO(newline="")
     minimal = csv.writer(text, lineterminator="\n")
     quote_all = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in (header, *rows):
+    for row in rows:
         cells = [escaped_cell(cell) for cell in row]
         has_return = any("\r" in str(cell) for cell in cells)  # unquoted by default, but read as the end of a row
         (quote_all if has_return else minimal).writerow(cells)
-    write_text(path, text.getvalue(), durable)
+    return text.getvalue()
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append to a text file, in UTF-8; what was appended is there if the program is killed."""
+    with path.open("ab") as file:
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def escaped_cell(cell: Any) -> Any:

@@ -5,6 +5,7 @@ every constructor. Here a group with a ``_target_`` is checked against the const
 the ranges (``genre.ranges``).
 """
 
+import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -341,13 +342,27 @@ class EvaluateSettings(Settings):
     trust: Trust
 
 
+def several_paths(value: Any) -> Any:
+    """A path, or several in brackets, as a list: '[a.mp3,"b, c.mp3"]' -> ['a.mp3', 'b, c.mp3']; null is none."""
+    if not isinstance(value, str | Path):
+        return [] if value is None else value
+    text = str(value)
+    if not (text.startswith("[") and text.endswith("]")) or expanded(text).exists():
+        return [value]
+    (parts,) = csv.reader([text[1:-1]], skipinitialspace=True)
+    return [part.strip() for part in parts if part.strip()]
+
+
 class PredictSettings(Settings):
     """The prediction of genres for files of one's own.
 
     Args:
         run: folder of a run.
-        input: audio file, or a folder with audio anywhere below it.
-        over_time: whether genres over time are written, too.
+        input: audio files, folders with audio anywhere below them, playlists.
+        format: of the predictions.
+        top: genres per file that are named as the most probable.
+        min_probability: genres that are less probable are not named.
+        timeline: whether genres over time are written, too.
         hop: seconds between its windows; None is half a window.
         write_tags: whether the genres are written into the tags of the files.
         dry_run: whether that only shows what would change.
@@ -357,8 +372,11 @@ class PredictSettings(Settings):
     """
 
     run: FilePath | None
-    input: FilePath | None
-    over_time: bool
+    input: Annotated[Sequence[FilePath], BeforeValidator(several_paths)]
+    format: Literal["csv", "jsonl"]
+    top: Count
+    min_probability: Share
+    timeline: bool
     hop: Duration | None
     write_tags: bool
     dry_run: bool

@@ -4,7 +4,7 @@ import csv
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -190,11 +190,15 @@ def genre_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
     return files, skipped
 
 
-def audio_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
-    """The audio files below a folder, in a fixed order, and all other files as skipped."""
+def audio_files(folder: Path, suffixes: Set[str] = AUDIO_SUFFIXES) -> tuple[list[Path], list[Skipped]]:
+    """The audio files below a folder, in a fixed order, and all other files as skipped.
+
+    Args:
+        suffixes: by which audio files are known.
+    """
     files, skipped = [], []
     for file in walk_files(folder):
-        if reason := rejection_reason(file):
+        if reason := rejection_reason(file, suffixes):
             skipped.append(Skipped(str(file), *reason))
         else:
             files.append(file)
@@ -215,7 +219,7 @@ def printable_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def rejection_reason(file: Path) -> SkipReason | None:
+def rejection_reason(file: Path, suffixes: Set[str] = AUDIO_SUFFIXES) -> SkipReason | None:
     """Why a file is skipped before it is read; None if it is not."""
     if file.name.startswith("."):
         resource_fork = " (macOS resource fork)" if file.name.startswith("._") else ""
@@ -226,11 +230,11 @@ def rejection_reason(file: Path) -> SkipReason | None:
         return SkipReason(SkipKind.NOT_A_FILE, f"not a file but a {kind}")
     if not os.path.isfile(file):  # unlike Path.is_file, no error in a folder without read permission
         return SkipReason(SkipKind.NOT_A_FILE, "not a file (a broken link?)")
+    if file.suffix.lower() in suffixes:
+        return None
     if file.suffix.lower() in OTHER_AUDIO_SUFFIXES:
         return other_format(file)
-    if file.suffix.lower() not in AUDIO_SUFFIXES:
-        return SkipReason(SkipKind.NOT_AUDIO, f"not audio by its name ({file.suffix or 'no extension'})")
-    return None
+    return SkipReason(SkipKind.NOT_AUDIO, f"not audio by its name ({file.suffix or 'no extension'})")
 
 
 def other_format(file: Path) -> SkipReason:

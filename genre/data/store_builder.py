@@ -9,8 +9,9 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
@@ -222,3 +223,21 @@ def parallel_map(function: Callable[[Argument], Value], arguments: Iterable[Argu
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def completed(function: Callable[[Argument], Value], arguments: Iterable[Argument], workers: int) -> Iterator[Value]:
+    """Map in threads, in the order in which they finish; those that have not begun when it is closed never do.
+
+    Threads suffice because decoding and PyTorch release the interpreter lock.
+    """
+    waiting = iter(arguments)
+    with ThreadPoolExecutor(workers) as pool:
+        running = {pool.submit(function, argument) for argument in islice(waiting, 2 * workers)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(function, argument) for argument in islice(waiting, len(done))}
+                yield from (future.result() for future in done)
+        finally:
+            for future in running:
+                future.cancel()

@@ -73,11 +73,11 @@ def analysis(candidate: Candidate, waveform: Tensor) -> dict[str, Any]:
         ``ticks``, pairs of a frequency in Hz and its height in the spectrogram, from 0 to 1.
     """
     model = candidate.model
-    probabilities = model(waveform[None])[0].tolist()
+    probabilities = model.predict(waveform, model.sample_rate).probabilities
     spans, over_time = model.over_time(waveform)
     return {
         "probabilities": probabilities,
-        "predicted": [name for name in model.predicted_names(probabilities).split(";") if name],
+        "predicted": model.predicted_genres(probabilities),
         "uncertain": model.is_uncertain(probabilities),
         "spans": spans.tolist(),
         "over_time": over_time.tolist(),

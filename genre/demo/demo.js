@@ -445,5 +445,5 @@ $("#record").hidden = !navigator.mediaDevices || !window.MediaRecorder;
 limits = await (await fetch("/models")).json();
 $("#models").textContent = limits.models.map((model) => model.name).join("  ·  ");
 $(".limits").textContent =
-  `wav, mp3, flac, ogg, opus, au or aiff; up to ${limits.max_bytes / 1e6} MB and ${Math.floor(limits.max_seconds / 60)} minutes`;
+  `wav, mp3, flac, ogg, opus, au, aiff, or with FFmpeg m4a, aac and wma; up to ${limits.max_bytes / 1e6} MB and ${Math.floor(limits.max_seconds / 60)} minutes`;
 document.body.dataset.ready = "";

@@ -131,7 +131,8 @@ def examine(track: Track, folder: Path) -> dict[str, Any]:
     def decoded() -> tuple[str, float]:
         assert track.path is not None, f"{track.name} has no file"
         with audio.open_audio(track.path) as file:
-            blocks = audio.decoded_blocks(track.path, file, track.start, track.duration)
+            part = audio.Slice(track.path, file.samplerate, track.start, track.duration)
+            blocks = audio.decoded_blocks(file, part)
             counts = [(clipped_share(block) * len(block), len(block)) for block in blocks]
             return str(file.format), sum(clipped for clipped, _ in counts) / sum(length for _, length in counts)
 

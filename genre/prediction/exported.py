@@ -1,5 +1,6 @@
 """A model in a file that ``genre.export`` wrote, run by ONNX Runtime; opened without PyTorch and Lightning."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -100,6 +101,8 @@ class ExportedModel(WaveformModel):
         self.metadata = ExportMetadata.from_texts(self.session.get_modelmeta().custom_metadata_map, str(path))
         self.genres, self.columns, self.synthetic = self.metadata.genres, self.metadata.columns, self.metadata.synthetic
         self.sample_rate, self.seconds = self.metadata.sample_rate, self.metadata.window_seconds
+        self.crops = max(1, len(self.metadata.positions))
+        self.path = path
 
     @cached_property
     def task(self) -> "Task":  # type: ignore[override]
@@ -121,6 +124,11 @@ class ExportedModel(WaveformModel):
         from torch import device
 
         return device("cpu")
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
 
     def to(self, device: "torch.device") -> Self:
         """Stay on the CPU, where the file runs."""

@@ -1,5 +1,7 @@
 """A trained run as one module: from waveforms to probabilities."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.data.synthetic import read_synthetic
 from genre.models import checkpoint
+from genre.models.frozen import fingerprint
 from genre.models.networks import crop_logits
 from genre.prediction.waveforms import WaveformModel
 from genre.transforms.views import Segments
@@ -34,6 +37,7 @@ class Model(nn.Module, WaveformModel):
         self.pipeline = build_pipeline(settings)
         self.spectrogram = self.pipeline.spectrogram
         self.sample_rate, self.seconds = self.spectrogram.sample_rate, self.pipeline.view.seconds
+        self.crops = self.pipeline.view.crops if isinstance(self.pipeline.view, Segments) else 1
         self.network = trained_network(saved, settings)
         self.postprocessing = saved.music_postprocessing  # waveforms have no metadata
         self.columns = tuple(settings.metadata.columns)
@@ -42,6 +46,13 @@ class Model(nn.Module, WaveformModel):
     def device(self) -> torch.device:
         """The device of network and pipeline."""
         return self.pipeline.device
+
+    @property
+    def identity(self) -> str:
+        """A hash of all that its answers depend on."""
+        weights = fingerprint(value.cpu() for value in self.network.state_dict().values())
+        about = [weights, self.genres, self.pipeline.settings, self.postprocessing.metadata()]
+        return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:16]
 
     @torch.inference_mode()
     def forward(self, waveform: Tensor) -> Tensor:

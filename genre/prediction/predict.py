@@ -1,27 +1,34 @@
 """The command `predict.py`: the genres of one's own music."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
-from rich.progress import track as progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from genre.config.settings import PredictSettings, TrainerSettings, predict_settings
-from genre.data.catalogue import Skipped, Track, audio_files
+from genre.data.audio import Recording
+from genre.data.catalogue import Skipped, Track, printable_name
 from genre.data.content import Content, array_hash, file_hash
-from genre.data.sources import decode_track
 from genre.data.split_record import SeenTrack, SplitRecord, read_split
 from genre.data.store import count_kinds
-from genre.data.store_builder import parallel_map
-from genre.errors import SkipReason, UserError
-from genre.files import write_csv
+from genre.data.store_builder import completed
+from genre.errors import BadAudio, SkipKind, UserError
+from genre.files import exclusive_lock, write_csv
 from genre.prediction.exported import ExportedModel
+from genre.prediction.inputs import list_inputs
 from genre.prediction.loading import load
-from genre.prediction.timeline import Timeline
+from genre.prediction.prediction import Prediction
+from genre.prediction.results import Answer, FileStamp, ResultFiles, file_stamp_of
 from genre.prediction.waveforms import WaveformModel
 from genre.tagging.changes import write_tags
 from genre.tagging.undo import undo_tags
@@ -29,13 +36,18 @@ from genre.terminal import plain_console
 
 log = logging.getLogger(__name__)
 
+FEW_FILES = 50  # more are not printed one by one
+FEW_TIMELINES = 5
+NAMED_FILES = 20  # skipped ones
+NO_MUSIC = (SkipKind.NOT_AUDIO, SkipKind.HIDDEN)  # skipped without a line in the log
+
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictedFiles:
     """The result of `predict`.
 
     Args:
-        folder: contains predictions.csv and skipped.csv.
+        folder: contains predictions.csv or predictions.jsonl, and skipped.csv.
         genres: (genres,).
         probabilities: file -> (genres,).
         seen: file -> the training or validation track of the run with the same content.
@@ -47,57 +59,76 @@ class Prediction:
     seen: dict[str, SeenTrack]
 
 
-def predict(cfg: DictConfig | PredictSettings) -> Prediction:
-    """Predict the genres of a file, or of all audio files below a folder.
+class PredictedFile(NamedTuple):
+    """A prediction, the stamp of the file before it was read, and the run's track with the same content."""
+
+    prediction: Prediction
+    stamp: FileStamp
+    seen: SeenTrack | None
+
+
+def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
+    """Predict the genres of files, folders and playlists.
+
+    In a folder with results of the same model, only new and changed files are predicted.
 
     Raises:
-        UserError: if the run or the input does not exist, or no file can be used.
+        UserError: if the run or an input does not exist, or no file can be used.
     """
     settings = predict_settings(cfg)
     if settings.undo:
         undo_tags(settings.undo)
-        return Prediction(settings.folder, (), {}, {})
+        return PredictedFiles(settings.folder, (), {}, {})
     if not settings.input:
         raise UserError("predict.py needs input=FILE_OR_FOLDER, and run=FOLDER for a model of your own")
     model, folder = load(settings.run, settings.trust), settings.folder
     record = comparable_record(model.folder) if settings.run else None
-    if not settings.run:
-        log.info("the model that comes with the program answers (it learnt from GTZAN): %s", ", ".join(model.genres))
-    if model.synthetic:
-        log.warning("the model learnt from synthetic music; what it says about real music means nothing")
-    files, skipped = list_files(settings.input)
-    if model.columns:
-        log.info("the run knows %s of tracks, too; files are predicted from the music alone", ", ".join(model.columns))
+    introduce(model, settings.run)
+    files, skipped = list_inputs(settings.input)
     if not isinstance(model, ExportedModel):  # which stays on the CPU
         from genre.config.build import root_device  # imports Lightning
 
         model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
-    timeline = Timeline(folder, model, settings.hop) if settings.over_time else None
-    probabilities, seen, undecodable = predict_files(model, files, timeline, record)
-    skipped += undecodable
-    write_csv(folder / "skipped.csv", ("path", "reason"), ((item.path, item.reason) for item in skipped))
-    if not probabilities:
-        raise UserError(f"no file of {settings.input} can be used: {count_kinds(item.kind for item in skipped)}")
-    write_predictions_table(folder / "predictions.csv", model, probabilities, seen if record else None)
-    if timeline:
-        timeline.write_table()
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(folder / ".lock", f"predicting into {folder}"):
+        results = ResultFiles(model, settings, record is not None)
+        try:
+            predict_new(results, files, record, skipped)
+        except KeyboardInterrupt:
+            log.warning("interrupted; the same command with hydra.run.dir=%s continues", folder)
+            raise
+        finally:
+            rows = ((printable_name(item.path), item.reason) for item in skipped)
+            write_csv(folder / "skipped.csv", ("path", "reason"), rows)
+        results.write(files)
+    report_skipped(skipped, folder)
+    answers = [results.answers[str(file)] for file in files if str(file) in results.answers]
+    if not answers:
+        inputs = ", ".join(map(str, settings.input))
+        raise UserError(f"no file of {inputs} can be used: {count_kinds(item.kind for item in skipped)}")
+    print_results(results, answers)
     if settings.write_tags:
-        write_tags(folder, certain_genres(model, probabilities), settings.overwrite, settings.dry_run)
-    print_predictions(model, probabilities, seen)
-    if seen:
-        from genre.evaluation.music import tracks_of  # imports Lightning
-
-        log.warning(
-            "the run was trained or validated on %s of these %d; predictions for them say nothing about other music",
-            tracks_of([Path(file).name for file in seen]), len(probabilities),
-        )  # fmt: skip
-    return Prediction(folder, model.genres, probabilities, seen)
+        write_tags(folder, certain_genres(results, answers), settings.overwrite, settings.dry_run)
+        results.renew_stamps(answers)
+    named = [(answer.prediction.name, answer) for answer in answers]
+    probabilities = {name: list(answer.prediction.probabilities) for name, answer in named}
+    return PredictedFiles(folder, model.genres, probabilities, {name: a.seen for name, a in named if a.seen})
 
 
-def certain_genres(model: WaveformModel, probabilities: Mapping[str, list[float]]) -> dict[Path, list[str]]:
+def certain_genres(results: ResultFiles, answers: Sequence[Answer]) -> dict[Path, list[str]]:
     """File -> its predicted genres; none where the prediction is uncertain."""
-    names = {file: "" if model.is_uncertain(p) else model.predicted_names(p) for file, p in probabilities.items()}
-    return {Path(file): predicted.split(";") if predicted else [] for file, predicted in names.items()}
+    named = ((answer.prediction, results.named(answer.prediction)) for answer in answers)
+    return {Path(prediction.name): [] if prediction.uncertain else genres for prediction, genres in named}
+
+
+def introduce(model: WaveformModel, run: Path | None) -> None:
+    """Log what is special about a model."""
+    if not run:
+        log.info("the model that comes with the program answers (it learnt from GTZAN): %s", ", ".join(model.genres))
+    if model.synthetic:
+        log.warning("the model learnt from synthetic music; what it says about real music means nothing")
+    if model.columns:
+        log.info("the run knows %s of tracks, too; files are predicted from the music alone", ", ".join(model.columns))
 
 
 def comparable_record(run: Path | None) -> SplitRecord | None:
@@ -109,74 +140,122 @@ def comparable_record(run: Path | None) -> SplitRecord | None:
     return None
 
 
-def predict_files(
-    model: WaveformModel, files: Sequence[Path], timeline: Timeline | None, record: SplitRecord | None
-) -> tuple[dict[str, list[float]], dict[str, SeenTrack], list[Skipped]]:
-    """Decode and predict files one by one, in windows over time too where a timeline is given.
-
-    Returns:
-        File -> probabilities (genres,); file -> the training or validation track that it is; undecodable files.
-    """
-    probabilities: dict[str, list[float]] = {}
-    seen, skipped = {}, []
-    tracks = [Track(str(file), (), file) for file in files]
-    decoded = parallel_map(lambda track: decode_track(track, model.sample_rate), tracks)
-    for track, samples in progress(zip(tracks, decoded, strict=True), "predicting", total=len(files), transient=True):
-        file = Path(track.name)
-        if isinstance(samples, SkipReason):
-            skipped.append(Skipped(str(file), *samples))
-            continue
-        if record and (same := record.seen_track(Content(file_hash(track), array_hash(samples)))):
-            seen[str(file)] = same
-        waveform = (torch.from_numpy(samples).float() / 32768).to(model.device)
-        probabilities[str(file)] = model(waveform[None])[0].tolist()
-        if timeline:
-            timeline.add(file, waveform, probabilities[str(file)])
-    return probabilities, seen, skipped
-
-
-def write_predictions_table(
-    path: Path, model: WaveformModel, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack] | None
+def predict_new(
+    results: ResultFiles, files: Sequence[Path], record: SplitRecord | None, skipped: list[Skipped]
 ) -> None:
-    """Write the predicted genres and probabilities per file.
+    """Predict the files that have no answer yet, one per core at a time.
 
-    A column 'uncertain' exists if the run has a threshold for it, 'seen' (train, val or empty) if that is known.
+    Args:
+        skipped: receives those that cannot be used.
     """
-    header = ["path", "predicted", *model.genres]
-    rows = [[file, model.predicted_names(p), *(f"{value:.6f}" for value in p)] for file, p in probabilities.items()]
-    if model.postprocessing.uncertain_below is not None:
-        header.append("uncertain")
-        rows = [[*row, "yes" if model.is_uncertain(probabilities[row[0]]) else "no"] for row in rows]
-    if seen is not None:
-        header.append("seen")
-        rows = [[*row, seen[row[0]].subset if row[0] in seen else ""] for row in rows]
-    write_csv(path, header, rows)
+    new, model, settings = results.begin(files), results.model, results.settings
+    if len(new) < len(files):
+        log.info("%d of %d files were predicted before", len(files) - len(new), len(files))
+
+    def predict_one(file: Path) -> PredictedFile | Skipped:
+        try:
+            stamp, recording = file_stamp_of(file), model.recording(file)
+        except BadAudio as bad:
+            return Skipped(str(file), *bad.reason)
+        seen = record.seen_track(content_of(file, recording)) if record else None
+        prediction = model.predict_recording(recording, str(file), settings.timeline, settings.hop)
+        return PredictedFile(prediction, stamp, seen)
+
+    workers = max(1, min(len(new), os.cpu_count() or 1))
+    with threads_per_worker(workers, model.device), progress_bar() as bar:
+        task = bar.add_task("predicting", total=len(new))
+        for outcome in completed(predict_one, new, workers):
+            if isinstance(outcome, Skipped):
+                skipped.append(outcome)
+            else:
+                results.add(*outcome)
+            bar.advance(task)
 
 
-def list_files(path: Path) -> tuple[list[Path], list[Skipped]]:
-    """Return the audio files of a folder and the skipped files; a path to a file is accepted with any name.
-
-    Raises:
-        UserError: if the path does not exist, or the folder has no audio.
-    """
-    if path.is_file():
-        return [path], []
-    if not path.is_dir():
-        raise UserError(f"there is no file or folder at input={path}")
-    files, skipped = audio_files(path)
-    if not files:
-        raise UserError(f"there is no audio in input={path}")
-    return files, skipped
+def content_of(file: Path, recording: Recording) -> Content:
+    """The content of a file; of a recording that is not kept in memory, only the file's hash is compared."""
+    decoded = "" if recording.samples is None else array_hash(recording.samples)
+    return Content(file_hash(Track(str(file), (), file)), decoded)
 
 
-def print_predictions(
-    model: WaveformModel, probabilities: Mapping[str, list[float]], seen: Mapping[str, SeenTrack]
-) -> None:
-    """Print the predicted and the three most probable genres of each file."""
+@contextmanager
+def threads_per_worker(workers: int, device: torch.device) -> Iterator[None]:
+    """Share PyTorch's threads among workers: two tracks on one thread each are faster than one on two threads."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, threads // workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class FilesPerSecond(ProgressColumn):
+    """The speed of a progress bar."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} files/s")
+
+
+def progress_bar() -> Progress:
+    """A bar with the number of files, files per second and the time left."""
+    columns = BarColumn(), MofNCompleteColumn(), FilesPerSecond(), TimeRemainingColumn()
+    return Progress(TextColumn("{task.description}"), *columns, transient=True, console=plain_console(stderr=True))
+
+
+def report_skipped(skipped: Sequence[Skipped], folder: Path) -> None:
+    """Log a line per file that should be music and cannot be used."""
+    bad = [item for item in skipped if item.kind not in NO_MUSIC]
+    for item in bad[:NAMED_FILES]:
+        log.warning("skipped %s: %s", printable_name(item.path), item.reason)
+    if len(bad) > NAMED_FILES:
+        log.warning("%d more are listed in %s", len(bad) - NAMED_FILES, folder / "skipped.csv")
+
+
+def print_results(results: ResultFiles, answers: Sequence[Answer]) -> None:
+    """Print the genres of a few files, or how many have each genre; log which were seen in training."""
+    if len(answers) <= FEW_FILES:
+        print_files(results, answers)
+    else:
+        print_genres(results, answers)
+    if results.settings.timeline and len(answers) <= FEW_TIMELINES:
+        print_segments(answers)
+    if seen := [Path(answer.prediction.name).name for answer in answers if answer.seen]:
+        from genre.evaluation.music import tracks_of  # imports Lightning
+
+        log.warning(
+            "the run was trained or validated on %s of these %d; predictions for them say nothing about other music",
+            tracks_of(seen), len(answers),
+        )  # fmt: skip
+
+
+def print_files(results: ResultFiles, answers: Sequence[Answer]) -> None:
+    """Print the predicted and the most probable genres of each file."""
     table = Table("file", "predicted", "most probable")
-    for file, values in probabilities.items():
-        ranked = sorted(zip(values, model.genres, strict=True), reverse=True)[:3]
-        predicted = model.predicted_names(values) + (" (uncertain)" if model.is_uncertain(values) else "")
-        name = Path(file).name + (f" ({seen[file].subset} track)" if file in seen else "")
-        table.add_row(name, predicted, ", ".join(f"{g} {p:.0%}" for p, g in ranked))
+    for answer in answers:
+        prediction = answer.prediction
+        predicted = ";".join(results.named(prediction)) + (" (uncertain)" if prediction.uncertain else "")
+        name = Path(prediction.name).name + (f" ({answer.seen.subset} track)" if answer.seen else "")
+        ranked = ", ".join(f"{genre} {value:.0%}" for genre, value in results.ranked(prediction))
+        table.add_row(printable_name(name), predicted, ranked)
+    plain_console().print(table)
+
+
+def print_genres(results: ResultFiles, answers: Sequence[Answer]) -> None:
+    """Print how many files have each predicted genre."""
+    counts = Counter(genre for answer in answers for genre in results.named(answer.prediction) or ["none"])
+    table = Table("predicted", "files")
+    for genre, count in counts.most_common():
+        table.add_row(genre, str(count))
+    plain_console().print(table)
+
+
+def print_segments(answers: Sequence[Answer]) -> None:
+    """Print from when to when each file has which genre."""
+    table = Table("file", "genre over time")
+    for answer in answers:
+        timeline = answer.prediction.timeline
+        assert timeline is not None
+        table.add_row(printable_name(Path(answer.prediction.name).name), "\n".join(map(str, timeline.segments)))
     plain_console().print(table)

@@ -66,7 +66,7 @@ def test_the_answer_is_what_the_model_says(client, candidate, song):
     spans, over_time = model.over_time(samples)
     assert said["spans"] == spans.tolist()
     torch.testing.assert_close(torch.tensor(said["over_time"]), over_time, atol=1e-5, rtol=0)
-    assert ";".join(said["predicted"]) == model.predicted_names(expected.tolist())
+    assert tuple(said["predicted"]) == model.predicted_genres(expected.tolist())
     assert said["uncertain"] == model.is_uncertain(expected.tolist())
 
 

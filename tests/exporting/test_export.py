@@ -60,7 +60,7 @@ def test_a_file_is_used_like_its_run(run, file, music):
     assert (loaded.genres, loaded.sample_rate, loaded.seconds) == (model.genres, model.sample_rate, model.seconds)
     assert loaded.device == torch.device("cpu") and loaded.to(torch.device("cpu")) is loaded
     for values in torch.rand(50, len(model.genres), generator=torch.Generator().manual_seed(0)).tolist():
-        assert loaded.predicted_names(values) == model.predicted_names(values)
+        assert loaded.predicted_genres(values) == model.predicted_names(values)
         assert loaded.is_uncertain(values) == model.is_uncertain(values)
 
 
@@ -77,7 +77,7 @@ def test_an_array_gives_an_array(file, music):
 def test_predict_writes_the_same_for_a_file_as_for_its_run(run, file, music, tmp_path):
     tables = []
     for place, source in enumerate((run.folder, file)):
-        own = [f"run={source}", f"input={music / 'jazz'}", f"folder={tmp_path / str(place)}", "over_time=true"]
+        own = [f"run={source}", f"input={music / 'jazz'}", f"folder={tmp_path / str(place)}", "timeline=true"]
         tables.append(csv_rows(genre.predict(genre.compose(*own, config_name="predict")).folder / "predictions.csv"))
     for one, other in zip(*tables, strict=True):
         one.pop("seen")  # a file has no list of tracks

@@ -1,0 +1,255 @@
+"""The files that predict.py writes while it works, and the journal from which the same command continues."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genre.config.settings import PredictSettings
+from genre.data.split_record import SeenTrack
+from genre.evaluation import figures
+from genre.files import append_text, csv_lines, write_text
+from genre.prediction.prediction import Prediction, Timeline
+from genre.prediction.waveforms import WaveformModel
+
+JOURNAL = "journal.jsonl"
+FIGURES = Path("figures", "timeline")
+
+
+class FileStamp(NamedTuple):
+    """What tells whether a file was changed: size in bytes and modification time in ns; zeros if there is none."""
+
+    size: int
+    time: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of a file.
+
+    Args:
+        stamp: of the file when it was read.
+        prediction: named by the path of the file as it was given.
+        seen: the training or validation track of the run with the same content.
+        hop: of its timeline.
+        figure: of its timeline, relative to the folder.
+    """
+
+    stamp: FileStamp
+    prediction: Prediction
+    seen: SeenTrack | None = None
+    hop: float | None = None
+    figure: str = ""
+
+
+class Table(NamedTuple):
+    """A file of results.
+
+    Args:
+        name: of the file.
+        head: its first line or none.
+        lines: of an answer.
+    """
+
+    name: str
+    head: str
+    lines: Callable[[Answer], str]
+
+
+class ResultFiles:
+    """The answers of a model about files, in a folder: each is written when it is added.
+
+    Args:
+        model: that answers; other models' answers are forgotten.
+        settings: of the command.
+        compared: whether it is known on which files the run was trained.
+    """
+
+    def __init__(self, model: WaveformModel, settings: PredictSettings, compared: bool) -> None:
+        self.model, self.settings, self.compared = model, settings, compared
+        self.folder = settings.folder
+        self.head = json.dumps({"version": 1, "model": model.identity}) + "\n"
+        self.answers = {answer.prediction.name: answer for answer in self.read_journal()}
+
+    def begin(self, files: Sequence[Path]) -> list[Path]:
+        """Write what is known of files; return those that must be predicted, new and changed ones."""
+        known = [file for file in files if self.is_answered(file)]
+        self.write_journal()
+        self.write(known)
+        return [file for file in files if file not in set(known)]
+
+    def renew_stamps(self, answers: Iterable[Answer]) -> None:
+        """Keep the answers about files whose tags, not music, were changed."""
+        for answer in answers:
+            name = answer.prediction.name
+            self.answers[name] = replace(answer, stamp=file_stamp_of(Path(name)))
+        self.write_journal()
+
+    def write_journal(self) -> None:
+        """Write the journal anew, atomically."""
+        text = "".join(journal_line(answer) for answer in self.answers.values())
+        write_text(self.folder / JOURNAL, self.head + text)
+
+    def write(self, files: Iterable[Path]) -> None:
+        """Write the tables anew, atomically, with the answered ones of these files in their order."""
+        answers = [self.answers[str(file)] for file in files if str(file) in self.answers]
+        for table in self.tables():
+            write_text(self.folder / table.name, table.head + "".join(map(table.lines, answers)))
+
+    def add(self, prediction: Prediction, stamp: FileStamp, seen: SeenTrack | None) -> None:
+        """Append the answer about a file to the tables and the journal; draw its timeline."""
+        figure = self.draw(prediction, prediction.timeline) if prediction.timeline else ""
+        answer = Answer(stamp, prediction, seen, self.settings.hop, figure)
+        self.answers[prediction.name] = answer
+        for table in self.tables():
+            append_text(self.folder / table.name, table.lines(answer))
+        append_text(self.folder / JOURNAL, journal_line(answer))
+
+    def is_answered(self, file: Path) -> bool:
+        """Whether the answer about a file is known, and the file was not changed since."""
+        answer = self.answers.get(str(file))
+        if answer is None or answer.stamp != file_stamp_of(file):
+            return False
+        if not self.settings.timeline:
+            return True
+        same_hop = answer.prediction.timeline is not None and answer.hop == self.settings.hop
+        return same_hop and (self.folder / answer.figure).is_file()
+
+    def draw(self, prediction: Prediction, timeline: Timeline) -> str:
+        """Draw genres over time; return the name of the figure, which no other file's has."""
+        taken = {answer.figure for path, answer in self.answers.items() if path != prediction.name}
+        stem = Path(prediction.name).stem.replace("=", "-")
+        names = (str(FIGURES / f"{stem}{number}.png") for number in numbers())
+        name = next(name for name in names if name not in taken)
+        begins, ends = timeline.spans.T
+        whole, title = np.array(prediction.probabilities), Path(prediction.name).name
+        figure = figures.over_time(begins, ends, timeline.probabilities, whole, timeline.genres, title)
+        figures.save_figure(figure, self.folder / name)
+        return name
+
+    def tables(self) -> Iterator[Table]:
+        """Yield the tables that the settings ask for."""
+        if self.settings.format == "csv":
+            yield Table("predictions.csv", csv_lines([self.columns()]), lambda answer: csv_lines([self.row(answer)]))
+        else:
+            yield Table("predictions.jsonl", "", self.json_line)
+        if self.settings.timeline:
+            yield Table("timeline.csv", csv_lines([("path", "begin", "end", *self.model.genres)]), window_lines)
+            yield Table("segments.csv", csv_lines([("path", "begin", "end", "genre", "probability")]), segment_lines)
+
+    def columns(self) -> list[str]:
+        """The header of predictions.csv.
+
+        A column 'uncertain' exists if the run has a threshold for it, 'seen' (train, val or empty) if that is known.
+        """
+        uncertain = ["uncertain"] if self.model.postprocessing.uncertain_below is not None else []
+        return ["path", "predicted", "most_probable", *self.model.genres, *uncertain, *(["seen"] * self.compared)]
+
+    def row(self, answer: Answer) -> list[str]:
+        """A row of predictions.csv."""
+        prediction = answer.prediction
+        names = ";".join(self.named(prediction)), ";".join(genre for genre, _ in self.ranked(prediction))
+        row = [prediction.name, *names, *(f"{value:.6f}" for value in prediction.probabilities)]
+        if prediction.uncertain is not None:
+            row.append("yes" if prediction.uncertain else "no")
+        if self.compared:
+            row.append(answer.seen.subset if answer.seen else "")
+        return row
+
+    def json_line(self, answer: Answer) -> str:
+        """A line of predictions.jsonl."""
+        prediction = answer.prediction
+        values: dict[str, Any] = {"path": prediction.name, "seconds": round(prediction.seconds, 2)}
+        values["predicted"] = self.named(prediction)
+        values["most_probable"] = [genre for genre, _ in self.ranked(prediction)]
+        pairs = zip(prediction.genres, prediction.probabilities, strict=True)
+        values["probabilities"] = {genre: round(value, 6) for genre, value in pairs}
+        if prediction.uncertain is not None:
+            values["uncertain"] = prediction.uncertain
+        if self.compared:
+            values["seen"] = answer.seen.subset if answer.seen else None
+        return json.dumps(values, ensure_ascii=False) + "\n"
+
+    def named(self, prediction: Prediction) -> list[str]:
+        """The predicted genres that are probable enough."""
+        probable = {genre for genre, value in prediction.most_probable() if value >= self.settings.min_probability}
+        return [genre for genre in prediction.predicted if genre in probable]
+
+    def ranked(self, prediction: Prediction) -> list[tuple[str, float]]:
+        """The most probable genres that are probable enough, with their probabilities."""
+        ranked = prediction.most_probable(self.settings.top)
+        return [(genre, value) for genre, value in ranked if value >= self.settings.min_probability]
+
+    def read_journal(self) -> Iterator[Answer]:
+        """Yield the answers of the model in the journal, up to a line that was not written to its end."""
+        path = self.folder / JOURNAL
+        if not path.is_file():
+            return
+        with path.open(encoding="utf-8") as file, suppress(ValueError, KeyError, TypeError):
+            if file.readline() == self.head:
+                for line in file:
+                    yield self.read_answer(json.loads(line))
+
+    def read_answer(self, values: Mapping[str, Any]) -> Answer:
+        """An answer from a line of the journal."""
+        genres, probabilities = tuple(self.model.genres), tuple(values["probabilities"])
+        timeline = values["timeline"] and Timeline(genres, *map(np.array, values["timeline"]))
+        prediction = Prediction(
+            values["path"], values["seconds"], genres, probabilities, self.model.predicted_genres(probabilities),
+            self.model.is_uncertain(probabilities), timeline,
+        )  # fmt: skip
+        seen = SeenTrack(*values["seen"]) if values["seen"] else None
+        return Answer(FileStamp(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
+
+
+def numbers() -> Iterator[str]:
+    """Yield '', '-2', '-3', …"""
+    yield ""
+    number = 2
+    while True:
+        yield f"-{number}"
+        number += 1
+
+
+def file_stamp_of(file: Path) -> FileStamp:
+    """The stamp of a file."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return FileStamp(0, 0)
+    return FileStamp(status.st_size, status.st_mtime_ns)
+
+
+def journal_line(answer: Answer) -> str:
+    """An answer as a line of the journal."""
+    prediction, timeline = answer.prediction, answer.prediction.timeline
+    windows = timeline and [timeline.spans.round(6).tolist(), timeline.probabilities.round(6).tolist()]
+    values = {"path": prediction.name, "stamp": answer.stamp, "seconds": prediction.seconds, "seen": answer.seen}
+    values |= {"probabilities": prediction.probabilities, "timeline": windows, "hop": answer.hop}
+    return json.dumps(values | {"figure": answer.figure}) + "\n"
+
+
+def window_lines(answer: Answer) -> str:
+    """The rows of timeline.csv."""
+    timeline = answer.prediction.timeline
+    assert timeline is not None
+    pairs = zip(timeline.spans, timeline.probabilities, strict=True)
+    return csv_lines(
+        (answer.prediction.name, f"{begin:.2f}", f"{end:.2f}", *(f"{value:.6f}" for value in probabilities))
+        for (begin, end), probabilities in pairs
+    )
+
+
+def segment_lines(answer: Answer) -> str:
+    """The rows of segments.csv."""
+    timeline = answer.prediction.timeline
+    assert timeline is not None
+    return csv_lines(
+        (answer.prediction.name, f"{part.begin:.2f}", f"{part.end:.2f}", part.genre, f"{part.probability:.6f}")
+        for part in timeline.segments
+    )
