@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from genre.data.audio import readable_suffixes
 from genre.data.catalogue import (
     Catalogue,
     Skipped,
@@ -52,7 +53,7 @@ def read_library(
     """
     root = existing_folder(root, "data.root")
     names = GenreNames(read_names(Path(genres_as).expanduser()) if genres_as else None)
-    files, skipped = audio_files(root)
+    files, skipped = audio_files(root, readable_suffixes())
     tags = library_tags(root, files, Path(folder).expanduser() if folder else None)
     tracks, untagged = tagged_tracks(root, tags, names)
     tracks = with_shown_spellings(tracks)

@@ -8,7 +8,7 @@ import pytest
 
 import genre
 from genre.data import tag_cache
-from genre.data.catalogue import AUDIO_SUFFIXES
+from genre.data.audio import readable_suffixes
 from genre.data.library import read_library
 from genre.data.tag_cache import library_tags
 from genre.errors import BadAudio, SkipKind, SkipReason, UserError
@@ -125,7 +125,7 @@ def test_m4a_files_are_read_where_they_can_be_decoded(tmp_path):
     for n in range(3):
         write_song(tmp_path / f"{n}.mp3", genre="Jazz", artist=f"{n}")
     write_song(tmp_path / "3.m4a", genre="Jazz", artist="3")
-    decodable = ".m4a" in AUDIO_SUFFIXES
+    decodable = ".m4a" in readable_suffixes()
     assert len(read_library(tmp_path, few=3).tracks) == 3 + decodable
 
 

@@ -220,7 +220,7 @@ def test_without_a_run_the_model_that_comes_with_the_program_answers(music, tmp_
 
 
 def test_a_model_that_learnt_from_synthetic_music_says_so(configured, music, tmp_path, caplog):
-    run = genre.train(configured(data="synthetic"))
+    run = genre.train(configured("data.tracks=5", "data.seconds=2", data="synthetic"))
     predict(run.folder, tmp_path / "predicted", music / "rock" / "rock.00003.wav")
     assert "learnt from synthetic music" in caplog.text
 
