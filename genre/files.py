@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -158,6 +158,22 @@ def read_csv_rows(path: Path) -> list[tuple[str, ...]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [tuple(map(plain_cell, row)) for row in csv.reader(file)]
+
+
+class SizeAndTime(NamedTuple):
+    """What tells that a file was changed: size in bytes and modification time in ns; zeros if there is none."""
+
+    size: int
+    time: int
+
+
+def size_and_time(path: Path) -> SizeAndTime:
+    """The size and modification time of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return SizeAndTime(0, 0)
+    return SizeAndTime(status.st_size, status.st_mtime_ns)
 
 
 def read_csv_records(path: Path) -> list[dict[str, str]]:

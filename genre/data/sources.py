@@ -14,7 +14,7 @@ from genre.data.catalogue import Catalogue, Track, display_name, read_arrays
 from genre.data.store import Key, Store, open_store, related_stores
 from genre.data.store_builder import Item, build_store, parallel_map
 from genre.errors import BadAudio, SkipKind, SkipReason, UserError
-from genre.files import special_file
+from genre.files import size_and_time, special_file
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +88,8 @@ def waveform_key(catalogue: Catalogue, sample_rate: int) -> Key:
 
 def file_stamp(path: Path) -> Stamp:
     """What tells a file's content from another without reading it all: size, time, and a hash of both ends."""
-    try:
-        status = path.stat()
-    except OSError:
-        return [0, 0, ""]
-    return [status.st_size, status.st_mtime_ns, hash_of_ends(path)]
+    known = size_and_time(path)
+    return [*known, hash_of_ends(path) if any(known) else ""]
 
 
 def hash_of_ends(path: Path) -> str:

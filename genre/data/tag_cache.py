@@ -12,12 +12,10 @@ from rich.progress import track as progress
 from genre.data.store import Key
 from genre.data.store_builder import parallel_map
 from genre.errors import BadAudio, SkipReason
-from genre.files import note_use, write_json
+from genre.files import SizeAndTime, note_use, size_and_time, write_json
 from genre.tagging.read import Tags, read_tags
 
 log = logging.getLogger(__name__)
-
-TagStamp = list[int]  # of a file: size, modification time in ns
 
 
 def library_tags(root: Path, files: Sequence[Path], folder: Path | None) -> dict[Path, Tags | SkipReason]:
@@ -28,7 +26,7 @@ def library_tags(root: Path, files: Sequence[Path], folder: Path | None) -> dict
         folder: where tags are kept for the next time, by the size and modification time of their file; None: nowhere.
     """
     kept = folder / f"{Key('tags', {'version': 1}, str(root.absolute())).name}.json" if folder else None
-    stamps = {file: tag_stamp(file) for file in files}
+    stamps = {file: size_and_time(file) for file in files}
     known = kept_tags(kept, stamps) if kept else {}
     changed = [file for file in files if file not in known]
     values = progress(parallel_map(tags_or_reason, changed), "reading tags", total=len(changed), transient=True)
@@ -41,15 +39,6 @@ def library_tags(root: Path, files: Sequence[Path], folder: Path | None) -> dict
     return tags
 
 
-def tag_stamp(file: Path) -> TagStamp:
-    """What tells whether a file may have other tags than before."""
-    try:
-        status = file.stat()
-    except OSError:
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
-
-
 def tags_or_reason(file: Path) -> Tags | SkipReason:
     """The tags of a file, or why they cannot be read."""
     try:
@@ -58,12 +47,12 @@ def tags_or_reason(file: Path) -> Tags | SkipReason:
         return bad.reason
 
 
-def kept_tags(path: Path, stamps: Mapping[Path, TagStamp]) -> dict[Path, Tags]:
+def kept_tags(path: Path, stamps: Mapping[Path, SizeAndTime]) -> dict[Path, Tags]:
     """The tags that were kept, of files that have the same stamp; none if there are none, or they are damaged."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         known = {file: rows[str(file)] for file in stamps if str(file) in rows}
-        same = {file: tags_of_row(row[1:]) for file, row in known.items() if row[0] == stamps[file]}
+        same = {file: tags_of_row(row[1:]) for file, row in known.items() if tuple(row[0]) == stamps[file]}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, IndexError):

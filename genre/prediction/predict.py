@@ -23,12 +23,12 @@ from genre.data.split_record import SeenTrack, SplitRecord, read_split
 from genre.data.store import count_kinds
 from genre.data.store_builder import completed
 from genre.errors import BadAudio, SkipKind, UserError
-from genre.files import exclusive_lock, write_csv
+from genre.files import SizeAndTime, exclusive_lock, size_and_time, write_csv
 from genre.prediction.exported import ExportedModel
 from genre.prediction.inputs import list_inputs
 from genre.prediction.loading import load
 from genre.prediction.prediction import Prediction
-from genre.prediction.results import Answer, FileStamp, ResultFiles, file_stamp_of
+from genre.prediction.results import Answer, ResultFiles
 from genre.prediction.waveforms import WaveformModel
 from genre.tagging.changes import write_tags
 from genre.tagging.undo import undo_tags
@@ -63,7 +63,7 @@ class PredictedFile(NamedTuple):
     """A prediction, the stamp of the file before it was read, and the run's track with the same content."""
 
     prediction: Prediction
-    stamp: FileStamp
+    stamp: SizeAndTime
     seen: SeenTrack | None
 
 
@@ -108,8 +108,7 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
         raise UserError(f"no file of {inputs} can be used: {count_kinds(item.kind for item in skipped)}")
     print_results(results, answers)
     if settings.write_tags:
-        write_tags(folder, certain_genres(results, answers), settings.overwrite, settings.dry_run)
-        results.renew_stamps(answers)
+        write_certain_genres(results, answers)
     named = [(answer.prediction.name, answer) for answer in answers]
     probabilities = {name: list(answer.prediction.probabilities) for name, answer in named}
     return PredictedFiles(folder, model.genres, probabilities, {name: a.seen for name, a in named if a.seen})
@@ -119,6 +118,14 @@ def certain_genres(results: ResultFiles, answers: Sequence[Answer]) -> dict[Path
     """File -> its predicted genres; none where the prediction is uncertain."""
     named = ((answer.prediction, results.named(answer.prediction)) for answer in answers)
     return {Path(prediction.name): [] if prediction.uncertain else genres for prediction, genres in named}
+
+
+def write_certain_genres(results: ResultFiles, answers: Sequence[Answer]) -> None:
+    """Write genres into the tags of files, or show what would be written; the files count as unchanged."""
+    settings = results.settings
+    changes = write_tags(results.folder, certain_genres(results, answers), settings.overwrite, settings.dry_run)
+    written = set() if settings.dry_run else {change.path for change in changes if not change.unchanged}
+    results.renew_stamps(answer for answer in answers if Path(answer.prediction.name).absolute() in written)
 
 
 def introduce(model: WaveformModel, run: Path | None) -> None:
@@ -154,7 +161,7 @@ def predict_new(
 
     def predict_one(file: Path) -> PredictedFile | Skipped:
         try:
-            stamp, recording = file_stamp_of(file), model.recording(file)
+            stamp, recording = size_and_time(file), model.recording(file)
         except BadAudio as bad:
             return Skipped(str(file), *bad.reason)
         seen = record.seen_track(content_of(file, recording)) if record else None

@@ -1,7 +1,6 @@
 """The files that predict.py writes while it works, and the journal from which the same command continues."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,19 +12,12 @@ import numpy as np
 from genre.config.settings import PredictSettings
 from genre.data.split_record import SeenTrack
 from genre.evaluation import figures
-from genre.files import append_text, csv_lines, write_text
+from genre.files import SizeAndTime, append_text, csv_lines, size_and_time, write_text
 from genre.prediction.prediction import Prediction, Timeline
 from genre.prediction.waveforms import WaveformModel
 
 JOURNAL = "journal.jsonl"
 FIGURES = Path("figures", "timeline")
-
-
-class FileStamp(NamedTuple):
-    """What tells whether a file was changed: size in bytes and modification time in ns; zeros if there is none."""
-
-    size: int
-    time: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,7 @@ class Answer:
         figure: of its timeline, relative to the folder.
     """
 
-    stamp: FileStamp
+    stamp: SizeAndTime
     prediction: Prediction
     seen: SeenTrack | None = None
     hop: float | None = None
@@ -87,7 +79,7 @@ class ResultFiles:
         """Keep the answers about files whose tags, not music, were changed."""
         for answer in answers:
             name = answer.prediction.name
-            self.answers[name] = replace(answer, stamp=file_stamp_of(Path(name)))
+            self.answers[name] = replace(answer, stamp=size_and_time(Path(name)))
         self.write_journal()
 
     def write_journal(self) -> None:
@@ -101,7 +93,7 @@ class ResultFiles:
         for table in self.tables():
             write_text(self.folder / table.name, table.head + "".join(map(table.lines, answers)))
 
-    def add(self, prediction: Prediction, stamp: FileStamp, seen: SeenTrack | None) -> None:
+    def add(self, prediction: Prediction, stamp: SizeAndTime, seen: SeenTrack | None) -> None:
         """Append the answer about a file to the tables and the journal; draw its timeline."""
         figure = self.draw(prediction, prediction.timeline) if prediction.timeline else ""
         answer = Answer(stamp, prediction, seen, self.settings.hop, figure)
@@ -113,7 +105,7 @@ class ResultFiles:
     def is_answered(self, file: Path) -> bool:
         """Whether the answer about a file is known, and the file was not changed since."""
         answer = self.answers.get(str(file))
-        if answer is None or answer.stamp != file_stamp_of(file):
+        if answer is None or answer.stamp != size_and_time(file):
             return False
         if not self.settings.timeline:
             return True
@@ -204,7 +196,7 @@ class ResultFiles:
             self.model.is_uncertain(probabilities), timeline,
         )  # fmt: skip
         seen = SeenTrack(*values["seen"]) if values["seen"] else None
-        return Answer(FileStamp(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
+        return Answer(SizeAndTime(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
 
 
 def numbers() -> Iterator[str]:
@@ -214,15 +206,6 @@ def numbers() -> Iterator[str]:
     while True:
         yield f"-{number}"
         number += 1
-
-
-def file_stamp_of(file: Path) -> FileStamp:
-    """The stamp of a file."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return FileStamp(0, 0)
-    return FileStamp(status.st_size, status.st_mtime_ns)
 
 
 def journal_line(answer: Answer) -> str:

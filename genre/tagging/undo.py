@@ -22,6 +22,8 @@ def undo_tags(record: Path) -> list[Change]:
     Raises:
         UserError: if there is no such file, or it is another table.
     """
+    if not record.is_file():
+        raise UserError(f"there is no file undo={record}; give the tags.csv in the folder that predict.py printed")
     rows = read_csv_records(record)
     if not rows or set(TAGS_HEADER) - rows[0].keys():
         raise UserError(f"undo={record} is not a tags.csv; give the one in the folder that predict.py printed")

@@ -225,7 +225,7 @@ def test_a_model_that_learnt_from_synthetic_music_says_so(configured, music, tmp
     assert "learnt from synthetic music" in caplog.text
 
 
-def test_genres_are_written_into_tags_only_if_asked_for_and_restored(run, tmp_path, monkeypatch, capsys):
+def test_genres_are_written_into_tags_only_if_asked_for_and_restored(run, tmp_path, monkeypatch, caplog):
     song = write_song(tmp_path / "mine" / "a.flac", 2.0)
     content = song.read_bytes()
     monkeypatch.setattr(Model, "is_uncertain", lambda *_: False)
@@ -235,6 +235,9 @@ def test_genres_are_written_into_tags_only_if_asked_for_and_restored(run, tmp_pa
     result = predict(run.folder, tmp_path / "written", tmp_path / "mine", "write_tags=true", "dry_run=false")
     (row,) = csv_rows(result.folder / "predictions.csv")
     assert written_genres(song) == [row["predicted"]]
+    caplog.set_level("INFO")
+    predict(run.folder, tmp_path / "written", tmp_path / "mine")
+    assert "1 of 1 files were predicted before" in caplog.text
     undo = ["undo=" + str(tmp_path / "written" / "tags.csv"), f"folder={tmp_path / 'undone'}"]
     genre.predict(genre.compose(*undo, config_name="predict"))
     assert written_genres(song) == []

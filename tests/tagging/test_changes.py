@@ -106,7 +106,7 @@ def test_undoing_leaves_what_was_changed_since_was_not_written_or_is_gone(songs,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "is not a tags.csv"),
+        (None, "; give the tags.csv"),
         ("path,genres\na,b\n", "is not a tags.csv"),
         ("path,before,after,unchanged\na.mp3,rock,[],\n", "is damaged"),
     ],
