@@ -106,15 +106,15 @@ def test_undoing_leaves_what_was_changed_since_was_not_written_or_is_gone(songs,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "; give the tags.csv"),
-        ("path,genres\na,b\n", "is not a tags.csv"),
-        ("path,before,after,unchanged\na.mp3,rock,[],\n", "is damaged"),
+        (None, "there is no file undo=.*tags.csv; give the tags.csv"),
+        ("path,genres\na,b\n", "undo=.*tags.csv is not a tags.csv"),
+        ("path,before,after,unchanged\na.mp3,rock,[],\n", "undo=.*tags.csv is damaged"),
     ],
 )
 def test_another_file_cannot_be_undone(tmp_path, text, message):
     if text is not None:
         (tmp_path / "tags.csv").write_text(text)
-    with pytest.raises(UserError, match=f"undo=.*tags.csv {message}"):
+    with pytest.raises(UserError, match=message):
         undo_tags(tmp_path / "tags.csv")
 
 
