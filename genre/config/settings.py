@@ -327,6 +327,7 @@ class EvaluateSettings(Settings):
     Args:
         run: folder of one run.
         runs: instead of it, a pattern of many.
+        reference: the row of their table from which differences are measured; None is the best.
         data: another catalogue than the run's own.
         subset: None is 'test', or 'all' of another catalogue.
         exclude_seen: whether tracks that the run trained or validated on are skipped in another catalogue.
@@ -335,6 +336,7 @@ class EvaluateSettings(Settings):
 
     run: FilePath | None
     runs: str | None
+    reference: str | None
     data: Annotated[DataSettings | None, section(DataSettings)]
     subset: Literal["train", "val", "test", "all"] | None
     exclude_seen: bool

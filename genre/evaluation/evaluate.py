@@ -174,7 +174,8 @@ def compare_runs(settings: EvaluateSettings) -> Evaluation:
     if extra := [key for key, value in given.items() if value]:
         raise UserError(f"runs= makes a table of finished runs and evaluates none; omit {', '.join(extra)}=")
     assert settings.runs is not None
-    return Evaluation(settings.folder, {"rows": comparison.compare(settings.runs, settings.folder)})
+    rows = comparison.compare(settings.runs, settings.folder, settings.reference)
+    return Evaluation(settings.folder, {"rows": rows})
 
 
 def write_evaluation(
