@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from genre.evaluation.figures import BLUE, GREY, STYLE, VERMILION, new_figure, shorten
 from genre.evaluation.table_row import TableRow, mean_and_deviation
 
-LONGEST_LABEL = 48  # characters
+LONGEST_MODEL = 48  # characters
 ROW_HEIGHT = 0.27  # inches
 
 
@@ -31,10 +31,10 @@ def accuracies(rows: Sequence[TableRow], title: str) -> Figure | None:
         left, right = figure.subplots(1, 2, sharey=True)
         for place, row in enumerate(drawn):
             draw_row(left, right, place, row)
-        left.set_yticks(range(len(drawn)), [shorten(row.model, LONGEST_LABEL) for row in drawn])
+        left.set_yticks(range(len(drawn)), [shorten(row.model, LONGEST_MODEL) for row in drawn])
         left.set(ylim=(len(drawn) - 0.5, -0.5), xlabel="test accuracy, %")
         right.axvline(0, color=GREY, linewidth=0.8)
-        right.set(xlabel=f"difference from {shorten(reference.model, LONGEST_LABEL)}, points")
+        right.set(xlabel=f"difference from {shorten(reference.model, LONGEST_MODEL)}, points")
         right.tick_params(left=False)
         figure.suptitle(f"{title}; 95 % intervals", fontsize=10)
     return figure
