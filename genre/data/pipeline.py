@@ -48,8 +48,8 @@ class Pipeline:
         if store.stage == "waveform":
             log_mel = self.spectrogram(clips.float() / 32768, length.flatten(), self.view.seconds)
         else:
-            is_part = (length < store.lengths(rows)[:, None]).flatten()
-            log_mel = self.rescale_parts(from_cached(clips), is_part.to(self.device))
+            changes = (length < store.lengths(rows)[:, None]).flatten() | (not self.spectrogram.keeps_archived)
+            log_mel = self.rescale(from_cached(clips), changes.to(self.device))
         return log_mel.unflatten(0, (len(rows), count))
 
     def crops(self, store: Store, rows: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
@@ -61,12 +61,12 @@ class Pipeline:
             return self.view.spans(lengths, span, tolerance)
         return self.view.train_spans(lengths, span, tolerance, generator)
 
-    def rescale_parts(self, log_mel: Tensor, is_part: Tensor) -> Tensor:
-        """Make each part of a track relative to its own maximum: (clips, n_mels, columns) and (clips,) of bool."""
-        if not is_part.any():
+    def rescale(self, log_mel: Tensor, changes: Tensor) -> Tensor:
+        """Make the chosen clips relative to their own maximum: (clips, n_mels, columns) and (clips,) of bool."""
+        if not changes.any():
             return log_mel
         rescaled = self.spectrogram.rescaled(decibels(to_power(log_mel)))
-        return rescaled.where(is_part[:, None, None], log_mel)
+        return rescaled.where(changes[:, None, None], log_mel)
 
     def pictures(self, store: Store, rows: Tensor) -> Tensor:
         """Evaluation pictures: (batch,) rows -> (batch, crops, 1, size, size)."""
