@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genre.data.backbone_features import HeadLayers
 
-FARTHEST = 10.0  # standard deviations that a feature counts at most: few features must not decide alone
+FARTHEST = 5.0  # standard deviations that a feature counts at most: a few features must not decide alone
 
 
 class FeatureNorm(nn.BatchNorm1d):

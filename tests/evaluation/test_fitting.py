@@ -187,9 +187,7 @@ def test_without_validation_tracks_no_distance_is_too_large(frozen_runs, music, 
     path = catalogue(tmp_path / "tracks.csv", music, False)
     path.write_text(path.read_text().replace(",val", ",train"))
     own = [f"data.path={path}", f"data.cache={cache}", f"folder={tmp_path / 'run'}", "name=test", "data=csv"]
-    run = genre.train(
-        genre.compose(*own, "split=column", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", *FROZEN)
-    )
+    run = genre.train(genre.compose(*own, "split=column", "trainer.max_epochs=1", "trainer.precision=32-true", *FROZEN))
     assert not {"uncertain_below", "uncertain_beyond"} & metadata(run).keys()
     assert genre.load(run.folder).predict(music / "rock" / "rock.00000.wav").uncertain is None
 
