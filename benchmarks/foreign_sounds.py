@@ -8,7 +8,7 @@ against sounds, and the share that is uncertain. The thresholds for a fold are f
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def main(folds: Path) -> None:
         assert own.distances is not None and distances is not None and uncertain is not None
         far.append(np.concatenate([own.distances, distances.numpy()]))
         sure.append(np.concatenate([own.probabilities.max(1), probabilities.amax(1).numpy()]))
-        flags.append(np.concatenate([uncertain_tracks(own, fitted), uncertain.numpy()]))  # type: ignore[list-item]
+        flags.append(np.concatenate([uncertain_tracks(own, fitted), uncertain.numpy()]))
         print(f"fold {place}: {fitted.uncertain_beyond=:.3f} {fitted.uncertain_below=:.3f}")
     kinds = np.concatenate([[""] * len(part.names) + names for part in known])
     print_table(kinds, np.concatenate(far), np.concatenate(sure), np.concatenate(flags))
@@ -71,13 +71,13 @@ def print_table(kinds: npt.NDArray[np.str_], far: Samples, sure: Samples, uncert
 
 def foreign_sounds() -> Iterator[tuple[str, Samples]]:
     """Yield kinds and waveforms (samples,) in [-1, 1] at ``RATE`` Hz: noise, tones, speech, nature and machines."""
-    kinds = {
+    kinds: dict[str, Callable[[np.random.Generator], Samples]] = {
         "white noise": lambda rng: coloured_noise(rng, 0),
         "pink noise": lambda rng: coloured_noise(rng, 1),
         "brown noise": lambda rng: coloured_noise(rng, 2),
         "band noise": band_noise,
-        "tone": lambda rng: np.sin(phase(np.full(len(time()), rng.uniform(50, 3000)))),
-        "chirp": lambda rng: np.sin(phase(np.geomspace(*rng.uniform((60, 2000), (500, 9000)), len(time())))),
+        "tone": tone,
+        "chirp": chirp,
         "clicks": clicks,
         "speech": speech,
         "wind": lambda rng: coloured_noise(rng, 2) * slow_changes(rng, 2.0),
@@ -120,6 +120,17 @@ def filtered(values: Samples, low: float, high: float, order: int = 2) -> Sample
     sections = butter(order, [low, min(high, 0.45 * RATE)], "band", fs=RATE, output="sos")
     result: Samples = sosfilt(sections, values)
     return result
+
+
+def tone(rng: np.random.Generator) -> Samples:
+    """A sine of 50 to 3,000 Hz."""
+    return np.sin(phase(np.full(len(time()), rng.uniform(50, 3000))))
+
+
+def chirp(rng: np.random.Generator) -> Samples:
+    """A sine that rises evenly on a logarithmic scale."""
+    lowest, highest = rng.uniform((60, 2000), (500, 9000))
+    return np.sin(phase(np.geomspace(float(lowest), float(highest), len(time()))))
 
 
 def band_noise(rng: np.random.Generator) -> Samples:
