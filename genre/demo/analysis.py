@@ -18,6 +18,7 @@ from genre.evaluation.figures import TICK_FREQUENCIES
 from genre.evaluation.gradcam import grad_cam
 from genre.models.networks import last_convolution
 from genre.prediction.model import Model
+from genre.prediction.prediction import Prediction
 from genre.prediction.waveforms import window_begins
 from genre.transforms.views import Whole
 
@@ -68,22 +69,32 @@ def analysis(candidate: Candidate, waveform: Tensor) -> dict[str, Any]:
         waveform: (samples,) in [-1, 1] at the model's sample rate, on its device.
 
     Returns:
-        ``probabilities`` (genres,); the names of the ``predicted`` genres; whether it is ``uncertain``, or None;
+        ``probabilities`` (genres,); the names of the ``predicted`` genres; whether it is ``uncertain``, or None, and
+        ``notes`` that say why;
         ``spans`` in seconds (windows, 2) and ``over_time`` (windows, genres); ``spectrogram``, a PNG as a data URL;
         ``ticks``, pairs of a frequency in Hz and its height in the spectrogram, from 0 to 1.
     """
     model = candidate.model
-    probabilities = model.predict(waveform, model.sample_rate).probabilities
+    answer = model.predict(waveform, model.sample_rate)
     spans, over_time = model.over_time(waveform)
     return {
-        "probabilities": probabilities,
-        "predicted": model.predicted_genres(probabilities),
-        "uncertain": model.is_uncertain(probabilities),
+        "probabilities": answer.probabilities,
+        "predicted": answer.predicted,
+        "uncertain": answer.uncertain,
+        "notes": list(uncertainty_notes(model, answer)),
         "spans": spans.tolist(),
         "over_time": over_time.tolist(),
         "spectrogram": png_url(whole_log_mel(model, waveform), "magma"),
         "ticks": frequency_ticks(model),
     }
+
+
+def uncertainty_notes(model: Model, answer: Prediction) -> Iterator[str]:
+    """Yield why an answer is uncertain."""
+    if answer.distance is not None and model.postprocessing.is_foreign(torch.tensor(answer.distance)):
+        yield "It sounds unlike the music that the model learnt from."
+    if model.is_uncertain(answer.probabilities):
+        yield "Its highest probability is below the threshold of certainty."
 
 
 def waveform_store(clips: Tensor, sample_rate: int) -> Store:

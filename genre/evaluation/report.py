@@ -140,18 +140,27 @@ def temperature_note(postprocessing: PostProcessing) -> list[str]:
 def uncertainty_note(predictions: Predictions, postprocessing: PostProcessing) -> list[str]:
     """Return how many tracks are uncertain, and how often the others are right."""
     uncertain = uncertain_tracks(predictions, postprocessing)
-    threshold = postprocessing.uncertain_below
-    if uncertain is None or not threshold:  # a threshold of 0 makes no track uncertain
+    limits = uncertainty_limits(postprocessing)
+    if uncertain is None or not limits:
         return []
     number, total = int(uncertain.sum()), len(uncertain)
     if number == total:
-        reason = f"no probability reaches {threshold:.3g}" if threshold < 1 else "validation gave no reliable threshold"
+        reason = "validation gave no reliable threshold" if postprocessing.uncertain_below == 1 else limits
         return [f"All {total} tracks are uncertain: {reason}." if total > 1 else f"The track is uncertain: {reason}."]
     right = int(predictions.top_genre_correct[~uncertain].sum())
     return [
-        f"{number} of {counted(total, 'track')} {'is' if number == 1 else 'are'} uncertain (highest probability below "
-        f"{threshold:.3g}); the most probable genre of the others is right for {right} of {total - number}."
+        f"{number} of {counted(total, 'track')} {'is' if number == 1 else 'are'} uncertain ({limits}); the most "
+        f"probable genre of the others is right for {right} of {total - number}."
     ]
+
+
+def uncertainty_limits(postprocessing: PostProcessing) -> str:
+    """Return what makes a track uncertain, in words; '' if nothing does."""
+    below, beyond = postprocessing.uncertain_below, postprocessing.uncertain_beyond
+    limits = [f"highest probability below {below:.3g}"] if below else []  # a threshold of 0 makes no track uncertain
+    if beyond is not None:
+        limits.append(f"distance from the training tracks above {beyond:.3g}")
+    return " or ".join(limits)
 
 
 def generalization_gap_note(history: EpochRows, monitor: str, validation_tracks: int) -> list[str]:

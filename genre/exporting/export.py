@@ -74,6 +74,7 @@ def export_metadata(model: Model) -> ExportMetadata:
         thresholds=thresholds(model),
         temperature=fitted.temperature,
         uncertain_below=fitted.uncertain_below,
+        uncertain_beyond=fitted.uncertain_beyond,
         sample_rate=model.sample_rate,
         window_seconds=model.seconds,
         positions=tuple(view.positions.tolist()) if isinstance(view, Segments) else (0.5,),

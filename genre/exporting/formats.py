@@ -16,7 +16,7 @@ from torch.export.exported_program import ExportedProgram
 
 from genre.errors import UserError
 from genre.exporting.graph import WaveformGraph
-from genre.prediction.exported import POSITIONS, PROBABILITIES, WAVEFORM, ExportMetadata, import_extra
+from genre.prediction.exported import DISTANCES, POSITIONS, PROBABILITIES, WAVEFORM, ExportMetadata, import_extra
 from genre.transforms.views import Segments
 
 BATCH, SAMPLES, CROPS = (Dim(name, min=1) for name in ("batch", "samples", "crops"))  # their names in a file
@@ -36,9 +36,10 @@ def to_onnx(graph: WaveformGraph, metadata: ExportMetadata) -> bytes:
     inputs, sizes = [example(graph)], [{0: BATCH, 1: SAMPLES}]
     if isinstance(graph.view, Segments):
         inputs, sizes = [*inputs, graph.view.positions], [*sizes, {0: CROPS}]
+    outputs = [PROBABILITIES] if metadata.uncertain_beyond is None else [PROBABILITIES, DISTANCES]
     with quiet(), clear_refusal(graph):
         program: Any = torch.onnx.export(
-            graph, tuple(inputs), dynamo=True, verbose=False, output_names=[PROBABILITIES],
+            graph, tuple(inputs), dynamo=True, verbose=False, output_names=outputs,
             input_names=[WAVEFORM, POSITIONS][: len(inputs)], dynamic_shapes=tuple(sizes),
         )  # fmt: skip
     proto = program.model_proto

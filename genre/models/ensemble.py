@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genre.models.networks import last_convolution
+from genre.models.networks import last_convolution, logits_and_distances
 
 
 class Ensemble(nn.Module):
@@ -30,11 +30,21 @@ class Ensemble(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, members, genres)."""
+        return torch.stack([network(part) for network, part in self.member_inputs(inputs)], dim=1)
+
+    def logits_and_distances(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As ``forward``; and the distances (batch,), the mean over the members that have one, None without any."""
+        logits, distances = zip(*(logits_and_distances(*each) for each in self.member_inputs(inputs)), strict=True)
+        known = [each for each in distances if each is not None]
+        return torch.stack(logits, dim=1), torch.stack(known).mean(dim=0) if known else None
+
+    def member_inputs(self, inputs: Tensor) -> list[tuple[nn.Module, Tensor]]:
+        """The members, each with its inputs: the same pictures, or its own part of the features."""
         networks: list[Any] = list(self.members.values())
         parts = [inputs] * len(networks)
         if inputs.ndim == 2:
             parts = list(inputs.split([network.width for network in networks], dim=1))
-        return torch.stack([network(part) for network, part in zip(networks, parts, strict=True)], dim=1)
+        return list(zip(networks, parts, strict=True))
 
     @property
     def backbones(self) -> list[nn.Module]:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from genre.data.backbone_features import HeadLayers
 
+FARTHEST = 5.0  # standard deviations that a feature counts at most: a few features must not decide alone
+
 
 class FeatureNorm(nn.BatchNorm1d):
     """Normalisation of each feature over the batch, (batch, width); a batch of one track by the running statistics."""
@@ -21,6 +23,11 @@ class FeatureNorm(nn.BatchNorm1d):
         if self.training and len(features) == 1:
             return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
         return super().forward(features)
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Mean square of the features, standardised by the running statistics: (batch, width) -> (batch,)."""
+        standardized = F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
+        return standardized.clamp(-FARTHEST, FARTHEST).square().mean(dim=1)
 
 
 class FrozenBackbone(nn.Module):
@@ -87,6 +94,13 @@ class FrozenBackbone(nn.Module):
         """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, genres)."""
         logits: Tensor = self.head(inputs if inputs.ndim == 2 else self.embed(inputs))
         return logits
+
+    def logits_and_distances(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As ``forward``; and the distances from the training tracks (batch,), None if features are not normalised."""
+        features = inputs if inputs.ndim == 2 else self.embed(inputs)
+        assert isinstance(self.head, nn.Sequential)
+        norm = self.head[0]
+        return self.head(features), norm.distances(features) if isinstance(norm, FeatureNorm) else None
 
     def embed(self, picture: Tensor) -> Tensor:
         """(batch, 1, size, size) in [0, 1] -> features (batch, width)."""

@@ -67,8 +67,10 @@ class Prediction:
         genres: (genres,) that the model knows.
         probabilities: (genres,).
         predicted: the genres that the model gives it.
-        uncertain: whether the highest probability is below the run's threshold; None if the run has none.
+        uncertain: whether the highest probability is too low, or the distance too large; None if the run has no
+            threshold.
         timeline: genres over time; None if it was not asked for.
+        distance: from the training tracks: the mean square of its standardised features; None if the network has none.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Prediction:
     predicted: tuple[str, ...]
     uncertain: bool | None = None
     timeline: Timeline | None = None
+    distance: float | None = None
 
     def most_probable(self, count: int | None = None) -> list[tuple[str, float]]:
         """Return genres and their probabilities, the most probable first; None: all."""

@@ -190,10 +190,11 @@ class ResultFiles:
     def read_answer(self, values: Mapping[str, Any]) -> Answer:
         """An answer from a line of the journal."""
         genres, probabilities = tuple(self.model.genres), tuple(values["probabilities"])
+        distance = values.get("distance")  # missing in journals of earlier versions
         timeline = values["timeline"] and Timeline(genres, *map(np.array, values["timeline"]))
         prediction = Prediction(
             values["path"], values["seconds"], genres, probabilities, self.model.predicted_genres(probabilities),
-            self.model.is_uncertain(probabilities), timeline,
+            self.model.is_uncertain(probabilities, distance), timeline, distance,
         )  # fmt: skip
         seen = SeenTrack(*values["seen"]) if values["seen"] else None
         return Answer(SizeAndTime(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
@@ -213,8 +214,8 @@ def journal_line(answer: Answer) -> str:
     prediction, timeline = answer.prediction, answer.prediction.timeline
     windows = timeline and [timeline.spans.round(6).tolist(), timeline.probabilities.round(6).tolist()]
     values = {"path": prediction.name, "stamp": answer.stamp, "seconds": prediction.seconds, "seen": answer.seen}
-    values |= {"probabilities": prediction.probabilities, "timeline": windows, "hop": answer.hop}
-    return json.dumps(values | {"figure": answer.figure}) + "\n"
+    values |= {"probabilities": prediction.probabilities, "distance": prediction.distance}
+    return json.dumps(values | {"timeline": windows, "hop": answer.hop, "figure": answer.figure}) + "\n"
 
 
 def window_lines(answer: Answer) -> str:
