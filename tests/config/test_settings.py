@@ -36,6 +36,9 @@ PATHS = ["folder=x", "name=x"]
 NEEDED = {
     "data=folder": ["data.root=x"],
     "data=library": ["data.root=x"],
+    "data=fma": ["data.root=x"],
+    "data=mtg_jamendo": ["data.root=x"],
+    "data=ballroom": ["data.root=x"],
     "data=csv": ["data.path=x"],
     "data=logmel": ["data.path=x"],
 }
