@@ -28,7 +28,7 @@ class ListRow(NamedTuple):
 
 
 @checked
-def read_jamendo(root: str | Path, audio: str | Path | None = None) -> Catalogue:
+def read_mtg_jamendo(root: str | Path, audio: str | Path | None = None) -> Catalogue:
     """Read the 87 genres of MTG-Jamendo's five splits; a track is named as there, 'track_0000214'.
 
     ``extra`` has album and the subset of each split, ``split_0`` to ``split_4``, but for tracks that a split leaves

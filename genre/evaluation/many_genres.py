@@ -17,7 +17,7 @@ from genre.evaluation.figures import BLUE, GENRE_SCORES, STYLE, new_figure, shor
 MANY_GENRES = 30  # more are drawn as here
 CELL = 0.115  # inches
 NAME_SIZE = 6.0  # points: names of neighbouring cells do not touch
-LONGEST_LABEL = 26  # characters
+LONGEST_GENRE = 26  # characters
 ROWS_PER_PANEL = 54
 ROW = 0.19  # inches
 
@@ -74,7 +74,7 @@ def square_figure(genres: int) -> tuple[Figure, Axes]:
 
 def label_cells(axes: Axes, genres: Sequence[str]) -> None:
     """Label rows and columns with genres, with a faint line at every fifth."""
-    names = [shorten(genre, LONGEST_LABEL) for genre in genres]
+    names = [shorten(genre, LONGEST_GENRE) for genre in genres]
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=NAME_SIZE)
     axes.set_yticks(range(len(names)), names, fontsize=NAME_SIZE)
     axes.tick_params(length=1.5, pad=1.5)
@@ -92,7 +92,7 @@ def confusion_bars(confusions: Sequence[tuple[str, str, int, int]], title: str) 
     """
     places = range(len(confusions))
     names = [
-        f"{shorten(true, LONGEST_LABEL)} predicted as {shorten(other, LONGEST_LABEL)}"
+        f"{shorten(true, LONGEST_GENRE)} predicted as {shorten(other, LONGEST_GENRE)}"
         for true, other, _, _ in confusions
     ]
     numbers = [count for _, _, count, _ in confusions]
@@ -129,7 +129,7 @@ def draw_dots(axes: Axes, report: Mapping[str, Mapping[str, float]], genres: Seq
     for name, label, colour in GENRE_SCORES:
         axes.plot([report[genre][name] for genre in genres], places, "o", color=colour, markersize=4, label=label)
         axes.axvline(report["macro average"][name], color=colour, linewidth=0.8, linestyle="--", zorder=0)
-    names = [f"{shorten(genre, LONGEST_LABEL)} ({report[genre]['support']:.0f})" for genre in genres]
+    names = [f"{shorten(genre, LONGEST_GENRE)} ({report[genre]['support']:.0f})" for genre in genres]
     axes.set_yticks(places, names, fontsize=8)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.set(xlim=(-0.02, 1.02), ylim=(rows - 0.5, -0.5), xlabel="score")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import genre
-from genre.data.jamendo import LIST_COLUMNS, LISTS, OFFICIAL_SPLITS, read_jamendo
+from genre.data.jamendo import LIST_COLUMNS, LISTS, OFFICIAL_SPLITS, read_mtg_jamendo
 from genre.data.splits import Split
 from genre.errors import SkipKind, UserError
 from helpers import write_song
@@ -51,7 +51,7 @@ TWELVE = {n: line(n, "genre---rock" if n % 2 else "genre---pop", "genre---indie"
 def test_a_track_has_its_file_genres_artist_album_and_five_subsets(tmp_path, encoding, end):
     write_lists(tmp_path, TWELVE, encoding, end)
     touch(tmp_path / "audio", *TWELVE)
-    catalogue = read_jamendo(tmp_path)
+    catalogue = read_mtg_jamendo(tmp_path)
     track = catalogue.tracks[1]
     assert len(catalogue.tracks) == 12 and not catalogue.skipped
     assert (track.name, track.path) == ("track_0000201", tmp_path / "audio" / "01" / "201.mp3")
@@ -62,7 +62,7 @@ def test_a_track_has_its_file_genres_artist_album_and_five_subsets(tmp_path, enc
 def test_paths_of_windows_and_files_of_low_quality_are_found(tmp_path):
     write_lists(tmp_path, {200: line(200, "genre---pop", path="00\\200.mp3"), 201: line(201, "genre---rock")})
     touch(tmp_path / "elsewhere", 200, 201, suffix=".low.mp3")
-    names = [track.path.name for track in read_jamendo(tmp_path, tmp_path / "elsewhere").tracks]
+    names = [track.path.name for track in read_mtg_jamendo(tmp_path, tmp_path / "elsewhere").tracks]
     assert names == ["200.low.mp3", "201.low.mp3"]
 
 
@@ -70,7 +70,7 @@ def test_paths_of_windows_and_files_of_low_quality_are_found(tmp_path):
 def test_each_fold_is_an_official_split(tmp_path, fold):
     write_lists(tmp_path, TWELVE)
     touch(tmp_path / "audio", *TWELVE)
-    _, subsets = Split("column", fold=fold).assign(read_jamendo(tmp_path))
+    _, subsets = Split("column", fold=fold).assign(read_mtg_jamendo(tmp_path))
     spelled = {"train": "train", "validation": "val", "test": "test"}
     assert subsets == {f"track_{n:07d}": spelled[subset_of(n, fold or 0)] for n in TWELVE}
 
@@ -79,14 +79,14 @@ def test_a_fold_that_is_not_there_is_a_user_error_that_names_those_that_are(tmp_
     write_lists(tmp_path, TWELVE)
     touch(tmp_path / "audio", *TWELVE)
     with pytest.raises(UserError, match=r"column split_5 of .*split.fold chooses one of its 5 splits: 0, 1, 2, 3, 4"):
-        Split("column", fold=5).check(read_jamendo(tmp_path))
+        Split("column", fold=5).check(read_mtg_jamendo(tmp_path))
 
 
 def test_what_is_broken_is_skipped_with_kind_and_reason(tmp_path):
     lines = {200: line(200, "genre---pop"), 201: line(201, "mood/theme---calm"), 202: line(202, "genre---rock")}
     write_lists(tmp_path, lines | {203: "track_0000203\tartist", 206: ""})
     touch(tmp_path / "audio", 200, 201)
-    catalogue = read_jamendo(tmp_path)
+    catalogue = read_mtg_jamendo(tmp_path)
     assert [track.name for track in catalogue.tracks] == ["track_0000200"]
     skipped = {(item.path, item.kind, item.reason) for item in catalogue.skipped}
     assert {
@@ -137,7 +137,7 @@ def test_what_cannot_be_used_at_all_is_a_user_error(tmp_path, spoil, message):
     touch(tmp_path / "audio", *TWELVE)
     spoil(tmp_path)
     with pytest.raises(UserError, match=message):
-        read_jamendo(tmp_path)
+        read_mtg_jamendo(tmp_path)
 
 
 def test_a_run_uses_the_chosen_official_split(configured, tmp_path):
