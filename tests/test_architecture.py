@@ -48,7 +48,8 @@ def declared(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=! \[]", line)[0] for line in requirements}
 
 
-DEMO = declared(PROJECT["project"]["optional-dependencies"]["demo"])  # imported when the page is served
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+OPTIONAL = declared(EXTRAS["demo"] + EXTRAS["datasets"])  # imported when the page is served, or data=hf is read
 
 
 def relative(path: Path) -> str:
@@ -105,6 +106,11 @@ def test_only_tagging_imports_mutagen():
     assert {path.parent.name for path in importing} == {"tagging"}
 
 
+def test_only_the_reader_of_the_hub_imports_datasets():
+    importing = [path for path in MODULES if any(name.split(".")[0] == "datasets" for name in imported_modules(path))]
+    assert [path.name for path in importing] == ["hub.py"]
+
+
 def test_only_one_module_makes_a_console_of_rich():
     """One that takes a genre named '[/b]' for markup ends in a traceback."""
     importing = [path for path in MODULES if "rich.console" in imported_modules(path)]
@@ -129,8 +135,8 @@ def test_the_dependencies_are_what_is_imported():
     distributions = packages_distributions()  # {"yaml": ["PyYAML"], …}
     foreign = modules - sys.stdlib_module_names - {"genre"}
     imported = {name.lower() for module in foreign for name in distributions[module]}
-    assert declared(PROJECT["project"]["dependencies"]) == (imported - DEMO) | PLUGINS
-    assert imported >= DEMO
+    assert declared(PROJECT["project"]["dependencies"]) == (imported - OPTIONAL) | PLUGINS
+    assert imported >= OPTIONAL
 
 
 def test_every_folder_of_modules_travels_in_the_wheel():

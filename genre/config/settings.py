@@ -24,7 +24,11 @@ from genre.config.compose import OWN_KEYS, composed
 from genre.config.errors import first_error, show
 from genre.config.records import Record, flatten, plain
 from genre.config.trust import Trust, check_targets
+from genre.data.ballroom import read_ballroom
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
+from genre.data.fma import read_fma
+from genre.data.hub import read_hf
+from genre.data.jamendo import read_mtg_jamendo
 from genre.data.library import read_library
 from genre.data.metadata import check_metadata_names
 from genre.data.splits import RANDOM_KINDS, Split
@@ -52,6 +56,7 @@ from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
 from genre.transforms.views import View
 
 Group = TypeVar("Group", bound="SettingsGroup")
+WITHOUT_GTZAN = (read_ballroom, read_fma, read_folder, read_hf, read_library, read_mtg_jamendo, read_synthetic)
 CALLBACK, LOGGER = "lightning.Callback", "lightning.pytorch.loggers.Logger"
 
 
@@ -653,11 +658,7 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     """
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
-    if (
-        split
-        and "fault_filtered" in (split.kind, split.among)
-        and data.reader.target in (read_folder, read_library, read_synthetic)
-    ):
+    if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in WITHOUT_GTZAN:
         name = data.reader.target.__name__.removeprefix("read_")
         key = "split.among" if split.among else "split"
         raise UserError(f"{key}=fault_filtered lists GTZAN's tracks; data={name} has others")

@@ -36,6 +36,10 @@ PATHS = ["folder=x", "name=x"]
 NEEDED = {
     "data=folder": ["data.root=x"],
     "data=library": ["data.root=x"],
+    "data=fma": ["data.root=x"],
+    "data=mtg_jamendo": ["data.root=x"],
+    "data=ballroom": ["data.root=x"],
+    "data=hf": ["data.name=x"],
     "data=csv": ["data.path=x"],
     "data=logmel": ["data.path=x"],
 }
@@ -232,6 +236,8 @@ def test_wrong_values_of_the_other_commands_are_named(parse, config_name, overri
             ["data=library", "split=fault_filtered"],
             "GTZAN's tracks; data=library has others",
         ),
+        (["data=mtg_jamendo", "split=fault_filtered"], "data=mtg_jamendo has others"),
+        (["data=hf", "split=fault_filtered"], "data=hf has others"),
         (["data=synthetic", "split.among=fault_filtered"], "split.among=fault_filtered lists GTZAN's tracks"),
     ],
 )
@@ -257,6 +263,12 @@ def test_a_library_is_split_by_artist_unless_the_command_line_says_otherwise():
     assert train_settings(composed("data=library")).split.kind == "artist"
     assert train_settings(composed("data=library", "split=random")).split.kind == "random"
     assert train_settings(composed("split=random", "data=library")).split.kind == "random"
+
+
+@pytest.mark.parametrize("data", ["fma", "mtg_jamendo"])
+def test_collections_with_an_official_split_use_it_unless_the_command_line_says_otherwise(data):
+    assert train_settings(composed(f"data={data}")).split.kind == "column"
+    assert train_settings(composed(f"data={data}", "split=artist")).split.kind == "artist"
 
 
 def test_other_commands_read_a_library_although_they_split_nothing():
