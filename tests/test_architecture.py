@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LEVELS = [
     ["redaction", "signals", "terminal"],
     ["errors"],
-    ["files", "arguments"],
+    ["files", "arguments", "extras"],
     ["paths"],
     ["ranges", "resolvers"],
     ["tasks"],
