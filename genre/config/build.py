@@ -52,9 +52,7 @@ def build_pipeline(settings: TrainSettings | ExploreSettings) -> Pipeline:
     return Pipeline(settings.view.build(), settings.spectrogram.build(), augment, record)
 
 
-def build_network(
-    settings: TrainSettings, genres: int, architecture: Mapping[str, Any] | None = None
-) -> nn.Module:
+def build_network(settings: TrainSettings, genres: int, architecture: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of a run, freshly initialised.
 
     Args:

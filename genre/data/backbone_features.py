@@ -63,8 +63,8 @@ class HeadBackbone(Backbone, Protocol):
     head: nn.Module
 
     @classmethod
-    def shares_passes(cls, arguments: Mapping[str, Any]) -> bool:
-        """Return whether heads of networks with these constructor arguments can be trained in one pass."""
+    def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether heads with these constructor arguments train in one pass over the same cached features."""
 
     def make_head(self, **arguments: Any) -> nn.Module:
         """Return the head that this network would have with these ``head_arguments`` under the same seed.

@@ -74,7 +74,7 @@ class Pipeline:
         return rescaled.where(is_part[:, None, None], log_mel)
 
     def pictures(self, store: Store, rows: Tensor) -> Tensor:
-        """Evaluation pictures: (batch,) rows -> (batch, crops, 1, size, size), or waveforms (batch, crops, 1, samples)."""
+        """Evaluation inputs: (batch,) rows -> pictures (batch, crops, 1, size, size), or (batch, crops, 1, samples)."""
         if store.stage == "picture":
             return store.take(rows).to(self.device)[:, :, None]
         log_mel = self.log_mels(store, rows)

@@ -15,8 +15,8 @@ from torch.export import Dim
 from torch.export.exported_program import ExportedProgram
 
 from genre.errors import UserError
-from genre.extras import import_extra
 from genre.exporting.graph import WaveformGraph
+from genre.extras import import_extra
 from genre.prediction.exported import POSITIONS, PROBABILITIES, WAVEFORM, ExportMetadata
 from genre.transforms.views import Segments
 

@@ -42,8 +42,8 @@ class LayerMean(nn.Module):
 class FrozenBackbone(nn.Module):
     """A backbone in evaluation mode under a head: normalisation, a dense layer, dropout, logits.
 
-    A subclass has ``embed``, from the network's input to features, and calls ``add_head`` at the end of its constructor.
-    Where it lets some of the backbone's parameters require gradients, these learn with the head.
+    A subclass has ``embed``, from the network's input to features, and calls ``add_head`` at the end of its
+    constructor. Where it lets some of the backbone's parameters require gradients, these learn with the head.
 
     Attributes:
         cached_views: number of random views per track whose features are cached; 0: none, the backbone runs in every
@@ -99,8 +99,8 @@ class FrozenBackbone(nn.Module):
         return HeadLayers(normalization, first, dropout.p, last)
 
     @classmethod
-    def shares_passes(cls, arguments: Mapping[str, Any]) -> bool:
-        """Return whether heads of networks with these constructor arguments can be trained in one pass."""
+    def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether heads with these constructor arguments train in one pass over the same cached features."""
         alone = (arguments.get("unfreeze"), arguments.get("lora"), arguments.get("layers") == "weighted")
         return not any(alone) and arguments.get("cached_views") != 0 and arguments.get("dense_units") != 0
 
@@ -117,7 +117,7 @@ class FrozenBackbone(nn.Module):
         return logits
 
     def embed(self, picture: Tensor) -> Tensor:
-        """The network's input: pictures (batch, 1, size, size), waveforms (batch, 1, samples) -> features (batch, width)."""
+        """Pictures (batch, 1, size, size), or waveforms (batch, 1, samples) -> features (batch, width)."""
         raise NotImplementedError
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from genre.errors import UserError
@@ -98,19 +98,30 @@ def open_timm(name: str, size: int, weights: str | None, published: bool) -> nn.
     """
     timm = import_extra("timm", "hub", "networks by name")
     if not timm.is_model(name):
-        near = timm.list_models(f"{name.split('.')[0][:6]}*")[:5]
-        raise UserError(f"model.name={name} is no network of timm{f'; some are {", ".join(near)}' if near else ''}")
+        near = ", ".join(timm.list_models(f"{name[:6]}*")[:5] or ["resnet50", "convnext_tiny"])
+        raise UserError(f"model.name={name} is no network of timm, which knows {near}, …")
     arguments: dict[str, Any] = {"num_classes": 0}
     if timm.get_pretrained_cfg(name) and timm.get_pretrained_cfg(name).fixed_input_size:
         arguments["img_size"] = size
-    if published:
-        arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights_file(name, timm, weights))}}
+    file = weights_file(name, timm, weights) if published else None
+    if file:
+        arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
     try:
         network: nn.Module = timm.create_model(name, **arguments)
+        missing = missing_weights(network, file) if file else []
     except (RuntimeError, SafetensorError, OSError, KeyError, ValueError, TypeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"model.name={name} cannot be built with spectrogram.size={size} ({reason[:200]})") from error
+    if missing:  # timm leaves them random
+        raise UserError(f"{file} lacks weights of model.name={name} ({missing[0]}, …); give its own file")
     return network
+
+
+def missing_weights(network: nn.Module, file: Path) -> list[str]:
+    """The names of a network's weights that a file lacks."""
+    with safe_open(file, "pt") as content:
+        known = set(content.keys())
+    return sorted(name for name in network.state_dict().keys() - known if not name.endswith("num_batches_tracked"))
 
 
 def weights_file(name: str, timm: Any, weights: str | None) -> Path:
@@ -132,7 +143,8 @@ def weights_file(name: str, timm: Any, weights: str | None) -> Path:
     try:
         return Path(hf_hub_download(repository, FILE_NAME))
     except (OSError, ValueError) as error:  # the hub's errors are both
-        raise hub_failure("model.name", repository, error) from error
+        remedy = f"set model.weights to the {FILE_NAME} in FOLDER"
+        raise hub_failure("model.name", repository, error, remedy) from error
 
 
 def blocks_of(network: Any) -> list[list[nn.Parameter]]:

@@ -14,7 +14,7 @@ from genre.models.published import AudioNetwork
 
 
 class OnnxNetwork(AudioNetwork):
-    """An ONNX file with one input (batch, samples), and features (batch, width) or (batch, time, width) as first output.
+    """An ONNX file from (batch, samples) to features (batch, width) or (batch, time, width), its first output.
 
     Args:
         content: of the file, (bytes,) uint8.
@@ -59,8 +59,6 @@ class OnnxNetwork(AudioNetwork):
 
     def run(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> the first output."""
-        if torch.compiler.is_exporting():
-            raise UserError("a network in an ONNX file cannot be exported with its head; predict with the run's folder")
         if self.opened is None:
             runtime = import_extra("onnxruntime", "export", "ONNX files")
             options = runtime.SessionOptions()

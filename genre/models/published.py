@@ -43,12 +43,16 @@ def is_stack(name: str, module: nn.Module) -> bool:
     return isinstance(module, nn.ModuleList) and name.rpartition(".")[2] in ("layers", "layer", "blocks")
 
 
-def hub_failure(key: str, name: str, error: Exception) -> UserError:
-    """The error message for a network that neither is a local folder nor can be had from the hub."""
+def hub_failure(key: str, name: str, error: Exception, remedy: str) -> UserError:
+    """The error message for what can be had neither from the disk nor from the Hugging Face hub.
+
+    Args:
+        remedy: what to set to what is fetched elsewhere, into FOLDER.
+    """
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return UserError(
-        f"{key}={name} cannot be opened ({reason[:200]}); for a network of the Hugging Face hub without an internet "
-        f"connection, fetch it elsewhere (hf download {name} --local-dir FOLDER) and set {key} to the folder"
+        f"{key}={name} cannot be opened ({reason[:200]}); without an internet connection, fetch it elsewhere "
+        f"(hf download {name} --local-dir FOLDER) and {remedy}"
     )
 
 

@@ -18,7 +18,7 @@ CLAP = "clap_audio_model"
 
 
 class TransformersNetwork(AudioNetwork):
-    """A network whose feature extractor is in ``genre.transforms.extractors``: AST, CLAP, HuBERT, wav2vec 2.0, data2vec.
+    """A network whose feature extractor is known here: AST, CLAP, HuBERT, wav2vec 2.0, data2vec.
 
     Args:
         network: of transformers.
@@ -67,7 +67,7 @@ def open_transformers(name: str) -> TransformersNetwork:
                 attn_implementation=attention_of(architecture),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise hub_failure("model.name", name, error) from error
+            raise hub_failure("model.name", name, error, "set model.name to FOLDER") from error
     missing = sorted(key for key in loading["missing_keys"] if not key.endswith(UNTRAINED))
     if missing or loading["mismatched_keys"]:
         raise UserError(f"model.name={name} lacks weights of its network ({(missing or ['other shapes'])[0]}, …)")
@@ -134,5 +134,3 @@ def quiet(transformers: Any) -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-

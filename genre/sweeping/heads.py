@@ -40,7 +40,7 @@ def family_of(settings: TrainSettings) -> str | None:
     plateau = scheduler is None or scheduler.component.target is ReduceLROnPlateau
     if head_arguments is None or not plateau or settings.init_from or not settings.data.keep or settings.callbacks:
         return None
-    if not network_class.shares_passes(settings.model.arguments) or trainer.precision == "16-mixed":
+    if not network_class.caches_features(settings.model.arguments) or trainer.precision == "16-mixed":
         return None
     if trainer.model_extra or trainer.max_epochs in (None, -1) or trainer.max_steps != -1:
         return None  # by Lightning alone

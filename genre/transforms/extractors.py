@@ -73,7 +73,9 @@ class ASTInput(nn.Module):
         self.sample_rate: int = values["sampling_rate"]
         self.max_length: int = values["max_length"]
         self.seconds = (self.max_length - 1) * KALDI_HOP + KALDI_FRAME
-        self.mean, self.std = (values["mean"], values["std"]) if values["do_normalize"] else (0.0, 0.5)
+        normalized: bool = values["do_normalize"]
+        self.mean: float = values["mean"] if normalized else 0.0
+        self.std: float = values["std"] if normalized else 0.5
         frame = int(self.sample_rate * KALDI_FRAME)
         n_fft = 1 << (frame - 1).bit_length()
         self.spectrum = PowerSpectrum(frame, n_fft, int(self.sample_rate * KALDI_HOP), kaldi=True)
@@ -152,4 +154,3 @@ EXTRACTORS: dict[str, type[ASTInput] | type[ClapInput] | type[Wav2Vec2Input]] = 
     "ClapFeatureExtractor": ClapInput,
     "Wav2Vec2FeatureExtractor": Wav2Vec2Input,
 }
-

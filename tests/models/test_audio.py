@@ -148,7 +148,7 @@ def test_values_that_a_network_does_not_have_are_refused_by_key(saved, kind, val
 
 def test_an_onnx_file_is_frozen(tmp_path):
     file = str(write_onnx(tmp_path / "small.onnx"))
-    with pytest.raises(ValueError, match="model.unfreeze=1 exceeds the 0 blocks"):
+    with pytest.raises(ValueError, match=r"model\.unfreeze=1 exceeds the 0 blocks"):
         opened(file, unfreeze=1)
     with pytest.raises(ValueError, match=r"model\.lora=2 adapts attention"):
         opened(file, lora=2)
@@ -200,7 +200,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence_with_the_remedy(monkeypatc
         raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files")
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", unreachable)
-    with pytest.raises(UserError, match="hf download some/network --local-dir FOLDER") as info:
+    with pytest.raises(UserError, match=r"hf download some/network --local-dir FOLDER") as info:
         opened("some/network")
     assert "\n" not in str(info.value)
 
