@@ -43,6 +43,8 @@ NEEDED = {
     "model=audio": ["model.name=some/network"],
     "model=image": ["model.name=test_resnet.r160_in1k"],
     "spectrogram=waveform": ["model=audio", "model.name=some/network"],
+    "experiment=probe/marble": ["model.name=some/network"],
+    "experiment=probe/mir_ref": ["model.name=some/network"],
 }
 VGG16_WEIGHTS = ["model.weights=random"]
 SKIPPED = ("trainer=debug", "scheduler=none")  # which set keys of several groups, or none
@@ -309,4 +311,6 @@ def test_every_file_begins_with_a_comment_on_what_it_is(path: Path):
 def test_every_key_has_a_comment(path: Path):
     lines = path.read_text().split("\nhydra:")[0].splitlines()
     keys = [line for line in lines if re.match(r"\w[\w.]*: \S", line) and not line.startswith(("_target_", "defaults"))]
-    assert [line for line in keys if "#" not in line and path.parent.name not in ("experiment", "document")] == []
+    assert [
+        line for line in keys if "#" not in line and path.parent.name not in ("experiment", "document", "probe")
+    ] == []

@@ -173,6 +173,29 @@ def test_what_does_not_go_with_waveforms_is_refused_in_one_sentence(compose, ove
         genre.train(compose("onnx", *overrides))
 
 
+def test_the_published_probe_of_marble_is_swept_in_one_pass(configured, network):
+    given = ["experiment=probe/marble", "data.root=x", *network("onnx")[1:2]]
+    rates = (1e-2, 1e-4)
+    points = [
+        train_settings(configured(*given, f"optimizer.lr={lr}", data="gtzan", network="published")) for lr in rates
+    ]
+    assert None not in {family_of(point) for point in points} and len({family_of(point) for point in points}) == 1
+    (point, *_) = points
+    network_values = point.model.arguments
+    assert (network_values["dense_units"], network_values["dropout"], network_values["normalize"]) == (512, 0.2, False)
+    assert (point.batch_size, point.stopping.patience, point.split.kind) == (64, 20, "fault_filtered")
+    assert point.scheduler.component.arguments == {"mode": "max", "factor": 0.5, "patience": 6}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probe", ["marble", "mir_ref"])
+def test_published_probes_train(configured, network, probe):
+    given = [value for value in network("onnx") if value.startswith("model.name")]
+    quick = ["split=random", "view.seconds=2", "trainer.max_epochs=1"]
+    run = genre.train(configured(f"experiment=probe/{probe}", *given, *quick, network="published"))
+    assert np.isfinite(run.metrics["test/loss"])
+
+
 def test_a_network_for_pictures_refuses_waveforms(configured):
     with pytest.raises(UserError, match=r"genre\.models\.cnn\.CNN sees pictures; omit spectrogram=waveform"):
         genre.train(configured("spectrogram=waveform", "augment=none"))
