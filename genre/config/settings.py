@@ -52,8 +52,9 @@ from genre.ranges import (
 from genre.redaction import is_redacted
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
+from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, NetworkInput
 from genre.transforms.views import View
+from genre.transforms.waveform import Waveform
 
 Group = TypeVar("Group", bound="SettingsGroup")
 WITHOUT_GTZAN = (read_ballroom, read_fma, read_folder, read_hf, read_library, read_mtg_jamendo, read_synthetic)
@@ -278,7 +279,7 @@ class TrainSettings(Settings):
     batch_size: Count
     data: Annotated[DataSettings, section(DataSettings)]
     split: Annotated[Split, BeforeValidator(lambda value: construct("split", Split, value))]
-    spectrogram: Annotated[Component[DocumentSpectrogram], node(DocumentSpectrogram)]
+    spectrogram: Annotated[Component[NetworkInput], node(NetworkInput)]
     view: Annotated[Component[View], node(View)]
     augment: Annotated[Component[Augment], node(Augment)]
     model: Annotated[Component[nn.Module], node(nn.Module)]
@@ -619,6 +620,8 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     record = train_record(cfg)
     settings = parse(TrainSettings, {**record, "record": record})
     check_combinations(settings.data, settings.spectrogram, settings.split)
+    if settings.spectrogram.target is Waveform and settings.augment.build().acts:
+        raise UserError("augment acts on spectrograms, and the network hears waveforms; set augment=none")
     check_metadata_names(settings.metadata.columns, settings.split.kind)
     return settings
 
@@ -656,6 +659,8 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     Raises:
         UserError: naming them.
     """
+    if data.reader.target is read_logmel and spectrogram.target is Waveform:
+        raise UserError("data=logmel contains spectrograms; a network that hears waveforms needs the music itself")
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
     if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in WITHOUT_GTZAN:

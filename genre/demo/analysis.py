@@ -20,11 +20,13 @@ from genre.models.networks import last_convolution
 from genre.prediction.model import Model
 from genre.prediction.prediction import Prediction
 from genre.prediction.waveforms import window_begins
+from genre.transforms.spectrogram import DocumentSpectrogram
 from genre.transforms.views import Whole
 
 WIDEST = 1600  # columns of an image; those of a longer song are averaged
 PEAKS = 400  # of the waveform
 PICTURES_AT_ONCE = 16
+DRAWN, HIGHEST = (2048, 512, 128), 8000.0  # of models without a spectrogram: n_fft, hop length, bands; Hz
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,22 @@ def whole_log_mel(model: Model, waveform: Tensor) -> npt.NDArray[np.float32]:
     """Return the log-mel of a whole song, (n_mels, columns) in [0, 1], of at most ``WIDEST`` columns."""
     view = Whole(len(waveform) / model.sample_rate)
     store = waveform_store(waveform[None], model.sample_rate)
-    log_mel = replace(model.pipeline, view=view).log_mels(store, torch.tensor([0]))[0, 0]
+    pipeline = replace(model.pipeline, view=view, spectrogram=drawn_spectrogram(model))
+    log_mel = pipeline.log_mels(store, torch.tensor([0]))[0, 0]
     columns = min(WIDEST, log_mel.shape[-1])
     return F.adaptive_avg_pool2d(log_mel[None], (len(log_mel), columns))[0].cpu().numpy()
 
 
+def drawn_spectrogram(model: Model) -> DocumentSpectrogram:
+    """The spectrogram that is drawn: the model's own; of one that hears waveforms, the paper's."""
+    if isinstance(model.spectrogram, DocumentSpectrogram):
+        return model.spectrogram
+    return DocumentSpectrogram(model.sample_rate, *DRAWN, min(HIGHEST, model.sample_rate / 2)).to(model.device)
+
+
 def frequency_ticks(model: Model) -> list[tuple[int, float]]:
     """Return frequencies in Hz with their height in the spectrogram, from 0 to 1."""
-    edges = model.spectrogram.log_mel.band_edges()
+    edges = drawn_spectrogram(model).log_mel.band_edges()
     hertz = [tick for tick in TICK_FREQUENCIES if tick < edges[-1]]
     bands = len(edges) - 2
     return list(zip(hertz, (np.interp(hertz, edges, np.arange(bands + 2) - 0.5) / bands).tolist(), strict=True))

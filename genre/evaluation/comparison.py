@@ -145,7 +145,16 @@ def table_row(name: str, group: Sequence[Run], correct: Floats) -> TableRow:
     split = f"{section.split} ({section.seed}{folds}){', held out' if section.held_out else ''}"
     folders = tuple(str(folder) for run in group for folder in run.folders)
     interval = accuracy_interval(correct, track_groups(group[0]))
-    return TableRow(name, section.task, split, values, interval, runs=len(group), folders=folders)
+    network = network_name(group[0].settings)
+    return TableRow(name, section.task, split, values, interval, runs=len(group), folders=folders, network=network)
+
+
+def network_name(settings: Mapping[str, Any]) -> str:
+    """Return the published name of a run's network (of a path, the last part), or its class."""
+    published = settings.get("model.name")
+    if published:
+        return Path(published).name if Path(published).is_absolute() else str(published)
+    return str(settings.get("model._target_", "")).rpartition(".")[2]
 
 
 def track_groups(run: Run) -> list[str]:
@@ -200,9 +209,38 @@ NOTE = (
 )
 
 
+def networks_by_section(sections: Mapping[str, Sequence[TableRow]]) -> list[list[str]]:
+    """Return test accuracies with intervals, a row per network and a column per section; none for a single section.
+
+    Of several configurations of a network, the one that is best in a section counts there; a network that was not
+    trained for a section has '–'. Marks are those of the section: 'best', 'tied'.
+    """
+    ours = {title: [row for row in rows if row.network and row.interval] for title, rows in sections.items()}
+    titles = [title for title, rows in ours.items() if rows]
+    networks = list(dict.fromkeys(row.network for title in titles for row in ours[title]))
+    if len(titles) < 2 or len(networks) < 2:
+        return []
+    cells = [[network_cell(ours[title], network) for title in titles] for network in networks]
+    return [["network", *titles], *([name, *row] for name, row in zip(networks, cells, strict=True))]
+
+
+def network_cell(rows: Sequence[TableRow], network: str) -> str:
+    """Return the accuracy of a network's best configuration with its interval and mark: '65.0 (58.2 to 71.5) best'."""
+    own = [row for row in rows if row.network == network]
+    if not own:
+        return "–"
+    cells = max(own, key=lambda row: float(np.mean(row.values["test accuracy"]))).cells()
+    return f"{cells['test accuracy']} ({cells['95 % interval']}) {cells['']}".strip()
+
+
 def markdown(sections: Mapping[str, Sequence[TableRow]], skipped: Sequence[str]) -> str:
-    """Return all tables as Markdown."""
+    """Return all tables as Markdown, before them that of the networks."""
     lines = ["# Results", "", NOTE, ""]
+    if networks := networks_by_section(sections):
+        header, *rows = networks
+        rules = ["---", *["---:"] * (len(header) - 1)]
+        lines += ["## Networks", "", "Test accuracy (95 % interval) of each network's best configuration.", ""]
+        lines += [*(markdown_row(row) for row in (header, rules, *rows)), ""]
     for title, rows in sections.items():
         rules = ["---" if column in TEXT_COLUMNS else "---:" for column in TABLE_COLUMNS]
         lines += [f"## {title}", "", markdown_row(TABLE_COLUMNS), markdown_row(rules)]

@@ -225,7 +225,7 @@ def load_run(
         data = open_other_music(saved, run, settings.data, device, network, settings.exclude_seen)
     else:
         data = open_own_music(saved, run, subset, device, network)
-    about = checkpoint.checkpoint_metadata(saved.genres, saved.record)
+    about = checkpoint.checkpoint_metadata(saved.genres, saved.record, saved.architecture)
     return data, Classifier(network, data.task, torch.optim.SGD, None, "", 0, about, branch=trained_branch(saved))
 
 

@@ -29,6 +29,7 @@ class TableRow:
         mark: 'best', 'tied' or empty.
         runs: number of seeds; 0 for the paper.
         folders: of its runs.
+        network: that it trained, by the published name or the class; empty for the paper.
     """
 
     model: str
@@ -40,6 +41,7 @@ class TableRow:
     mark: str = ""
     runs: int = 0
     folders: tuple[str, ...] = ()
+    network: str = ""
 
     def cells(self) -> dict[str, str]:
         """Return the row as text: column -> cell."""
@@ -54,6 +56,7 @@ class TableRow:
             "model": self.model,
             "task": self.task,
             "split": self.split,
+            "network": self.network,
             "runs": self.runs,
         }
         for name, values in self.values.items():

@@ -136,7 +136,7 @@ def log_examples(trainer: Trainer, data: MusicData) -> None:
     if not takes_figures(trainer) or not trainer.is_global_zero:
         return
     batch = data.fetch(next(iter(data.train_dataloader())))
-    if batch.inputs.ndim < 5:  # features of a frozen backbone, not pictures
+    if batch.inputs.ndim < 5:  # features of a frozen backbone, or waveforms
         return
     indices = range(min(10, len(batch.rows)))
     titles = [figures.shorten(data.names[int(batch.rows[index])], EXAMPLE_TITLE) for index in indices]

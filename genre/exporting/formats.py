@@ -16,7 +16,8 @@ from torch.export.exported_program import ExportedProgram
 
 from genre.errors import UserError
 from genre.exporting.graph import WaveformGraph
-from genre.prediction.exported import DISTANCES, POSITIONS, PROBABILITIES, WAVEFORM, ExportMetadata, import_extra
+from genre.extras import import_extra
+from genre.prediction.exported import DISTANCES, POSITIONS, PROBABILITIES, WAVEFORM, ExportMetadata
 from genre.transforms.views import Segments
 
 BATCH, SAMPLES, CROPS = (Dim(name, min=1) for name in ("batch", "samples", "crops"))  # their names in a file
@@ -31,8 +32,8 @@ def to_onnx(graph: WaveformGraph, metadata: ExportMetadata) -> bytes:
     Raises:
         UserError: if a package is not installed, or the network cannot be exported.
     """
-    onnx = import_extra("onnx")
-    import_extra("onnxscript")
+    onnx = import_extra("onnx", "export", "ONNX files")
+    import_extra("onnxscript", "export", "ONNX files")
     inputs, sizes = [example(graph)], [{0: BATCH, 1: SAMPLES}]
     if isinstance(graph.view, Segments):
         inputs, sizes = [*inputs, graph.view.positions], [*sizes, {0: CROPS}]

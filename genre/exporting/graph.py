@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genre.models.networks import crop_outputs
 from genre.prediction.model import Model
-from genre.transforms.spectrogram import LogMel, decibels
+from genre.transforms.spectrogram import DocumentSpectrogram, LogMel, decibels
 from genre.transforms.views import evenly_spaced
 
 
@@ -26,7 +26,8 @@ class WaveformGraph(nn.Module):
         self.network, self.task, self.postprocessing = model.network, model.task, model.postprocessing
         self.view = model.pipeline.view
         self.spectrogram = copy.deepcopy(model.spectrogram)
-        self.spectrogram.log_mel = ConvolvedLogMel(model.spectrogram.log_mel)  # type: ignore[assignment]
+        if isinstance(self.spectrogram, DocumentSpectrogram):
+            self.spectrogram.log_mel = ConvolvedLogMel(self.spectrogram.log_mel)  # type: ignore[assignment]
         self.span = round(self.view.seconds * model.sample_rate)
         self.tolerance = round(self.spectrogram.length_tolerance * model.sample_rate)
 

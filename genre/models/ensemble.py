@@ -57,6 +57,12 @@ class Ensemble(nn.Module):
         return " ".join(getattr(network, "fingerprint", "") for network in self.members.values())
 
     @property
+    def architecture(self) -> dict[str, Any]:
+        """Of each member that has one, what it can be built from without its published files."""
+        known = {name: getattr(network, "architecture", None) for name, network in self.members.items()}
+        return {name: value for name, value in known.items() if value}
+
+    @property
     def grad_cam_layer(self) -> nn.Conv2d | None:
         """The convolution of the first member that has one to explain."""
         layers = (last_convolution(network) for network in self.members.values())

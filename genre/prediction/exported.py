@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.errors import UserError
+from genre.extras import import_extra
 from genre.prediction.waveforms import WaveformModel, WaveformOutputs
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def open_session(path: Path) -> Any:
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}; give one that genre.export wrote, or the folder of a run")
-    runtime = import_extra("onnxruntime")
+    runtime = import_extra("onnxruntime", "export", "ONNX files")
     try:
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; it warns of inputs that have a default
@@ -190,17 +190,3 @@ def open_session(path: Path) -> Any:
     except Exception as error:  # of ONNX Runtime's own kinds, which have no common base
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be opened ({reason}); export the run again") from error
-
-
-def import_extra(name: str) -> Any:
-    """Import a package of the extra ``export``.
-
-    Raises:
-        UserError: if it is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise UserError(f'{name} is not installed, which ONNX files need: pip install "genre[export]"') from None

@@ -1,9 +1,10 @@
-"""From waveforms to log-mels and pictures. The only module that imports torchaudio.
+"""From waveforms to what networks read: log-mels as pictures.
 
 A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB below it.
 """
 
 import math
+from abc import abstractmethod
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +93,42 @@ def decibels(power: Tensor) -> Tensor:
     return level.clamp_min(FLOOR_DB).where(peak > POWER_FLOOR, FLOOR_DB)
 
 
-class DocumentSpectrogram(nn.Module):
+class NetworkInput(nn.Module):
+    """From clips to what a network reads.
+
+    Attributes:
+        sample_rate: of the clips, in Hz.
+        length_tolerance: seconds by which a whole track's length may differ from the view's.
+        size: height and width of the pictures, in pixels; 0 if the network reads none.
+    """
+
+    sample_rate: int
+    length_tolerance = 0.0
+    size = 0
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
+        """What is the same in all views of a clip.
+
+        Args:
+            waveform: (batch, samples) in [-1, 1].
+            lengths: (batch,) samples of each clip without padding.
+            seconds: nominal length of the clips.
+
+        Returns:
+            (batch, ...).
+        """
+
+    @abstractmethod
+    def picture(self, values: Tensor) -> Tensor:
+        """What ``forward`` gave -> the network's input, (batch, 1, ...)."""
+
+    @abstractmethod
+    def random_inputs(self, count: int, seconds: float) -> Tensor:
+        """Inputs of views of so many seconds that are noise, (count, 1, ...), to measure a network's speed with."""
+
+
+class DocumentSpectrogram(NetworkInput):
     """The paper's spectrogram: 1 is the clip's maximum, 0 is 80 dB below it.
 
     Args:
@@ -104,7 +140,6 @@ class DocumentSpectrogram(nn.Module):
         size: height and width of the picture, in pixels.
     """
 
-    length_tolerance = 0.0
     keeps_archived = True
     cache_dtype = torch.float16
 
@@ -148,6 +183,10 @@ class DocumentSpectrogram(nn.Module):
         """Log-mel (batch, n_mels, frames) -> picture (batch, 1, size, size), row 0 the lowest band."""
         size = (self.size, self.size)
         return F.interpolate(log_mel[:, None], size, mode="bilinear", antialias=True, align_corners=False)
+
+    def random_inputs(self, count: int, seconds: float) -> Tensor:
+        """Pictures (count, 1, size, size) in [0, 1]."""
+        return torch.rand(count, 1, self.size, self.size)
 
 
 class ArchiveSpectrogram(DocumentSpectrogram):

@@ -21,12 +21,14 @@ from genre.config.settings import (
     train_settings,
 )
 from genre.errors import UserError
+from genre.models.published import AudioNetwork
 from genre.paths import CONF
+from small_networks import write_timm
 
 GROUPS = sorted(
     f"{path.parent.relative_to(CONF).as_posix()}={path.stem}"
     for path in CONF.rglob("*.yaml")
-    if path.parent != CONF and path.parent.name not in ("document", "experiment", "grid", "logger")
+    if path.parent != CONF and path.parent.name not in ("document", "experiment", "grid", "logger", "probe")
 )
 EXPERIMENTS = sorted(
     path.relative_to(CONF / "experiment").with_suffix("").as_posix() for path in (CONF / "experiment").rglob("*.yaml")
@@ -42,6 +44,11 @@ NEEDED = {
     "data=hf": ["data.name=x"],
     "data=csv": ["data.path=x"],
     "data=logmel": ["data.path=x"],
+    "model=audio": ["model.name=some/network"],
+    "model=image": ["model.name=test_resnet.r160_in1k"],
+    "spectrogram=waveform": ["model=audio", "model.name=some/network"],
+    "experiment=probe/marble": ["model.name=some/network"],
+    "experiment=probe/mir_ref": ["model.name=some/network"],
 }
 VGG16_WEIGHTS = ["model.weights=random"]
 SKIPPED = ("trainer=debug", "scheduler=none")  # which set keys of several groups, or none
@@ -52,6 +59,29 @@ RANDOM_WEIGHTS = {
     "experiment=best": ["model.members.vgg16.weights=random"],
     "model=ensemble": ["model.members.vgg16.weights=random"],
 }
+
+
+class Silent(AudioNetwork):
+    """A published network that needs no files."""
+
+    sample_rate, widths, architecture = 16_000, (4, 4), {"kind": "silent"}
+
+    def forward(self, waveform):
+        return [waveform[:, :4], waveform[:, :4]]
+
+
+@pytest.fixture(scope="module")
+def timm_weights(tmp_path_factory):
+    return write_timm(tmp_path_factory.mktemp("timm") / "model.safetensors", "test_resnet")
+
+
+@pytest.fixture(autouse=True)
+def published(request, monkeypatch):
+    """Published networks whose files are not there."""
+    monkeypatch.setattr("genre.models.audio.open_audio", lambda *_: Silent())
+    if "model=image" in str(request.node.name):
+        weights = request.getfixturevalue("timm_weights")
+        monkeypatch.setattr("genre.models.image.weights_file", lambda *_: weights)
 
 
 @cache
@@ -293,4 +323,6 @@ def test_every_file_begins_with_a_comment_on_what_it_is(path: Path):
 def test_every_key_has_a_comment(path: Path):
     lines = path.read_text().split("\nhydra:")[0].splitlines()
     keys = [line for line in lines if re.match(r"\w[\w.]*: \S", line) and not line.startswith(("_target_", "defaults"))]
-    assert [line for line in keys if "#" not in line and path.parent.name not in ("experiment", "document")] == []
+    assert [
+        line for line in keys if "#" not in line and path.parent.name not in ("experiment", "document", "probe")
+    ] == []

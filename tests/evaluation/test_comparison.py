@@ -33,6 +33,7 @@ def made(tmp_path):
         lr=1e-3,
         tracks=TRACKS,
         precision="32-true",
+        network=None,
     ):
         folder = tmp_path / "runs" / f"{len(list((tmp_path / 'runs').glob('*'))):02d}-{name}"
         folder.mkdir(parents=True)
@@ -41,6 +42,7 @@ def made(tmp_path):
             "optimizer": {"lr": lr}, "trainer": {"precision": "auto"},
             "split": {"kind": split, "seed": split_seed, "hold_out": None},
             "task": {"_target_": f"genre.tasks.{task}"},
+            "model": {"_target_": "genre.models.cnn.CNN"} | ({"name": network} if network else {}),
         }  # fmt: skip
         (folder / "hparams.yaml").write_text(yaml.safe_dump(values))
         accuracy = float(np.mean(right))
@@ -152,6 +154,26 @@ def test_the_figure_colours_differences_that_exclude_0():
     assert len(set(colours)) == 2
     assert [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"] == pytest.approx([70, 62, 60])
     assert accuracies(rows[2:], "one row") is None
+
+
+def test_networks_and_tasks_make_one_table_of_their_best_configurations(made, table):
+    for split in ("random", "artist"):
+        made("ast", hits(130), split=split, network="MIT/ast")
+        made("cnn", hits(60), split=split, lr=1e-3)
+        made("cnn", hits(90), split=split, lr=1e-2)
+    made("hubert", hits(128, first=2), network="/models/hubert")
+    lines = table()[1].split("## Networks")[1].split("##")[0].strip().splitlines()[2:]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [title.partition(",")[2].split("(")[0].strip() for title in header[1:]] == ["split random", "split artist"]
+    cells = {name: rest for name, *rest in rows}
+    assert cells["MIT/ast"][0].startswith("65.0 (") and cells["MIT/ast"][0].endswith(") best")
+    assert cells["CNN"][0].startswith("45.0 (") and cells["hubert"][0].endswith(") tied") and cells["hubert"][1] == "–"
+
+
+def test_one_section_needs_no_table_of_networks(made, table):
+    made("cnn", hits(90))
+    made("ast", hits(100), network="MIT/ast")
+    assert "## Networks" not in table()[1]
 
 
 def test_seeds_of_one_configuration_are_one_row(made, table):
