@@ -97,7 +97,7 @@ class ExportedModel(WaveformModel):
 
     def __init__(self, path: Path) -> None:
         self.session = open_session(path)
-        self.folder = None
+        self.folder, self.has_features = None, False
         self.metadata = ExportMetadata.from_texts(self.session.get_modelmeta().custom_metadata_map, str(path))
         self.genres, self.columns, self.synthetic = self.metadata.genres, self.metadata.columns, self.metadata.synthetic
         self.sample_rate, self.seconds = self.metadata.sample_rate, self.metadata.window_seconds
