@@ -18,7 +18,7 @@ from genre.prediction.results import Answer, ResultFiles
 
 log = logging.getLogger(__name__)
 
-HEADER = ("path", "rank", "neighbour", "similarity", "copy")
+NEIGHBOUR_COLUMNS = ("path", "rank", "neighbour", "similarity", "copy")
 
 
 class TrackFeatures(NamedTuple):
@@ -76,7 +76,7 @@ def find_neighbours(files: TrackFeatures, collection: TrackFeatures, count: int)
 def write_neighbours(folder: Path, neighbours: Mapping[str, Sequence[Neighbour]], format: str) -> None:
     """Write neighbours.csv, a row per neighbour, or neighbours.jsonl, an object per file."""
     if format == "csv":
-        write_text(folder / "neighbours.csv", csv_lines([HEADER, *neighbour_rows(neighbours)]))
+        write_text(folder / "neighbours.csv", csv_lines([NEIGHBOUR_COLUMNS, *neighbour_rows(neighbours)]))
     else:
         write_text(folder / "neighbours.jsonl", "".join(map(json_line, neighbours.items())))
 

@@ -19,7 +19,7 @@ def most_similar(queries: Tensor, collection: Tensor, count: int) -> tuple[Tenso
     """
     found = [most_similar_of_block(normalize(block.float()), collection, count) for block in queries.split(QUERIES)]
     similarities, places = zip(*found, strict=True)
-    return torch.cat(similarities), torch.cat(places)
+    return torch.cat(similarities).clamp(-1, 1), torch.cat(places)
 
 
 def most_similar_of_block(queries: Tensor, collection: Tensor, count: int) -> tuple[Tensor, Tensor]:
