@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genre.config.build import build_data, build_network, read_catalogue
 from genre.config.compose import compose
-from genre.config.settings import train_settings
+from genre.config.settings import TrainSettings, train_settings
 from genre.data.datamodule import MusicData
 from genre.models.frozen import FrozenBackbone
 from genre.prediction.neighbours import most_similar
@@ -31,17 +31,21 @@ RECIPE = ("experiment=small", "split=artist", "split.among=fault_filtered", "spl
 Labels = npt.NDArray[np.object_]
 
 
-def opened(overrides: Sequence[str], fold: int) -> tuple[MusicData, FrozenBackbone]:
-    """The data of a fold with cached features, and their network."""
+def assigned(overrides: Sequence[str], fold: int) -> tuple[TrainSettings, MusicData]:
+    """The settings of a fold, and its data with subsets."""
     settings = train_settings(compose(*RECIPE, *overrides, f"split.fold={fold}", "folder=."))
-    catalogue = read_catalogue(settings.data)
-    data = build_data(settings, catalogue, settings.split, torch.device("cpu"))
+    data = build_data(settings, read_catalogue(settings.data), settings.split, torch.device("cpu"))
     data.assign_subsets()
+    return settings, data
+
+
+def with_features(settings: TrainSettings, data: MusicData) -> tuple[MusicData, FrozenBackbone]:
+    """The same data for evaluation, with cached features; and their network."""
     network = build_network(settings, len(data.genres))
     assert isinstance(network, FrozenBackbone)
-    data.backbone = network
-    data.setup()
-    return data, network
+    opened = build_data(settings, read_catalogue(settings.data), data.subsets, torch.device("cpu"), network)
+    opened.setup()
+    return opened, network
 
 
 def trained_head(network: FrozenBackbone, features: Tensor, targets: Tensor, seed: int) -> nn.Module:
@@ -93,14 +97,14 @@ def shares(features: Tensor, genres: Labels, artists: Labels) -> tuple[float, fl
 
 def main(overrides: Sequence[str]) -> None:
     """Print a row per kind of features."""
-    folds = [opened(overrides, fold) for fold in range(FOLDS)]
-    data, network = folds[0]
+    folds = [assigned(overrides, fold) for fold in range(FOLDS)]
+    data, network = with_features(*folds[0])
     rows = data.rows("all")
     features, targets = data.eval_store.take(rows).float(), data.targets[rows]
     names = data.track_names("all")
     genres = np.array([data.genres[place] for place in targets.argmax(1)], object)
-    artists = np.array([data.groups[name] for name in names], object)
-    tested = [set(other.track_names("test")) for other, _ in folds]
+    artists = np.array([folds[0][1].groups[name] for name in names], object)
+    tested = [set(other.track_names("test")) for _, other in folds]
     fold_of = np.array([next(fold for fold, tracks in enumerate(tested) if name in tracks) for name in names])
     known = (np.isin(fold_of, chosen) for chosen in combinations(range(FOLDS), TRAINED_FOLDS))
     random = np.random.default_rng(0)
