@@ -5,8 +5,9 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from hydra.errors import HydraException
@@ -42,6 +43,8 @@ class QuietStderr:
 def command(main: Callable[[], Any], config_name: str | None = "config") -> None:
     """Run a Hydra entry point; a user's mistake becomes one sentence and exit code 1, a signal N exit code 128 + N.
 
+    A reader that closes the pipe behind standard output, as ``head`` does, ends the command like the signal SIGPIPE.
+
     Args:
         config_name: of the command, such as 'evaluate': --help shows its keys, and errors suggest them; None for a
             command without Hydra, which has its own --help.
@@ -51,8 +54,23 @@ def command(main: Callable[[], Any], config_name: str | None = "config") -> None
     given = sys.argv[1:]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
-    with StopSignals(config_name == "sweep" or any(map(goes_on, given))):
+    with ended_by_reader(), StopSignals(config_name == "sweep" or any(map(goes_on, given))):
         run_command(main, config_name, given)
+
+
+@contextlib.contextmanager
+def ended_by_reader() -> Iterator[None]:
+    """End the program without a word when nobody reads its standard output any more."""
+    try:
+        try:
+            yield
+        except SystemExit as end:
+            if end.code:  # an error is said first
+                raise
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def run_command(main: Callable[[], Any], config_name: str | None, given: list[str]) -> None:

@@ -77,9 +77,9 @@ ENCODINGS = {".mp3": ("MP3", "MPEG_LAYER_III"), ".ogg": ("OGG", "VORBIS"), ".opu
 ID3_FRAMES = {"genre": TCON, "artist": TPE1, "album": TALB, "date": TDRC, "title": TIT2}
 
 
-def write_song(path: Path, seconds: float = 1.2, seed: int = 0, **tags: str | list[str]) -> Path:
+def write_song(path: Path, seconds: float = 1.2, seed: int = 0, gain: float = 1.0, **tags: str | list[str]) -> Path:
     """Write noise in the format that the name says, with tags (genre, artist, album, date, title) in its own manner."""
-    samples = 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * 24_000))
+    samples = 0.1 * gain * np.random.default_rng(seed).standard_normal(round(seconds * 24_000))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".m4a":
         if not shutil.which("ffmpeg"):

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,19 @@ def command(tmp_path, *arguments):
         [sys.executable, ROOT / arguments[0], *arguments[1:]],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [["train.py", "--help"], ["cut.py", "--help"], ["predict.py", "--cfg", "job"]])
+def test_a_reader_that_closes_the_pipe_ends_a_command_quietly(tmp_path, arguments):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, ROOT / arguments[0], *arguments[1:]],
+        cwd=tmp_path, env=environment, stdout=theirs, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def slow(*values):

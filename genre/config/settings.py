@@ -372,6 +372,8 @@ class PredictSettings(Settings):
         min_probability: genres that are less probable are not named.
         timeline: whether genres over time are written, too.
         hop: seconds between its windows; None is half a window.
+        neighbours: similar tracks that are named per file.
+        collection: folder of an earlier call, whose tracks they are taken from; None takes them from the inputs.
         write_tags: whether the genres are written into the tags of the files.
         dry_run: whether that only shows what would change.
         overwrite: whether it replaces the genre that a file has.
@@ -386,12 +388,21 @@ class PredictSettings(Settings):
     min_probability: Share
     timeline: bool
     hop: Duration | None
+    neighbours: WholeNumber
+    collection: FilePath | None
     write_tags: bool
     dry_run: bool
     overwrite: bool
     undo: FilePath | None
     accelerator: str
     trust: Trust
+
+    @model_validator(mode="after")
+    def check_collection(self) -> Self:
+        """Refuse a collection of which nothing is asked."""
+        if self.collection and not self.neighbours:
+            raise ValueError("collection=FOLDER is where neighbours are looked for; add neighbours=5")
+        return self
 
     @model_validator(mode="after")
     def check_tags(self) -> Self:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -227,22 +228,40 @@ def resampled_blocks(part: Slice, channel: int | None = None, power: ChannelPowe
     Raises:
         BadAudio: if the file cannot be read, is truncated or too short, or contains NaN.
     """
-    with decoder(part) as (rate, blocks):
+    with decoder(part) as (rate, blocks, _):
         if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
             raise BadAudio(SkipKind.SAMPLE_RATE, f"has a sample rate of {rate} Hz")
         yield from resampled(mono_blocks(blocks, channel, power), rate, part.sample_rate)
 
 
+class Decoding(NamedTuple):
+    """An opened file.
+
+    Args:
+        rate: sample rate in Hz.
+        blocks: (samples, channels) each.
+        format: libsndfile's name for it; empty if FFmpeg decodes.
+    """
+
+    rate: int
+    blocks: Iterator[Block]
+    format: str
+
+
 @contextmanager
-def decoder(part: Slice) -> Iterator[tuple[int, Iterator[Block]]]:
-    """Open a slice of a file with libsndfile or FFmpeg: its sample rate in Hz, and blocks (samples, channels)."""
+def decoder(part: Slice) -> Iterator[Decoding]:
+    """Open a slice of a file with libsndfile or FFmpeg.
+
+    Raises:
+        BadAudio: if it cannot be decoded.
+    """
     with readable_file(part.path):
         if needs_ffmpeg(part.path):
             with ffmpeg_blocks(part.path, part.start, part.duration, DECODED_SAMPLES) as (rate, blocks):
-                yield rate, long_enough(blocks, rate, part)
+                yield Decoding(rate, long_enough(blocks, rate, part), "")
         else:
             with open_audio(part.path) as file:
-                yield file.samplerate, decoded_blocks(file, part)
+                yield Decoding(file.samplerate, decoded_blocks(file, part), file.format)
 
 
 def mono_blocks(blocks: Iterable[Block], channel: int | None, power: ChannelPower | None) -> Iterator[Block]:

@@ -19,14 +19,13 @@ from genre.evaluation.gradcam import grad_cam
 from genre.models.networks import last_convolution
 from genre.prediction.model import Model
 from genre.prediction.prediction import Prediction
-from genre.prediction.waveforms import window_begins
-from genre.transforms.spectrogram import DocumentSpectrogram
+from genre.prediction.waveforms import WaveformModel, window_begins
+from genre.transforms.spectrogram import FLOOR_DB, DocumentSpectrogram, LogMel
 from genre.transforms.views import Whole
 
 WIDEST = 1600  # columns of an image; those of a longer song are averaged
 PEAKS = 400  # of the waveform
 PICTURES_AT_ONCE = 16
-DRAWN, HIGHEST = (2048, 512, 128), 8000.0  # of models without a spectrogram: n_fft, hop length, bands; Hz
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,16 @@ class Candidate:
 
     Args:
         name: that the page shows.
-        model: the trained network.
+        model: a run, or an exported file.
     """
 
     name: str
-    model: Model
+    model: WaveformModel
 
     @property
     def layer(self) -> nn.Conv2d | None:
-        """The convolution whose maps Grad-CAM weights; None if the network has none."""
-        return last_convolution(self.model.network)
+        """The convolution whose maps Grad-CAM weights; None if the network has none, or lies in an exported file."""
+        return last_convolution(self.model.network) if isinstance(self.model, Model) else None
 
     def description(self) -> dict[str, Any]:
         """Name, genres, whether it can show its evidence for one, and what a listener should know."""
@@ -56,7 +55,7 @@ class Candidate:
         }
 
 
-def model_notes(model: Model) -> Iterator[str]:
+def model_notes(model: WaveformModel) -> Iterator[str]:
     """Yield what limits the answers of a model."""
     if model.synthetic:
         yield "It learnt from synthetic music; what it says about real music means nothing."
@@ -106,26 +105,29 @@ def waveform_store(clips: Tensor, sample_rate: int) -> Store:
 
 
 @torch.inference_mode()
-def whole_log_mel(model: Model, waveform: Tensor) -> npt.NDArray[np.float32]:
+def whole_log_mel(model: WaveformModel, waveform: Tensor) -> npt.NDArray[np.float32]:
     """Return the log-mel of a whole song, (n_mels, columns) in [0, 1], of at most ``WIDEST`` columns."""
-    view = Whole(len(waveform) / model.sample_rate)
-    store = waveform_store(waveform[None], model.sample_rate)
-    pipeline = replace(model.pipeline, view=view, spectrogram=drawn_spectrogram(model))
-    log_mel = pipeline.log_mels(store, torch.tensor([0]))[0, 0]
+    if isinstance(model, Model) and isinstance(model.spectrogram, DocumentSpectrogram):
+        view = Whole(len(waveform) / model.sample_rate)
+        store = waveform_store(waveform[None], model.sample_rate)
+        log_mel = replace(model.pipeline, view=view).log_mels(store, torch.tensor([0]))[0, 0]
+    else:
+        log_mel = 1 - shown_bands(model)(waveform[None])[0] / FLOOR_DB
     columns = min(WIDEST, log_mel.shape[-1])
     return F.adaptive_avg_pool2d(log_mel[None], (len(log_mel), columns))[0].cpu().numpy()
 
 
-def drawn_spectrogram(model: Model) -> DocumentSpectrogram:
-    """The spectrogram that is drawn: the model's own; of one that hears waveforms, the paper's."""
-    if isinstance(model.spectrogram, DocumentSpectrogram):
-        return model.spectrogram
-    return DocumentSpectrogram(model.sample_rate, *DRAWN, min(HIGHEST, model.sample_rate / 2)).to(model.device)
+def shown_bands(model: WaveformModel) -> LogMel:
+    """The mel bands that are shown: a run's own; librosa's defaults where a network hears waveforms, and for an
+    exported file, which says its rate alone."""
+    if isinstance(model, Model) and isinstance(model.spectrogram, DocumentSpectrogram):
+        return model.spectrogram.log_mel
+    return LogMel(model.sample_rate, n_fft=2048, hop_length=512, n_mels=128, f_max=model.sample_rate / 2)
 
 
-def frequency_ticks(model: Model) -> list[tuple[int, float]]:
+def frequency_ticks(model: WaveformModel) -> list[tuple[int, float]]:
     """Return frequencies in Hz with their height in the spectrogram, from 0 to 1."""
-    edges = drawn_spectrogram(model).log_mel.band_edges()
+    edges = shown_bands(model).band_edges()
     hertz = [tick for tick in TICK_FREQUENCIES if tick < edges[-1]]
     bands = len(edges) - 2
     return list(zip(hertz, (np.interp(hertz, edges, np.arange(bands + 2) - 0.5) / bands).tolist(), strict=True))
@@ -141,7 +143,7 @@ def evidence(candidate: Candidate, waveform: Tensor, genre: str) -> npt.NDArray[
         (size, columns) in [0, 1], row 0 the lowest band; 1 is the strongest evidence within its window.
     """
     model, layer = candidate.model, candidate.layer
-    assert layer is not None, f"{candidate.name} has no convolution"
+    assert isinstance(model, Model) and layer is not None, f"{candidate.name} has no convolution"
     seconds, index = model.pipeline.view.seconds, model.genres.index(genre)
     length = round(seconds * model.sample_rate)
     begins = window_begins(len(waveform), length, length)

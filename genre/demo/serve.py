@@ -11,8 +11,7 @@ from genre.config.build import root_device
 from genre.config.settings import DemoSettings, TrainerSettings, demo_settings
 from genre.demo.analysis import Candidate
 from genre.errors import UserError
-from genre.models.pretrained import read_network
-from genre.prediction.model import Model
+from genre.prediction.loading import load
 
 EXTRA = ("starlette", "uvicorn")
 SIDE_BY_SIDE = 2  # models
@@ -75,7 +74,7 @@ def address(listening: socket.socket) -> str:
 
 
 def load_candidates(settings: DemoSettings) -> list[Candidate]:
-    """Load the runs of ``run`` and ``runs``, or without either the model that comes with the program.
+    """Load the runs or exported files of ``run`` and ``runs``, or without either the model that comes with the program.
 
     Raises:
         UserError: if ``runs`` matches nothing, there are too many, or one cannot be loaded.
@@ -87,7 +86,7 @@ def load_candidates(settings: DemoSettings) -> list[Candidate]:
         )
     device = root_device(TrainerSettings(accelerator=settings.accelerator))
     chosen: list[Path | None] = [*paths] or [None]
-    models = {path: Model(read_network(path), settings.trust).eval().to(device) for path in chosen}
+    models = {path: load(path, settings.trust).to(device) for path in chosen}
     return [Candidate(shown_name(path), models[path]) for path in chosen]
 
 

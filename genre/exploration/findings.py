@@ -125,16 +125,18 @@ def findings_of_file(track: Track, values: Mapping[str, Any], clipped: float) ->
 
 
 def examine(track: Track, folder: Path) -> dict[str, Any]:
-    """Return a usable track's format according to its content, and its share of clipped samples, cached."""
+    """Return a usable track's format according to its content, empty if unknown, and its share of clipped samples.
+
+    They are cached.
+    """
 
     @cache
     def decoded() -> tuple[str, float]:
         assert track.path is not None, f"{track.name} has no file"
-        with audio.open_audio(track.path) as file:
-            part = audio.Slice(track.path, file.samplerate, track.start, track.duration)
-            blocks = audio.decoded_blocks(file, part)
+        part = audio.Slice(track.path, audio.PAPER_SAMPLE_RATE, track.start, track.duration)
+        with audio.decoder(part) as (_, blocks, kind):  # at the file's own rate
             counts = [(clipped_share(block) * len(block), len(block)) for block in blocks]
-            return str(file.format), sum(clipped for clipped, _ in counts) / sum(length for _, length in counts)
+            return kind, sum(clipped for clipped, _ in counts) / sum(length for _, length in counts)
 
     compute: dict[str, Callable[[], Any]] = {"format": lambda: decoded()[0], "clipped": lambda: decoded()[1]}
     try:

@@ -17,7 +17,15 @@ from torch.export.exported_program import ExportedProgram
 from genre.errors import UserError
 from genre.exporting.graph import WaveformGraph
 from genre.extras import import_extra
-from genre.prediction.exported import DISTANCES, POSITIONS, PROBABILITIES, WAVEFORM, ExportMetadata
+from genre.prediction.exported import (
+    DISTANCES,
+    ONNX_SUFFIX,
+    POSITIONS,
+    PROBABILITIES,
+    PROGRAM_SUFFIX,
+    WAVEFORM,
+    ExportMetadata,
+)
 from genre.transforms.views import Segments
 
 BATCH, SAMPLES, CROPS = (Dim(name, min=1) for name in ("batch", "samples", "crops"))  # their names in a file
@@ -67,8 +75,8 @@ def to_torch(graph: WaveformGraph, metadata: ExportMetadata) -> bytes:
 
 
 FORMATS: dict[str, tuple[str, Callable[[WaveformGraph, ExportMetadata], bytes]]] = {
-    "onnx": (".onnx", to_onnx),
-    "torch": (".pt2", to_torch),
+    "onnx": (ONNX_SUFFIX, to_onnx),
+    "torch": (PROGRAM_SUFFIX, to_torch),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genre.models.features import feature_layers
 from genre.models.networks import last_convolution, logits_and_distances
 
 
@@ -67,6 +68,11 @@ class Ensemble(nn.Module):
         """The convolution of the first member that has one to explain."""
         layers = (last_convolution(network) for network in self.members.values())
         return next((layer for layer in layers if layer), None)
+
+    @property
+    def feature_layers(self) -> list[nn.Module]:
+        """The layers whose inputs are the members' features."""
+        return [layer for network in self.members.values() for layer in feature_layers(network)]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The optimiser's parameter groups: those of all members."""

@@ -105,6 +105,11 @@ class FrozenBackbone(nn.Module):
         assert isinstance(first, nn.Linear) and isinstance(dropout, nn.Dropout) and isinstance(last, nn.Linear)
         return HeadLayers(normalization, first, dropout.p, last)
 
+    @property
+    def feature_layers(self) -> list[nn.Module]:
+        """The head's dense layer, whose inputs are the features, normalised if the head does that."""
+        return [self.head_layers(self.head).first]
+
     @classmethod
     def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
         """Return whether heads with these constructor arguments train in one pass over the same cached features."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genre.models.postprocessing import PostProcessing
     from genre.tasks import Task
 
-ONNX_SUFFIX = ".onnx"
+ONNX_SUFFIX, PROGRAM_SUFFIX = ".onnx", ".pt2"
 FORMAT_VERSION = 1
 WAVEFORM, POSITIONS, PROBABILITIES, DISTANCES = "waveform", "positions", "probabilities", "distances"  # of the graph
 ONE_WINDOW = np.array([0.5], np.float32)
@@ -102,7 +102,7 @@ class ExportedModel(WaveformModel):
 
     def __init__(self, path: Path) -> None:
         self.session = open_session(path)
-        self.folder = None
+        self.folder, self.has_features = None, False
         self.metadata = ExportMetadata.from_texts(self.session.get_modelmeta().custom_metadata_map, str(path))
         self.genres, self.columns, self.synthetic = self.metadata.genres, self.metadata.columns, self.metadata.synthetic
         self.sample_rate, self.seconds = self.metadata.sample_rate, self.metadata.window_seconds

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from genre.prediction.exported import ONNX_SUFFIX, ExportedModel
+from genre.errors import UserError
+from genre.prediction.exported import ONNX_SUFFIX, PROGRAM_SUFFIX, ExportedModel
 from genre.prediction.waveforms import WaveformModel
 
 
@@ -22,8 +23,11 @@ def load(run: str | Path | None = None, trust: Sequence[str] = ()) -> WaveformMo
     Raises:
         UserError: if ``run`` is none of these, or names other modules.
     """
-    if run is not None and Path(run).suffix == ONNX_SUFFIX:
+    suffix = None if run is None else Path(run).suffix
+    if run is not None and suffix == ONNX_SUFFIX:
         return ExportedModel(Path(run).expanduser())
+    if suffix == PROGRAM_SUFFIX:
+        raise UserError(f"{run} may hold code, and is opened by PyTorch alone; export the run with format=onnx")
     from genre.models.pretrained import read_network
     from genre.prediction.model import Model  # imports Lightning
 

@@ -13,6 +13,7 @@ from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.data.synthetic import read_synthetic
 from genre.models import checkpoint
+from genre.models.features import keep_features
 from genre.models.frozen import fingerprint
 from genre.models.networks import crop_outputs
 from genre.prediction.waveforms import WaveformModel, WaveformOutputs
@@ -39,6 +40,7 @@ class Model(nn.Module, WaveformModel):
         self.sample_rate, self.seconds = self.spectrogram.sample_rate, self.pipeline.view.seconds
         self.crops = self.pipeline.view.crops if isinstance(self.pipeline.view, Segments) else 1
         self.network = trained_network(saved, settings)
+        self.has_features = keep_features(self.network)
         self.postprocessing = saved.music_postprocessing  # waveforms have no metadata
         self.columns = tuple(settings.metadata.columns)
 

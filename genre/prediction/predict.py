@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,11 @@ from genre.data.store import count_kinds
 from genre.data.store_builder import completed
 from genre.errors import BadAudio, SkipKind, UserError
 from genre.files import SizeAndTime, exclusive_lock, size_and_time, write_csv
+from genre.prediction.collection import features_of_answers, find_neighbours, read_collection, write_neighbours
 from genre.prediction.exported import ExportedModel
 from genre.prediction.inputs import list_inputs
 from genre.prediction.loading import load
-from genre.prediction.prediction import Prediction
+from genre.prediction.prediction import NO_FEATURES, Neighbour, Prediction
 from genre.prediction.results import Answer, ResultFiles
 from genre.prediction.waveforms import WaveformModel
 from genre.tagging.changes import write_tags
@@ -51,12 +52,14 @@ class PredictedFiles:
         genres: (genres,).
         probabilities: file -> (genres,).
         seen: file -> the training or validation track of the run with the same content.
+        neighbours: file -> the most similar tracks, if they were asked for.
     """
 
     folder: Path
     genres: tuple[str, ...]
     probabilities: dict[str, list[float]]
     seen: dict[str, SeenTrack]
+    neighbours: dict[str, list[Neighbour]]
 
 
 class PredictedFile(NamedTuple):
@@ -78,13 +81,14 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
     settings = predict_settings(cfg)
     if settings.undo:
         undo_tags(settings.undo)
-        return PredictedFiles(settings.folder, (), {}, {})
+        return PredictedFiles(settings.folder, (), {}, {}, {})
     if not settings.input:
         raise UserError("predict.py needs input=FILE_OR_FOLDER, and run=FOLDER for a model of your own")
     model, folder = load(settings.run, settings.trust), settings.folder
     record = comparable_record(model.folder) if settings.run else None
     introduce(model, settings.run)
     files, skipped = list_inputs(settings.input)
+    check_comparable(model, files, settings)
     if not isinstance(model, ExportedModel):  # which stays on the CPU
         from genre.config.build import root_device  # imports Lightning
 
@@ -92,6 +96,7 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder / ".lock", f"predicting into {folder}"):
         results = ResultFiles(model, settings, record is not None)
+        collection = read_collection(results, settings.collection) if settings.collection else None
         try:
             predict_new(results, files, record, skipped)
         except KeyboardInterrupt:
@@ -107,11 +112,18 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
         inputs = ", ".join(map(str, settings.input))
         raise UserError(f"no file of {inputs} can be used: {count_kinds(item.kind for item in skipped)}")
     print_results(results, answers)
+    neighbours: dict[str, list[Neighbour]] = {}
+    if settings.neighbours:
+        own = features_of_answers(results.features, answers)
+        neighbours = find_neighbours(own, collection or own, settings.neighbours)
+        write_neighbours(folder, neighbours, settings.format)
+        print_neighbours(neighbours)
     if settings.write_tags:
         write_certain_genres(results, answers)
     named = [(answer.prediction.name, answer) for answer in answers]
     probabilities = {name: list(answer.prediction.probabilities) for name, answer in named}
-    return PredictedFiles(folder, model.genres, probabilities, {name: a.seen for name, a in named if a.seen})
+    seen = {name: answer.seen for name, answer in named if answer.seen}
+    return PredictedFiles(folder, model.genres, probabilities, seen, neighbours)
 
 
 def certain_genres(results: ResultFiles, answers: Sequence[Answer]) -> dict[Path, list[str]]:
@@ -136,6 +148,21 @@ def introduce(model: WaveformModel, run: Path | None) -> None:
         log.warning("the model learnt from synthetic music; what it says about real music means nothing")
     if model.columns:
         log.info("the run knows %s of tracks, too; files are predicted from the music alone", ", ".join(model.columns))
+
+
+def check_comparable(model: WaveformModel, files: Sequence[Path], settings: PredictSettings) -> None:
+    """Check that neighbours can be found, before files are predicted.
+
+    Raises:
+        UserError: if the model has no features, or there is nothing to compare with.
+    """
+    if settings.neighbours and not model.has_features:
+        raise UserError(f"neighbours={settings.neighbours}: {NO_FEATURES}")
+    if settings.neighbours and len(files) < 2 and not settings.collection:
+        raise UserError(
+            f"neighbours={settings.neighbours} compares several files; name more in input=, or in collection= the "
+            "folder of an earlier call with neighbours=…"
+        )
 
 
 def comparable_record(run: Path | None) -> SplitRecord | None:
@@ -256,6 +283,16 @@ def print_genres(results: ResultFiles, answers: Sequence[Answer]) -> None:
     for genre, count in counts.most_common():
         table.add_row(genre, str(count))
     plain_console().print(table)
+
+
+def print_neighbours(neighbours: Mapping[str, Sequence[Neighbour]]) -> None:
+    """Print the most similar tracks of a few files."""
+    table = Table("file", "most similar")
+    for path, found in neighbours.items():
+        lines = (f"{Path(one.name).name} {one.similarity:.2f}{' (copy)' if one.is_copy else ''}" for one in found)
+        table.add_row(printable_name(Path(path).name), "\n".join(map(printable_name, lines)))
+    if len(neighbours) <= FEW_FILES:
+        plain_console().print(table)
 
 
 def print_segments(answers: Sequence[Answer]) -> None:

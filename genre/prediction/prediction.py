@@ -1,13 +1,21 @@
 """What a model says about one piece of music, and over its time."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from genre.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SHOWN = 3  # genres in a repr
+NO_FEATURES = "music is compared by features of the network, which an exported file does not have; use the run itself"
+COPY = 0.999  # similarity from which music is the same recording: GTZAN's copies have 0.9995, others 0.975 at most
 BAR = "background:#0072B2;height:0.8em;display:inline-block"
 
 
@@ -57,6 +65,23 @@ class Timeline:
         ]
 
 
+class Neighbour(NamedTuple):
+    """A similar piece of music.
+
+    Args:
+        name: of its prediction.
+        similarity: cosine of the features, from -1 to 1; that of a copy is 1.
+    """
+
+    name: str
+    similarity: float
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is the same recording."""
+        return self.similarity >= COPY
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a model says about one piece of music.
@@ -71,6 +96,8 @@ class Prediction:
             threshold.
         timeline: genres over time; None if it was not asked for.
         distance: from the training tracks: the mean square of its standardised features; None if the network has none.
+        features: mean over the windows of what the network's last layers decide from, scaled to length 1, (width,);
+            None if it is unknown.
     """
 
     name: str
@@ -81,11 +108,36 @@ class Prediction:
     uncertain: bool | None = None
     timeline: Timeline | None = None
     distance: float | None = None
+    features: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def most_probable(self, count: int | None = None) -> list[tuple[str, float]]:
         """Return genres and their probabilities, the most probable first; None: all."""
         ranked = sorted(zip(self.genres, self.probabilities, strict=True), key=lambda pair: -pair[1])
         return ranked[:count]
+
+    def neighbours(self, others: Sequence["Prediction"], count: int = 5) -> list[Neighbour]:
+        """Return the most similar of other pieces of music by the network's features, the most similar first.
+
+        Args:
+            others: predictions of the same model; this one itself is left out.
+            count: the most that are returned.
+
+        Raises:
+            UserError: if the features are unknown, as those of exported files are.
+
+        Example:
+            >>> answers = genre.load().predict(["a.mp3", "b.mp3", "c.mp3"])
+            >>> answers[0].neighbours(answers)
+            [Neighbour(name='c.mp3', similarity=0.62), Neighbour(name='b.mp3', similarity=0.12)]
+        """
+        from genre.prediction.neighbours import most_similar  # imports PyTorch
+
+        others = [other for other in others if other is not self]
+        if not others:
+            return []
+        (similarities,), (places,) = most_similar(features_of([self]), features_of(others), count)
+        found = zip(places.tolist(), similarities.tolist(), strict=True)
+        return [Neighbour(others[place].name, similarity) for place, similarity in found]
 
     def __repr__(self) -> str:
         ranked = ", ".join(f"{genre} {probability:.0%}" for genre, probability in self.most_probable(SHOWN))
@@ -100,6 +152,20 @@ class Prediction:
         )
         title = f"{escape(self.name)} ({clock(self.seconds)}){', uncertain' if self.uncertain else ''}"
         return f"<table><caption>{title}</caption>{''.join(rows)}</table>"
+
+
+def features_of(predictions: Sequence[Prediction]) -> "Tensor":
+    """Return the features of predictions, (predictions, width).
+
+    Raises:
+        UserError: if one has none.
+    """
+    from torch import from_numpy
+
+    known = [prediction.features for prediction in predictions if prediction.features is not None]
+    if len(known) < len(predictions):
+        raise UserError(NO_FEATURES)
+    return from_numpy(np.stack(known))
 
 
 def clock(seconds: float) -> str:

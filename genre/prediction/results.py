@@ -13,6 +13,7 @@ from genre.config.settings import PredictSettings
 from genre.data.split_record import SeenTrack
 from genre.evaluation import figures
 from genre.files import SizeAndTime, append_text, csv_lines, size_and_time, write_text
+from genre.prediction.feature_store import FeatureStore
 from genre.prediction.prediction import Prediction, Timeline
 from genre.prediction.waveforms import WaveformModel
 
@@ -30,6 +31,7 @@ class Answer:
         seen: the training or validation track of the run with the same content.
         hop: of its timeline.
         figure: of its timeline, relative to the folder.
+        features: their key in the folder's store; empty if they were not asked for.
     """
 
     stamp: SizeAndTime
@@ -37,6 +39,7 @@ class Answer:
     seen: SeenTrack | None = None
     hop: float | None = None
     figure: str = ""
+    features: str = ""
 
 
 class Table(NamedTuple):
@@ -66,12 +69,14 @@ class ResultFiles:
         self.model, self.settings, self.compared = model, settings, compared
         self.folder = settings.folder
         self.head = json.dumps({"version": 1, "model": model.identity}) + "\n"
-        self.answers = {answer.prediction.name: answer for answer in self.read_journal()}
+        self.answers = {answer.prediction.name: answer for answer in self.read_journal(self.folder)}
+        self.features = FeatureStore(self.folder)
 
     def begin(self, files: Sequence[Path]) -> list[Path]:
         """Write what is known of files; return those that must be predicted, new and changed ones."""
         known = [file for file in files if self.is_answered(file)]
         self.write_journal()
+        self.features.keep([answer.features for answer in self.answers.values()])
         self.write(known)
         return [file for file in files if file not in set(known)]
 
@@ -94,18 +99,27 @@ class ResultFiles:
             write_text(self.folder / table.name, table.head + "".join(map(table.lines, answers)))
 
     def add(self, prediction: Prediction, stamp: SizeAndTime, seen: SeenTrack | None) -> None:
-        """Append the answer about a file to the tables and the journal; draw its timeline."""
+        """Append the answer about a file to the tables and the journal; draw its timeline, keep its features."""
         figure = self.draw(prediction, prediction.timeline) if prediction.timeline else ""
-        answer = Answer(stamp, prediction, seen, self.settings.hop, figure)
+        key = self.keep_features(prediction)
+        answer = Answer(stamp, replace(prediction, features=None), seen, self.settings.hop, figure, key)
         self.answers[prediction.name] = answer
         for table in self.tables():
             append_text(self.folder / table.name, table.lines(answer))
         append_text(self.folder / JOURNAL, journal_line(answer))
 
+    def keep_features(self, prediction: Prediction) -> str:
+        """Keep the features of a prediction if neighbours are asked for; return their key."""
+        if not self.settings.neighbours or prediction.features is None:
+            return ""
+        return self.features.add(prediction.features)
+
     def is_answered(self, file: Path) -> bool:
         """Whether the answer about a file is known, and the file was not changed since."""
         answer = self.answers.get(str(file))
         if answer is None or answer.stamp != size_and_time(file):
+            return False
+        if self.settings.neighbours and answer.features not in self.features.keys:
             return False
         if not self.settings.timeline:
             return True
@@ -177,9 +191,9 @@ class ResultFiles:
         ranked = prediction.most_probable(self.settings.top)
         return [(genre, value) for genre, value in ranked if value >= self.settings.min_probability]
 
-    def read_journal(self) -> Iterator[Answer]:
-        """Yield the answers of the model in the journal, up to a line that was not written to its end."""
-        path = self.folder / JOURNAL
+    def read_journal(self, folder: Path) -> Iterator[Answer]:
+        """Yield the answers of the model in a folder's journal, up to a line that was not written to its end."""
+        path = folder / JOURNAL
         if not path.is_file():
             return
         with path.open(encoding="utf-8") as file, suppress(ValueError, KeyError, TypeError):
@@ -197,7 +211,8 @@ class ResultFiles:
             self.model.is_uncertain(probabilities, distance), timeline, distance,
         )  # fmt: skip
         seen = SeenTrack(*values["seen"]) if values["seen"] else None
-        return Answer(SizeAndTime(*values["stamp"]), prediction, seen, values["hop"], values["figure"])
+        stamp, features = SizeAndTime(*values["stamp"]), values.get("features", "")
+        return Answer(stamp, prediction, seen, values["hop"], values["figure"], features)
 
 
 def numbers() -> Iterator[str]:
@@ -215,7 +230,8 @@ def journal_line(answer: Answer) -> str:
     windows = timeline and [timeline.spans.round(6).tolist(), timeline.probabilities.round(6).tolist()]
     values = {"path": prediction.name, "stamp": answer.stamp, "seconds": prediction.seconds, "seen": answer.seen}
     values |= {"probabilities": prediction.probabilities, "distance": prediction.distance}
-    return json.dumps(values | {"timeline": windows, "hop": answer.hop, "figure": answer.figure}) + "\n"
+    values |= {"timeline": windows, "hop": answer.hop, "figure": answer.figure, "features": answer.features}
+    return json.dumps(values) + "\n"
 
 
 def window_lines(answer: Answer) -> str:

@@ -57,6 +57,7 @@ class WaveformModel:
         postprocessing: fitted after training.
         columns: of the catalogue that the run used beside the music.
         synthetic: whether the model learnt from synthetic music.
+        has_features: whether predictions have features, by which music is compared.
     """
 
     folder: Path | None
@@ -68,6 +69,7 @@ class WaveformModel:
     postprocessing: "PostProcessing"
     columns: tuple[str, ...]
     synthetic: bool
+    has_features: bool
 
     if TYPE_CHECKING:  # a run has them from torch.nn.Module
 
@@ -180,13 +182,18 @@ class WaveformModel:
 
     def predict_recording(self, recording: Recording, name: str, timeline: bool, hop: float | None) -> Prediction:
         """Predict decoded music; see ``predict``."""
-        outputs = self.track_outputs(recording)
+        from genre.models.features import kept_features, mean_features  # imports PyTorch
+
+        with kept_features() as kept:
+            outputs = self.track_outputs(recording)
+        features = mean_features(kept)
         probabilities = tuple(outputs.probabilities[0].tolist())
         distance = None if outputs.distances is None else outputs.distances.item()
         return Prediction(
             name, recording.length / self.sample_rate, tuple(self.genres), probabilities,
             self.predicted_genres(probabilities), self.is_uncertain(probabilities, distance),
             self.recording_over_time(recording, hop) if timeline else None, distance,
+            None if features is None else features.numpy(),
         )  # fmt: skip
 
     def track_outputs(self, recording: Recording) -> WaveformOutputs:

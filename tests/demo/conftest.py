@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 import genre
 from genre.demo.analysis import Candidate
 from genre.demo.app import build_app
+from genre.exporting.export import export
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,14 @@ def candidate(tmp_path_factory, music, cache):
 def bundled():
     """The classifier that comes along, which has no maps for Grad-CAM."""
     return Candidate("bundled", genre.load())
+
+
+@pytest.fixture(scope="session")
+def onnx_file(candidate, tmp_path_factory):
+    """The small run as genre.export writes it."""
+    folder = tmp_path_factory.mktemp("exported")
+    own = [f"run={candidate.model.folder}", f"output={folder / 'mine.onnx'}", f"folder={folder}"]
+    return export(genre.compose(*own, config_name="export")).path
 
 
 @pytest.fixture

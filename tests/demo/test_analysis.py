@@ -1,10 +1,14 @@
 """Grad-CAM over a song is that of its windows, one behind the other; images stay small however long a song is."""
 
+import librosa
+import numpy as np
 import pytest
 import torch
 
+import genre
 from genre.demo import analysis
 from genre.demo.analysis import (
+    Candidate,
     evidence,
     model_notes,
     uncertainty_notes,
@@ -88,3 +92,17 @@ def test_the_bundled_classifiers_spectrogram_covers_the_song(bundled, seconds):
     spectrogram = whole_log_mel(bundled.model, noise(seconds))
     assert spectrogram.shape[0] == 128 and spectrogram.shape[1] == pytest.approx(12.9 * seconds, abs=1.5)
     assert spectrogram.min() >= 0 and spectrogram.max() <= 1
+
+
+@pytest.mark.slow
+def test_an_exported_file_answers_as_its_run_under_librosas_own_spectrogram_and_explains_nothing(candidate, onnx_file):
+    exported, song = Candidate("mine.onnx", genre.load(onnx_file)), noise(3)
+    found, expected = (analysis.analysis(one, song) for one in (exported, candidate))
+    assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-4)
+    assert np.array(found["over_time"]) == pytest.approx(np.array(expected["over_time"]), abs=1e-4)
+    assert found["spans"] == expected["spans"] and not exported.description()["explains"]
+    decibels = librosa.power_to_db(
+        librosa.feature.melspectrogram(y=song.numpy(), sr=RATE, pad_mode="constant"), ref=np.max
+    )
+    np.testing.assert_allclose(whole_log_mel(exported.model, song), 1 + decibels / 80, atol=0.01 / 80)
+    assert [hertz for hertz, _ in found["ticks"]] == [512, 1024, 2048, 4096, 8192]

@@ -2,13 +2,16 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 import uvicorn
 
+import genre
 from browser import CHROMIUM, Browser
 from genre.data.audio import read_audio
+from genre.demo.analysis import Candidate
 from genre.demo.app import build_app
 from genre.demo.serve import address, listen
 
@@ -21,7 +24,14 @@ RESULT = "document.body.dataset.state === 'result'"
 @pytest.fixture
 def served(candidate, bundled, temporary):
     """The address of a page with two models."""
-    app = build_app([bundled, candidate], "127.0.0.1", 20, 60)
+    with serving([bundled, candidate]) as url:
+        yield url
+
+
+@contextmanager
+def serving(candidates):
+    """Serve a page with some models; its address."""
+    app = build_app(candidates, "127.0.0.1", 20, 60)
     with listen("127.0.0.1", 0) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -85,6 +95,20 @@ def test_the_cursor_follows_a_click_and_evidence_is_shown_where_there_is_some(se
         })()"""
     )
     browser.wait_for("document.querySelector('.explained .map')?.naturalWidth > 99")
+
+
+@pytest.mark.slow
+def test_an_exported_file_is_shown_without_a_choice_of_evidence(browser, onnx_file, temporary, music):
+    with serving([Candidate("mine.onnx", genre.load(onnx_file))]) as url:
+        browser.open(url)
+        browser.choose_file("#file", music / "rock" / "rock.00003.wav")
+        browser.wait_for(RESULT)
+        browser.wait_for("document.querySelector('.mel').naturalWidth > 99")
+        assert len(browser.evaluate(BARS)[0]) == 3
+        assert browser.evaluate("document.querySelectorAll('.timeline path').length") == 3
+        assert browser.evaluate("document.querySelector('.evidence').checkVisibility()") is False
+        problems = ("Runtime.exceptionThrown", "Log.entryAdded")
+        assert [event for event in browser.events if event["method"] in problems] == []
 
 
 @pytest.mark.slow

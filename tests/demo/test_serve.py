@@ -56,6 +56,17 @@ def test_without_a_run_the_classifier_that_comes_along_answers():
     assert only.name == "the model that comes along" and len(only.model.genres) == 10
 
 
+@pytest.mark.slow
+def test_an_exported_file_answers_like_a_run(onnx_file):
+    (only,) = load_candidates(settings(f"run={onnx_file}", "accelerator=cpu"))
+    assert only.name.endswith("/mine.onnx") and only.layer is None and only.model.genres == ("blues", "jazz", "rock")
+
+
+def test_a_program_for_pytorch_which_may_hold_code_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"mine.pt2 may hold code.*; export the run with format=onnx"):
+        load_candidates(settings(f"run={tmp_path}/mine.pt2", "accelerator=cpu"))
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, candidate):
     """Three copies of a checkpoint."""

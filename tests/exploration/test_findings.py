@@ -9,6 +9,7 @@ from genre.data.duplicates import Pair
 from genre.data.sources import first_store
 from genre.errors import SkipKind
 from genre.exploration import findings
+from helpers import write_song
 
 RATE = 22_050
 
@@ -70,6 +71,13 @@ def test_the_usual_extensions_of_a_format_are_accepted(tmp_path, name):
     path = tmp_path / name
     soundfile.write(path, noise(), RATE, format=formats.get(path.suffix))
     assert findings.file_findings([Track("a", ("rock",), path)], 1e-4, tmp_path / "results") == []
+
+
+@pytest.mark.parametrize(("gain", "kinds"), [(1, []), (8, ["clipped"])])
+def test_files_that_ffmpeg_decodes_are_examined_too(tmp_path, gain, kinds):
+    song = write_song(tmp_path / "a.m4a", gain=gain)
+    found = findings.file_findings([Track("a", ("rock",), song)], 1e-4, tmp_path / "results")
+    assert [finding.kind for finding in found] == kinds
 
 
 def test_one_or_two_samples_at_full_scale_are_not_clipping():

@@ -89,6 +89,14 @@ def test_predict_writes_the_same_for_a_file_as_for_its_run(run, file, music, tmp
         )
 
 
+@pytest.mark.slow
+def test_a_file_has_no_features_to_compare_music_by(file, music, tmp_path):
+    own = [f"run={file}", f"input={music / 'jazz'}", f"folder={tmp_path}", "neighbours=2"]
+    with pytest.raises(UserError, match="neighbours=2: music is compared by features of the network"):
+        genre.predict(genre.compose(*own, config_name="predict"))
+    assert genre.load(file).predict(music / "rock" / "rock.00003.wav").features is None
+
+
 def run_genres(file):
     return genre.load(file).genres
 
