@@ -9,7 +9,9 @@ from typing import Any
 from torch import nn
 
 from genre.config.records import as_yaml
+from genre.models.audio import AudioBackbone
 from genre.models.checkpoint import Checkpoint
+from genre.models.image import ImageBackbone
 from genre.models.musicnn import MusiCNN
 from genre.models.pretrained import portable, pretrained_classifier
 from genre.models.vgg16 import VGG16
@@ -18,6 +20,8 @@ from genre.prediction.exported import ExportMetadata
 LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 LICENCES: dict[type[nn.Module], str] = {  # of weights inside the file that the run did not train
     MusiCNN: "musicnn's weights: ISC (Pons and Serra 2019)",
+    AudioBackbone: "a published network (model.name of the recipe), whose publisher states its licence",
+    ImageBackbone: "a published network (model.name of the recipe), whose publisher states its licence",
     VGG16: "VGG16's weights: CC BY 4.0 (Visual Geometry Group, University of Oxford), or BSD 3-Clause (torchvision)",
 }
 
