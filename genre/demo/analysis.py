@@ -90,7 +90,7 @@ def analysis(candidate: Candidate, waveform: Tensor) -> dict[str, Any]:
     }
 
 
-def uncertainty_notes(model: Model, answer: Prediction) -> Iterator[str]:
+def uncertainty_notes(model: WaveformModel, answer: Prediction) -> Iterator[str]:
     """Yield why an answer is uncertain."""
     if answer.distance is not None and model.postprocessing.is_foreign(torch.tensor(answer.distance)):
         yield "It sounds unlike the music that the model learnt from."

@@ -140,7 +140,6 @@ class DocumentSpectrogram(NetworkInput):
         size: height and width of the picture, in pixels.
     """
 
-    keeps_archived = True
     cache_dtype = torch.float16
 
     @checked
@@ -170,6 +169,11 @@ class DocumentSpectrogram(NetworkInput):
             (batch, n_mels, frames) in [0, 1].
         """
         return self.rescaled(self.log_mel(waveform))
+
+    @property
+    def keeps_archived(self) -> bool:
+        """Whether whole clips of an archive are used as they are; else they are rescaled as parts are."""
+        return True
 
     def columns(self, seconds: float) -> int:
         """Number of columns of a clip's log-mel."""
@@ -250,7 +254,7 @@ class ArchiveSpectrogram(DocumentSpectrogram):
 
     @property
     def keeps_archived(self) -> bool:
-        """Whether whole clips of an archive are used as they are; else they are rescaled as parts are."""
+        """Only where the archive's own black is asked for."""
         return not self.black_share
 
     def quantized(self, level: Tensor, lowest: Tensor) -> Tensor:
