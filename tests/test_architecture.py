@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Lowest first. A module imports its own room and those of the lines above, not another room of its own line.
 LEVELS = [
     ["redaction", "signals", "terminal"],
-    ["errors"],
+    ["errors", "progress"],
     ["files", "arguments"],
     ["paths"],
     ["ranges", "resolvers"],

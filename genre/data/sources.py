@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from functools import cache as cache_result
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,19 @@ def decoded_music(catalogue: Catalogue, sample_rate: int, cache: Path) -> Store:
         if all(was_not_read(decode_track(track, sample_rate)) for track in unread):
             return existing
 
-    def items(begin: int) -> Iterator[Item]:
-        known = decoded_before(cache, key)
-        if known:
-            log.info("%d of %d tracks were decoded before", len(known), len(catalogue.tracks))
+    @cache_result
+    def known() -> dict[str, Item]:
+        items = decoded_before(cache, key)
+        if items:
+            log.info("%d of %d tracks were decoded before", len(items), len(catalogue.tracks))
+        return items
 
-        def item(track: Track) -> Item:
-            return known[track.name] if track.name in known else decode_track(track, sample_rate)
+    def item(track: Track) -> Item:
+        return known()[track.name] if track.name in known() else decode_track(track, sample_rate)
 
-        return parallel_map(item, catalogue.tracks[begin:])
+    def items(span: slice) -> Iterator[Item]:
+        known()  # before there are threads
+        return parallel_map(item, catalogue.tracks[span])
 
     names = [track.name for track in catalogue.tracks]
     return build_store(cache, key, sample_rate, names, items, "decoding", replace=existing is not None)
@@ -70,7 +75,7 @@ def decoded_before(cache: Path, key: Key) -> dict[str, Item]:
         known |= {name: reason for name, reason in store.skipped.items() if name in same and not was_not_read(reason)}
         for index, name in enumerate(store.names):
             if name in same:
-                known[name] = store.data[int(store.offsets[index]) : int(store.offsets[index + 1])].numpy()
+                known[name] = store.track(index).numpy()
     return known
 
 
@@ -162,5 +167,5 @@ def import_archive(catalogue: Catalogue, archive: Path, cache: Path) -> Store:
         raise UserError(f"{archive} holds mel_u8 of {mel.dtype}{mel.shape}; uint8 (tracks, bands, columns) is needed")
     index = {name: row for row, name in enumerate(tracks)}
     return build_store(
-        cache, key, ARCHIVE_RATE, names, lambda begin: (mel[index[name]].T for name in names[begin:]), "importing"
+        cache, key, ARCHIVE_RATE, names, lambda span: (mel[index[name]].T for name in names[span]), "importing"
     )
