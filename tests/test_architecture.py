@@ -48,7 +48,8 @@ def declared(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=! \[]", line)[0] for line in requirements}
 
 
-DEMO = declared(PROJECT["project"]["optional-dependencies"]["demo"])  # imported when the page is served
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+OPTIONAL = declared(EXTRAS["demo"]) | declared(EXTRAS["large"])  # imported where they are used
 
 
 def relative(path: Path) -> str:
@@ -129,8 +130,8 @@ def test_the_dependencies_are_what_is_imported():
     distributions = packages_distributions()  # {"yaml": ["PyYAML"], …}
     foreign = modules - sys.stdlib_module_names - {"genre"}
     imported = {name.lower() for module in foreign for name in distributions[module]}
-    assert declared(PROJECT["project"]["dependencies"]) == (imported - DEMO) | PLUGINS
-    assert imported >= DEMO
+    assert declared(PROJECT["project"]["dependencies"]) == (imported - OPTIONAL) | PLUGINS
+    assert imported >= OPTIONAL
 
 
 def test_every_folder_of_modules_travels_in_the_wheel():
