@@ -263,6 +263,7 @@ class TrainSettings(Settings):
     """One training run.
 
     Args:
+        profile: whether a few steps are profiled.
         record: the same as plain values, which a checkpoint and hparams.yaml carry.
     """
 
@@ -285,6 +286,7 @@ class TrainSettings(Settings):
     trainer: Annotated[TrainerSettings, section(TrainerSettings)]
     callbacks: Annotated[dict[str, Component[Any]], nodes(CALLBACK)] = Field(default_factory=dict)
     logger: Annotated[dict[str, Component[Any]], nodes(LOGGER)] = Field(default_factory=dict)
+    profile: bool = False
     record: Record = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="before")
