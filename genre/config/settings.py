@@ -269,6 +269,7 @@ class TrainSettings(Settings):
     """One training run.
 
     Args:
+        profile: whether a few steps are profiled.
         record: the same as plain values, which a checkpoint and hparams.yaml carry.
     """
 
@@ -291,6 +292,7 @@ class TrainSettings(Settings):
     trainer: Annotated[TrainerSettings, section(TrainerSettings)]
     callbacks: Annotated[dict[str, Component[Any]], nodes(CALLBACK)] = Field(default_factory=dict)
     logger: Annotated[dict[str, Component[Any]], nodes(LOGGER)] = Field(default_factory=dict)
+    profile: bool = False
     record: Record = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="before")
@@ -315,6 +317,20 @@ class TrainSettings(Settings):
                 group = group[part]
             group[name] = value
         return train_settings(values)
+
+
+class PrepareSettings(Settings):
+    """The preparation of a training's data.
+
+    Args:
+        name: of the folder.
+        shard: number of one of the jobs that prepare together.
+        base: the training.
+    """
+
+    name: str
+    shard: WholeNumber
+    base: TrainSettings
 
 
 class ResumeSettings(SettingsGroup):
@@ -651,6 +667,20 @@ def train_record(cfg: "DictConfig | Record | TrainSettings") -> dict[str, Any]:
     if isinstance(cfg, DictConfig) and record.get("resume") not in (None, AUTO):  # auto continues this very command
         check_resumed(record, parse(ResumeSettings, {"trust": trust}).trust)
     return record
+
+
+def prepare_settings(cfg: DictConfig | PrepareSettings) -> PrepareSettings:
+    """Read the settings of a preparation.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range, or the keys that do not go together.
+    """
+    if isinstance(cfg, PrepareSettings):
+        return cfg
+    record = plain(composed(cfg))
+    base = train_settings({key: value for key, value in record.items() if key not in ("shard", "trust")})
+    own = {"name": base.name, "folder": base.folder, "debug": base.debug, "base": base}
+    return parse(PrepareSettings, {**own, "shard": record["shard"]})
 
 
 def check_resumed(record: Record, trust: Sequence[str]) -> None:
