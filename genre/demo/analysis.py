@@ -25,7 +25,7 @@ from genre.transforms.views import Whole
 WIDEST = 1600  # columns of an image; those of a longer song are averaged
 PEAKS = 400  # of the waveform
 PICTURES_AT_ONCE = 16
-DRAWN, HIGHEST = (2048, 512, 128), 8000.0  # of models without a spectrogram: n_fft, hop length, bands; Hz
+DRAWN, HIGHEST_DRAWN = (2048, 512, 128), 8000.0  # of models without a spectrogram: n_fft, hop length, bands; Hz
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def drawn_spectrogram(model: Model) -> DocumentSpectrogram:
     """The spectrogram that is drawn: the model's own; of one that hears waveforms, the paper's."""
     if isinstance(model.spectrogram, DocumentSpectrogram):
         return model.spectrogram
-    return DocumentSpectrogram(model.sample_rate, *DRAWN, min(HIGHEST, model.sample_rate / 2)).to(model.device)
+    return DocumentSpectrogram(model.sample_rate, *DRAWN, min(HIGHEST_DRAWN, model.sample_rate / 2)).to(model.device)
 
 
 def frequency_ticks(model: Model) -> list[tuple[int, float]]:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from genre.models.postprocessing import PostProcessing
     from genre.tasks import Task
 
-ONNX_SUFFIX = ".onnx"
 FORMAT_VERSION = 1
 WAVEFORM, POSITIONS, PROBABILITIES = "waveform", "positions", "probabilities"  # of the graph
 ONE_WINDOW = np.array([0.5], np.float32)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from genre.prediction.exported import ONNX_SUFFIX, ExportedModel
+from genre.paths import ONNX_SUFFIX
+from genre.prediction.exported import ExportedModel
 from genre.prediction.waveforms import WaveformModel
 
 
