@@ -54,7 +54,7 @@ from genre.tasks import Task
 from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, NetworkInput
 from genre.transforms.views import View
-from genre.transforms.waveform import Waveform
+from genre.transforms.waveform import WaveformInput
 
 Group = TypeVar("Group", bound="SettingsGroup")
 WITHOUT_GTZAN = (read_ballroom, read_fma, read_folder, read_hf, read_library, read_mtg_jamendo, read_synthetic)
@@ -647,7 +647,7 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     record = train_record(cfg)
     settings = parse(TrainSettings, {**record, "record": record})
     check_combinations(settings.data, settings.spectrogram, settings.split)
-    if settings.spectrogram.target is Waveform and settings.augment.build().acts:
+    if settings.spectrogram.target is WaveformInput and settings.augment.build().acts:
         raise UserError("augment acts on spectrograms, and the network hears waveforms; set augment=none")
     check_metadata_names(settings.metadata.columns, settings.split.kind)
     return settings
@@ -700,7 +700,7 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     Raises:
         UserError: naming them.
     """
-    if data.reader.target is read_logmel and spectrogram.target is Waveform:
+    if data.reader.target is read_logmel and spectrogram.target is WaveformInput:
         raise UserError("data=logmel contains spectrograms; a network that hears waveforms needs the music itself")
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
