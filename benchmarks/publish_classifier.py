@@ -4,8 +4,9 @@
     python train.py -m experiment=small split.folds=5 split.fold=0,1,2,3,4 split.val_share=0 … # FOLDS/0 to FOLDS/4
     python -m benchmarks.publish_classifier RUN FOLDS
 
-RUN leaves no track to fit its temperature and certainty threshold on. They are fitted on FOLDS instead, where each
-track is predicted by a network that was not trained on it.
+RUN leaves no track to fit its temperature and thresholds of certainty on. They are fitted on FOLDS instead, where each
+track is predicted by a network that was not trained on it. RUN may be genre/pretrained/gtzan.safetensors itself, whose
+network then stays as it is.
 """
 
 import sys
@@ -19,24 +20,35 @@ from genre.data.split_record import read_split
 from genre.evaluation.evaluate import load_run
 from genre.evaluation.fitting import fit_to
 from genre.evaluation.predictions import Predictions, apply_temperature, concatenated, predict_subset
-from genre.evaluation.report import genre_report
-from genre.models.checkpoint import read_checkpoint
-from genre.models.pretrained import pretrained_classifier, write_pretrained
+from genre.evaluation.report import genre_report, uncertainty_note
+from genre.models.checkpoint import Checkpoint, read_checkpoint
+from genre.models.pretrained import pretrained_classifier, read_network, write_pretrained
 from genre.tasks import Multiclass
 
 
 def main(run: Path, folds: Path) -> None:
     """Fit the post-processing on the folds, and write the network of the run with it."""
-    predictions = concatenated([fold_predictions(path.parent) for path in sorted(folds.glob("*/metrics.json"))])
-    saved, split = read_checkpoint(run), read_split(run)
-    assert split is not None
+    predictions = concatenated([fold_predictions(path) for path in fold_runs(folds)])
+    saved = with_training_tracks(read_network(run))
     task = Multiclass(calibrate=True)
     fitted = fit_to(task, saved.postprocessing, predictions, predictions)
-    published = replace(saved, postprocessing=fitted, trained_on=tuple(sorted(split.seen_subsets)))
+    published = replace(saved, postprocessing=fitted, music_postprocessing=fitted)
     write_pretrained(pretrained_classifier(), published)
     print(fitted, len(published.trained_on), "tracks", pretrained_classifier().stat().st_size, "bytes")
     final = apply_temperature(predictions, task, fitted)
+    print(*uncertainty_note(final, fitted))
     print("\n".join(table_rows(final)), f"\naccuracy {final.correct.mean():.1%} of {len(final.names)} tracks")
+
+
+def with_training_tracks(saved: Checkpoint) -> Checkpoint:
+    """A checkpoint with the names of the tracks that its run trained on; a file that lists them stays as it is."""
+    split = read_split(saved.folder) if saved.folder else None
+    return replace(saved, trained_on=tuple(sorted(split.seen_subsets))) if split else saved
+
+
+def fold_runs(folds: Path) -> list[Path]:
+    """The finished runs of a cross-validation."""
+    return [path.parent for path in sorted(folds.glob("*/metrics.json"))]
 
 
 def fold_predictions(folder: Path) -> Predictions:

@@ -6,6 +6,8 @@ From Python: ``genre.train(genre.compose("data=synthetic", "folder=outputs/mine"
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from genre import startup
+
 if TYPE_CHECKING:
     from genre.cli import command
     from genre.config.compose import compose
@@ -48,6 +50,8 @@ __all__ = [
     "sweep",
     "train",
 ]
+
+startup.install()
 
 
 def __getattr__(name: str) -> Any:

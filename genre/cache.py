@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from genre.arguments import named_arguments
 from genre.cli import command
 from genre.config.compose import compose
+from genre.data.hub import HUB_FOLDER
 from genre.data.store import Key, read_key
 from genre.errors import UserError
 from genre.files import SCRATCH, last_use
@@ -34,7 +35,11 @@ CONTENTS = re.compile(r"content-[0-9a-f]{16}\.json")
 TAGS = re.compile(r"tags-[0-9a-f]{16}\.json")
 SYNTHETIC = re.compile(r"(\.?)synthetic-[^/]*")  # with a dot while it is being written
 RESULTS = "tracks"  # folder of explore.py's results per track
-FOLDERS = {RESULTS: "results of single tracks", "precision": "measured precision"}
+FOLDERS = {
+    RESULTS: "results of single tracks",
+    "precision": "measured precision",
+    HUB_FOLDER: "audio of data sets of the Hub",
+}
 FRESH = 3600.0  # seconds for which a file without a lock may still be being written
 DAY = 86_400.0  # seconds
 GB = 1e9  # bytes

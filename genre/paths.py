@@ -7,8 +7,9 @@ from genre.errors import UserError
 from genre.files import is_complete
 
 PATH_KEYS = frozenset(
-    "data.root data.path data.catalogue data.archive data.genres_as data.cache split.hold_out run runs resume "
-    "init_from model.weights input collection undo output features folder grid.storage".split()
+    "data.root data.path data.catalogue data.archive data.genres_as data.genre_tree data.audio data.name data.cache "
+    "split.hold_out run runs resume init_from model.weights model.name input collection undo output features folder "
+    "grid.storage".split()
 )
 INSTALLED, CHECKOUT = Path(__file__).with_name("conf"), Path(__file__).parents[1] / "conf"
 CONF = INSTALLED if INSTALLED.is_dir() else CHECKOUT  # the YAML files of Hydra's groups

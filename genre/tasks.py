@@ -116,7 +116,7 @@ class Multilabel(Task):
         threshold: a genre is predicted if its probability exceeds this (0.2 in the paper, which found that higher
             values mostly predict one genre).
         thresholds: of the final predictions: 'fixed' is ``threshold``, 'shared' is one threshold tuned on validation,
-            'per_genre' is one tuned threshold per genre.
+            'per_genre' is one tuned threshold per genre, the nearer to the shared one the fewer tracks it has.
         class_weights: True to weight a genre's positives as much as its negatives.
         calibrate: True to fit a temperature on validation.
         certain: required accuracy of the most probable genre among the tracks not marked uncertain, from 0 to 1.

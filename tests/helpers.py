@@ -1,8 +1,10 @@
 """Functions that several test files import."""
 
 import csv
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import mutagen
@@ -17,6 +19,8 @@ from torch import nn
 from genre.config.build import build_data, build_network, read_catalogue
 from genre.config.settings import train_settings
 from genre.data.datamodule import MusicData
+
+TESTS = Path(__file__).parent
 
 
 def csv_rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
@@ -39,6 +43,34 @@ def opened_data(cfg: DictConfig, network: nn.Module | None = None) -> MusicData:
     data.backbone = network or build_network(settings, len(data.genres))
     data.setup()
     return data
+
+
+def memory(field: str) -> float:
+    """A figure of this process's memory, in bytes: VmRSS (all), RssAnon (not a file's), VmHWM (the highest VmRSS).
+
+    ru_maxrss does not serve: a child's begins with its parent's peak.
+    """
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("asks Linux")
+    status = Path("/proc/self/status").read_text()
+    return next(1024.0 * int(line.split()[1]) for line in status.splitlines() if line.startswith(field))
+
+
+def reset_peak_memory() -> float:
+    """Let VmHWM begin anew; returns VmRSS."""
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    return before
+
+
+def peak_memory(imports: str, code: str, *arguments: object) -> float:
+    """Bytes by which a fresh process grows at most while it runs ``code`` after ``imports``."""
+    first = "from helpers import memory, reset_peak_memory\nbefore = reset_peak_memory()"
+    program = f"import sys\n{imports}\n{first}\n{code}\nprint(memory('VmHWM') - before)"
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 ENCODINGS = {".mp3": ("MP3", "MPEG_LAYER_III"), ".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS")}

@@ -21,11 +21,14 @@ from genre.data.metadata import check_columns
 from genre.data.pipeline import Pipeline
 from genre.data.splits import Split
 from genre.errors import UserError
+from genre.models.audio import AudioBackbone
 from genre.models.checkpoint import Checkpoint
 from genre.models.ensemble import Ensemble
 from genre.models.metadata import MetadataBranch
 from genre.redaction import is_redacted
 from genre.transforms.augment import Augment
+from genre.transforms.spectrogram import NetworkInput
+from genre.transforms.waveform import Waveform
 
 DEFAULTS = {"log_every_n_steps": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
 RESERVED = ("callbacks", "logger", "default_root_dir", "enable_checkpointing", "plugins")
@@ -49,24 +52,46 @@ def build_pipeline(settings: TrainSettings | ExploreSettings) -> Pipeline:
     return Pipeline(settings.view.build(), settings.spectrogram.build(), augment, record)
 
 
-def build_network(settings: TrainSettings, genres: int) -> nn.Module:
+def build_network(settings: TrainSettings, genres: int, architecture: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of a run, freshly initialised.
 
     Args:
         genres: number of logits.
+        architecture: of a checkpoint, whose weights will be loaded: what published files are not needed for then.
 
     Raises:
         UserError: if the class takes no number of genres, or refuses its values.
     """
-    return build_part(settings.model, genres, settings.spectrogram.build().size)
+    spectrogram = settings.spectrogram.build()
+    check_input(settings.model, spectrogram)
+    return build_part(settings.model, genres, spectrogram.size, architecture)
 
 
-def build_part(model: Component[nn.Module], genres: int, size: int) -> nn.Module:
+def check_input(model: Component[nn.Module], given: NetworkInput) -> None:
+    """Refuse a spectrogram for a network that hears waveforms, and waveforms for any other.
+
+    Raises:
+        UserError: naming the keys.
+    """
+    nodes = model.arguments.get("members") or {} if model.target is Ensemble else {}
+    parts = [component(f"{model.key}.members.{name}", node, nn.Module) for name, node in nodes.items()] or [model]
+    for part in parts:
+        hears = issubclass(part.target, AudioBackbone) if isinstance(part.target, type) else False
+        if hears and not isinstance(given, Waveform):
+            raise UserError(f"{part.key}={part.name} hears waveforms; add spectrogram=waveform")
+        if not hears and part.accepts("size") and isinstance(given, Waveform):
+            raise UserError(f"{part.key}={part.name} sees pictures; omit spectrogram=waveform")
+
+
+def build_part(
+    model: Component[nn.Module], genres: int, size: int, architecture: Mapping[str, Any] | None = None
+) -> nn.Module:
     """A network, or an ensemble of networks; see ``build_network``."""
     if model.target is Ensemble:
         nodes = model.arguments.get("members") or {}
         parts = {name: component(f"{model.key}.members.{name}", node, nn.Module) for name, node in nodes.items()}
-        members = {name: build_member(part, genres, size) for name, part in parts.items()}
+        known = architecture or {}
+        members = {name: build_member(part, genres, size, known.get(name)) for name, part in parts.items()}
         return replace(model, arguments={}).build(members=members)
     if not model.accepts("genres"):
         raise UserError(
@@ -76,13 +101,17 @@ def build_part(model: Component[nn.Module], genres: int, size: int) -> nn.Module
     given: dict[str, Any] = {"genres": genres}
     if model.accepts("size"):
         given["size"] = size
+    if model.accepts("architecture") and architecture:
+        given["architecture"] = architecture
     return model.build(**given)
 
 
-def build_member(part: Component[nn.Module], genres: int, size: int) -> nn.Module:
+def build_member(
+    part: Component[nn.Module], genres: int, size: int, architecture: Mapping[str, Any] | None
+) -> nn.Module:
     """A member of an ensemble; networks name their keys as ``model.…``, which is not where a member's are."""
     try:
-        return build_part(part, genres, size)
+        return build_part(part, genres, size, architecture)
     except UserError as error:
         sentence = str(error)
         raise UserError(sentence if part.key in sentence else sentence.replace("model.", f"{part.key}.")) from error
@@ -110,7 +139,7 @@ def trained_network(saved: Checkpoint, settings: TrainSettings) -> nn.Module:
     Raises:
         UserError: if they do not fit.
     """
-    network = build_network(settings, len(saved.genres))
+    network = build_network(settings, len(saved.genres), saved.architecture)
     try:
         network.load_state_dict(saved.weights)
     except RuntimeError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from genre.config.compose import compose
 from genre.config.errors import suggestion
@@ -32,6 +32,8 @@ def error_message(error: Exception, arguments: Sequence[str], config_name: str) 
         return f"{group}={option} is not an option{suggestion(option, options(group, arguments), f'{group}=')}"
     if isinstance(error, HydraException) and (match := UNKNOWN_KEY.search(str(error))):
         return f"there is no key {match[1]}{suggestion(match[1], known_keys(arguments, config_name))}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is needed, and has no default; add {error.full_key}=…"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error.__cause__, OmegaConfBaseException):
         lines.append(str(error.__cause__).splitlines()[0])

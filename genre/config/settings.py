@@ -24,7 +24,11 @@ from genre.config.compose import OWN_KEYS, composed
 from genre.config.errors import first_error, show
 from genre.config.records import Record, flatten, plain
 from genre.config.trust import Trust, check_targets
+from genre.data.ballroom import read_ballroom
 from genre.data.catalogue import Catalogue, read_folder, read_logmel
+from genre.data.fma import read_fma
+from genre.data.hub import read_hf
+from genre.data.jamendo import read_mtg_jamendo
 from genre.data.library import read_library
 from genre.data.metadata import check_metadata_names
 from genre.data.splits import RANDOM_KINDS, Split
@@ -48,10 +52,12 @@ from genre.ranges import (
 from genre.redaction import is_redacted
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram
+from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, NetworkInput
 from genre.transforms.views import View
+from genre.transforms.waveform import Waveform
 
 Group = TypeVar("Group", bound="SettingsGroup")
+WITHOUT_GTZAN = (read_ballroom, read_fma, read_folder, read_hf, read_library, read_mtg_jamendo, read_synthetic)
 CALLBACK, LOGGER = "lightning.Callback", "lightning.pytorch.loggers.Logger"
 
 
@@ -273,7 +279,7 @@ class TrainSettings(Settings):
     batch_size: Count
     data: Annotated[DataSettings, section(DataSettings)]
     split: Annotated[Split, BeforeValidator(lambda value: construct("split", Split, value))]
-    spectrogram: Annotated[Component[DocumentSpectrogram], node(DocumentSpectrogram)]
+    spectrogram: Annotated[Component[NetworkInput], node(NetworkInput)]
     view: Annotated[Component[View], node(View)]
     augment: Annotated[Component[Augment], node(Augment)]
     model: Annotated[Component[nn.Module], node(nn.Module)]
@@ -327,6 +333,7 @@ class EvaluateSettings(Settings):
     Args:
         run: folder of one run.
         runs: instead of it, a pattern of many.
+        reference: the row of their table from which differences are measured; None is the best.
         data: another catalogue than the run's own.
         subset: None is 'test', or 'all' of another catalogue.
         exclude_seen: whether tracks that the run trained or validated on are skipped in another catalogue.
@@ -335,6 +342,7 @@ class EvaluateSettings(Settings):
 
     run: FilePath | None
     runs: str | None
+    reference: str | None
     data: Annotated[DataSettings | None, section(DataSettings)]
     subset: Literal["train", "val", "test", "all"] | None
     exclude_seen: bool
@@ -623,6 +631,8 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     record = train_record(cfg)
     settings = parse(TrainSettings, {**record, "record": record})
     check_combinations(settings.data, settings.spectrogram, settings.split)
+    if settings.spectrogram.target is Waveform and settings.augment.build().acts:
+        raise UserError("augment acts on spectrograms, and the network hears waveforms; set augment=none")
     check_metadata_names(settings.metadata.columns, settings.split.kind)
     return settings
 
@@ -660,13 +670,11 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     Raises:
         UserError: naming them.
     """
+    if data.reader.target is read_logmel and spectrogram.target is Waveform:
+        raise UserError("data=logmel contains spectrograms; a network that hears waveforms needs the music itself")
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")
-    if (
-        split
-        and "fault_filtered" in (split.kind, split.among)
-        and data.reader.target in (read_folder, read_library, read_synthetic)
-    ):
+    if split and "fault_filtered" in (split.kind, split.among) and data.reader.target in WITHOUT_GTZAN:
         name = data.reader.target.__name__.removeprefix("read_")
         key = "split.among" if split.among else "split"
         raise UserError(f"{key}=fault_filtered lists GTZAN's tracks; data={name} has others")

@@ -30,7 +30,7 @@ class Backbone(Protocol):
         """Everything that the features depend on besides the pictures; None if training changes them."""
 
     def embed(self, picture: Tensor) -> Tensor:
-        """Pictures (batch, 1, size, size) -> features (batch, width)."""
+        """Pictures (batch, 1, size, size), or waveforms (batch, 1, samples) -> features (batch, width)."""
 
 
 class HeadLayers(NamedTuple):
@@ -64,7 +64,7 @@ class HeadBackbone(Backbone, Protocol):
 
     @classmethod
     def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
-        """Return whether a network with these constructor arguments trains its head alone, on cached features."""
+        """Return whether heads with these constructor arguments train in one pass over the same cached features."""
 
     def make_head(self, **arguments: Any) -> nn.Module:
         """Return the head that this network would have with these ``head_arguments`` under the same seed.
@@ -130,7 +130,7 @@ class FeatureCache:
         self.pipeline, self.precision, self.cache = pipeline, precision, cache
 
     def embed(self, pictures: Tensor) -> Tensor:
-        """Pictures (batch, crops, 1, size, size) -> float32 features (batch, crops, width), in the run's precision."""
+        """Inputs (batch, crops, 1, ...) -> float32 features (batch, crops, width), in the run's precision."""
         half = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
         with torch.autocast(pictures.device.type, half, enabled=self.precision.endswith("-mixed")):
             features: Tensor = self.backbone.embed(pictures.flatten(0, 1))

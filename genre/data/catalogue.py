@@ -5,14 +5,16 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genre.data.genre_tree import GenreTree
 from genre.data.spelling import comparison_key, merged_spellings, spell_like
 from genre.errors import BadRow, SkipKind, SkipReason, UserError
 from genre.files import plain_cell, special_file
@@ -28,6 +30,7 @@ REMEDIES = {
     SkipKind.OTHER_FORMAT: "convert them: ffmpeg -i song.m4a song.flac",
     SkipKind.OUTSIDE_GENRES: "move each into the folder of its genre",
     SkipKind.NO_GENRE: "tag them, or let predict.py write_tags=true do it",
+    SkipKind.NO_TOP_GENRE: "data.genres=all with task=multilabel takes them",
     SkipKind.FEW_TRACKS: "data.few, data.few_artists or data.genres_as keeps them",
     SkipKind.NO_AUDIO: "add music or remove the folder",
     SkipKind.OTHER_FOLDER: "data=folder reads folders of any name",
@@ -76,11 +79,13 @@ class Catalogue:
 
     Args:
         archive: log-mel archive of the tracks; None if each track has an audio file.
+        tree: the hierarchy of the genres; without parents if none is known.
     """
 
     tracks: tuple[Track, ...]
     skipped: tuple[Skipped, ...] = ()
     archive: Path | None = None
+    tree: GenreTree = field(default_factory=GenreTree)
 
     @property
     def genres(self) -> list[str]:
@@ -96,18 +101,21 @@ class Catalogue:
 
     def with_merged_spellings(self) -> "Catalogue":
         """One spelling per genre and per artist, that of most tracks; what is merged is logged."""
-        genres = merged_spellings((genre for track in self.tracks for genre in track.genres), "genres")
+        used = (genre for track in self.tracks for genre in track.genres)
+        genres = merged_spellings(chain(used, self.tree.names), "genres")
         artists = merged_spellings((track.artist for track in self.tracks), "artists")
         tracks = (
             replace(track, genres=tuple(dict.fromkeys(genres[g] for g in track.genres)), artist=artists[track.artist])
             for track in self.tracks
         )
-        return replace(self, tracks=tuple(tracks))
+        return replace(self, tracks=tuple(tracks), tree=self.tree.renamed(genres))
 
     def spelled_like(self, genres: Iterable[str]) -> "Catalogue":
         """The genres in the spelling of known ones."""
         known = tuple(genres)
-        return replace(self, tracks=tuple(replace(t, genres=spell_like(t.genres, known)) for t in self.tracks))
+        tree = self.tree.renamed({name: spell_like((name,), known)[0] for name in self.tree.names})
+        tracks = tuple(replace(t, genres=spell_like(t.genres, known)) for t in self.tracks)
+        return replace(self, tracks=tracks, tree=tree)
 
     def limited(self, per_genre: int) -> "Catalogue":
         """The first ``per_genre`` tracks of each primary genre."""
@@ -131,7 +139,12 @@ def display_name(track: Track) -> str:
     return printable_name(str(track.path)) if track.path else track.name
 
 
-def build_catalogue(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), archive: Path | None = None) -> Catalogue:
+def build_catalogue(
+    tracks: Iterable[Track],
+    skipped: Iterable[Skipped] = (),
+    archive: Path | None = None,
+    tree: GenreTree | None = None,
+) -> Catalogue:
     """Sort the tracks by name and check that names are unique.
 
     Raises:
@@ -143,7 +156,7 @@ def build_catalogue(tracks: Iterable[Track], skipped: Iterable[Skipped] = (), ar
             raise UserError(
                 f"two tracks have the name {one.name}: {display_name(one)} and {display_name(other)}; remove one"
             )
-    return Catalogue(ordered, tuple(skipped), archive)
+    return Catalogue(ordered, tuple(skipped), archive, tree or GenreTree())
 
 
 @checked
@@ -245,11 +258,14 @@ def other_format(file: Path) -> SkipReason:
 
 
 @checked
-def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
+def read_csv(path: str | Path, root: str | Path | None = None, genre_tree: str | Path | None = None) -> Catalogue:
     """Read a CSV with ``path`` and ``genres`` (separated by ``;``), optional artist, split, start, duration (seconds).
 
     Paths are relative to ``root`` if given, else to the CSV. A track is named by the column ``track`` if there is one,
     else by its path (and start).
+
+    Args:
+        genre_tree: a CSV of ``genre`` and ``parent``, of which an empty one, or a genre that is not listed, has none.
 
     Raises:
         UserError: if the file or a column is missing, or no row can be used.
@@ -259,7 +275,23 @@ def read_csv(path: str | Path, root: str | Path | None = None) -> Catalogue:
     tracks, skipped = unique_tracks(path, ("path", "genres"), lambda row: parse_track(row, base))
     if not tracks:
         raise UserError(f"no usable row in {path}: the first reason is '{skipped[0].reason}' ({skipped[0].path})")
-    return build_catalogue(tracks.values(), skipped)
+    tree = read_genre_tree(Path(genre_tree).expanduser()) if genre_tree else None
+    return build_catalogue(tracks.values(), skipped, tree=tree)
+
+
+def read_genre_tree(path: Path) -> GenreTree:
+    """Read a CSV of ``genre`` and ``parent``.
+
+    Raises:
+        UserError: if it cannot be read, gives a genre two parents, or is no tree.
+    """
+    parents: dict[str, tuple[str, str]] = {}
+    for row in read_table(path, ("genre", "parent")):
+        genre, parent = row["genre"].strip(), row["parent"].strip()
+        _, before = parents.setdefault(comparison_key(genre), (genre, parent))
+        if comparison_key(before) != comparison_key(parent):
+            raise UserError(f"{path} gives {genre} two parents, '{before}' and '{parent}'; remove one")
+    return GenreTree.checked({genre: parent for genre, parent in parents.values() if genre and parent}, path)
 
 
 def unique_tracks(
@@ -343,25 +375,36 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     Raises:
         UserError: if the file is missing, is not UTF-8 text, lacks a column or has no rows.
     """
+    with opened_table(path) as file:
+        rows = [
+            {plain_cell(key): plain_cell(value or "") for key, value in row.items() if key}
+            for row in csv.DictReader(file)
+        ]
+    if not rows:
+        raise UserError(f"{path} has no rows; it needs a header with {', '.join(columns)} and one row per track")
+    if missing := [column for column in columns if column not in rows[0]]:
+        raise UserError(f"{path} has no column '{missing[0]}'; its header is {','.join(rows[0])}")
+    return rows
+
+
+@contextmanager
+def opened_table(path: Path) -> Iterator[IO[str]]:
+    """Open a table in UTF-8, with or without a byte order mark; errors inside the context become a UserError.
+
+    Raises:
+        UserError: if the file is missing, is not UTF-8 text, or cannot be read.
+    """
     if kind := special_file(path):
         raise UserError(f"{path} is a {kind}; it should be a CSV file")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [
-                {plain_cell(key): plain_cell(value or "") for key, value in row.items() if key}
-                for row in csv.DictReader(file)
-            ]
+            yield file
     except FileNotFoundError:
         raise UserError(f"there is no catalogue at {path}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV in UTF-8 ({error}); save it as UTF-8 text") from None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}); it should be a CSV file") from None
-    if not rows:
-        raise UserError(f"{path} has no rows; it needs a header with {', '.join(columns)} and one row per track")
-    if missing := [column for column in columns if column not in rows[0]]:
-        raise UserError(f"{path} has no column '{missing[0]}'; its header is {','.join(rows[0])}")
-    return rows
 
 
 def parse_track(row: Mapping[str, str], base: Path) -> Track:

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from genre.data.catalogue import KNOWN_COLUMNS, Catalogue, Track
 from genre.data.spelling import comparison_key
+from genre.data.splits import FOLD_COLUMN
 from genre.errors import UserError
 
 NOT_METADATA = KNOWN_COLUMNS - {"artist"} | {"genre"}
@@ -157,7 +158,7 @@ def check_metadata_names(columns: Sequence[str], split: str) -> None:
         UserError: naming the column.
     """
     for column in columns:
-        if column.casefold() in NOT_METADATA:
+        if column.casefold() in NOT_METADATA or column.casefold().startswith(FOLD_COLUMN):
             raise UserError(
                 f"model.metadata: the column {column} says which genre a track has, or where it lies; name others, "
                 "such as title or year"

@@ -1,4 +1,7 @@
-"""The only path from a store to pictures: view, log-mel, augmentation, picture; and the cached stages along it."""
+"""The only path from a store to a network's input: view, log-mel, augmentation, picture; and the stages cached on it.
+
+The input of a network that hears waveforms takes the place of pictures; its "log-mels" are the samples of the crops.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from genre.data.store import Key, Store
 from genre.data.store_builder import Item, build_store, parallel_map
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import DocumentSpectrogram, decibels, from_cached, to_cached, to_power
+from genre.transforms.spectrogram import DocumentSpectrogram, NetworkInput, decibels, from_cached, to_cached, to_power
 from genre.transforms.views import View
 
 CACHE_BATCH = 16  # tracks that are computed together for a store
@@ -26,18 +29,20 @@ class Pipeline:
 
     Args:
         view: selects the crops of a track.
-        spectrogram: turns crops into log-mels and pictures.
+        spectrogram: turns crops into log-mels and pictures, or leaves waveforms as they are.
         augment: varies training examples.
         settings: of view and spectrogram, as plain values; part of the key of a cached stage.
     """
 
     view: View
-    spectrogram: DocumentSpectrogram
+    spectrogram: NetworkInput
     augment: Augment
     settings: dict[str, Any]
 
     def log_mels(self, store: Store, rows: Tensor, generator: Generator | None = None) -> Tensor:
         """Log-mels of a view: (batch,) rows of waveforms or log-mels -> (batch, crops, n_mels, columns) in [0, 1].
+
+        Of a network that hears waveforms, the samples: (batch, crops, samples) in [-1, 1].
 
         Args:
             generator: draws training crops, on the CPU; None for evaluation crops.
@@ -48,8 +53,8 @@ class Pipeline:
         if store.stage == "waveform":
             log_mel = self.spectrogram(clips.float() / 32768, length.flatten(), self.view.seconds)
         else:
-            is_part = (length < store.lengths(rows)[:, None]).flatten()
-            log_mel = self.rescale_parts(from_cached(clips), is_part.to(self.device))
+            changes = (length < store.lengths(rows)[:, None]).flatten() | (not self.log_mel_spectrogram.keeps_archived)
+            log_mel = self.rescale(from_cached(clips), changes.to(self.device))
         return log_mel.unflatten(0, (len(rows), count))
 
     def crops(self, store: Store, rows: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
@@ -61,15 +66,15 @@ class Pipeline:
             return self.view.spans(lengths, span, tolerance)
         return self.view.train_spans(lengths, span, tolerance, generator)
 
-    def rescale_parts(self, log_mel: Tensor, is_part: Tensor) -> Tensor:
-        """Make each part of a track relative to its own maximum: (clips, n_mels, columns) and (clips,) of bool."""
-        if not is_part.any():
+    def rescale(self, log_mel: Tensor, changes: Tensor) -> Tensor:
+        """Make the chosen clips relative to their own maximum: (clips, n_mels, columns) and (clips,) of bool."""
+        if not changes.any():
             return log_mel
-        rescaled = self.spectrogram.rescaled(decibels(to_power(log_mel)))
-        return rescaled.where(is_part[:, None, None], log_mel)
+        rescaled = self.log_mel_spectrogram.rescaled(decibels(to_power(log_mel)))
+        return rescaled.where(changes[:, None, None], log_mel)
 
     def pictures(self, store: Store, rows: Tensor) -> Tensor:
-        """Evaluation pictures: (batch,) rows -> (batch, crops, 1, size, size)."""
+        """Evaluation inputs: (batch,) rows -> pictures (batch, crops, 1, size, size), or (batch, crops, 1, samples)."""
         if store.stage == "picture":
             return store.take(rows).to(self.device)[:, :, None]
         log_mel = self.log_mels(store, rows)
@@ -85,7 +90,8 @@ class Pipeline:
             draw: seed of the crops and of the augmentation.
 
         Returns:
-            Pictures (batch, 1, 1, size, size) and targets (batch, genres), on the device.
+            Pictures (batch, 1, 1, size, size), or waveforms (batch, 1, 1, samples), and targets (batch, genres), on the
+            device.
         """
         generator = torch.Generator(self.device).manual_seed(draw)
         targets = targets.to(self.device)
@@ -116,7 +122,7 @@ class Pipeline:
         power = to_power(self.log_mels(store, rows))
         weight = share[:, None, None, None]
         level = decibels(weight * power + (1 - weight) * power[partner]).flatten(0, 1)
-        pictures = self.spectrogram.picture(self.spectrogram.rescaled(level)).unflatten(0, power.shape[:2])
+        pictures = self.spectrogram.picture(self.log_mel_spectrogram.rescaled(level)).unflatten(0, power.shape[:2])
         mixed = share < 1
         return pictures[mixed], task.mix_targets(targets, targets[partner], share)[mixed]
 
@@ -137,16 +143,25 @@ class Pipeline:
             partner, share = self.augment.partners(targets, generator)
             power = share[:, None, None] * power + (1 - share[:, None, None]) * power[partner]
             targets = task.mix_targets(targets, targets[partner], share)
-        return self.spectrogram.rescaled(decibels(self.augment.power(power, generator))), targets
+        return self.log_mel_spectrogram.rescaled(decibels(self.augment.power(power, generator))), targets
 
     @property
     def device(self) -> torch.device:
         """Device of the spectrogram's buffers."""
         return next(self.spectrogram.buffers()).device
 
+    @property
+    def log_mel_spectrogram(self) -> DocumentSpectrogram:
+        """The spectrogram, where there are log-mels."""
+        assert isinstance(self.spectrogram, DocumentSpectrogram)
+        return self.spectrogram
+
     def picture_store(self, first: Store, cache: Path) -> Store:
-        """The store of all evaluation pictures; without random crops and power augmentation, training reads it too."""
-        if first.stage == "picture":
+        """The store of all evaluation pictures; without random crops and power augmentation, training reads it too.
+
+        Waveforms are read from the first store, where nothing would be saved by keeping their crops.
+        """
+        if first.stage == "picture" or not isinstance(self.spectrogram, DocumentSpectrogram):
             return first
         return self.build_stage(first, cache, "picture", 0.0, lambda rows: self.pictures(first, rows)[:, :, 0])
 
@@ -154,10 +169,11 @@ class Pipeline:
         """The store of all log-mels, for augmentation of mel power."""
         if first.stage == "logmel":
             return first
-        rate = self.spectrogram.columns(self.view.seconds) / self.view.seconds
+        spectrogram = self.log_mel_spectrogram
+        rate = spectrogram.columns(self.view.seconds) / self.view.seconds
 
         def compute(rows: Tensor) -> Tensor:
-            return to_cached(self.log_mels(first, rows)[:, 0], self.spectrogram.cache_dtype)
+            return to_cached(self.log_mels(first, rows)[:, 0], spectrogram.cache_dtype)
 
         return self.build_stage(first, cache, "logmel", rate, compute)
 

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
 RANDOM_KINDS = ("random", "artist")
+FOLD_COLUMN = "split_"  # before the number of a fold
 SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -30,7 +31,7 @@ class Split:
 
     Args:
         kind: 'random' (shares of each genre), 'fault_filtered' (GTZAN's lists), 'artist' (each artist in one subset) or
-            'column' (the catalogue's column ``split``).
+            'column' (the catalogue's column ``split``; its column ``split_I`` for ``fold`` I).
         seed: of the random draw.
         val_share: share of each genre's tracks that validate in a random draw; 0 for none.
         test_share: share that is tested; with folds, 1 / ``folds`` is.
@@ -38,7 +39,7 @@ class Split:
             ``genres`` if it has one, and no other track is.
         group_duplicates: True to put all tracks with the same recording into one subset; with folds, always.
         folds: number of folds for cross-validation; every track is a test track in one of them.
-        fold: the fold that is tested, from 0.
+        fold: the fold that is tested, from 0; with 'column', which of a collection's official splits is used.
         train_share: share of the training tracks that are used; those of a smaller share are among those of a larger.
         among: 'fault_filtered' to draw only from the train and val tracks of GTZAN's fault-filtered lists, so that
             their test tracks decide nothing.
@@ -67,7 +68,8 @@ class Split:
             raise ValueError(f"split.among={self.among} needs split=random or split=artist, which draw")
         if self.val_share + self.test_share >= 1:
             raise ValueError("split.val_share and split.test_share leave nothing to train on; give a sum under 1")
-        if (self.folds is None) != (self.fold is None):
+        lists_folds = self.kind == "column" and self.folds is None
+        if (self.folds is None) != (self.fold is None) and not lists_folds:
             raise ValueError("split.folds and split.fold go together, such as split.folds=5 split.fold=0")
         if self.folds is not None and self.fold is not None:
             if self.fold >= self.folds:
@@ -96,7 +98,7 @@ class Split:
         if self.kind == "artist":
             check_artists(catalogue)
         if self.kind == "column":
-            column_subsets(catalogue)
+            column_subsets(catalogue, self.fold)
         if self.hold_out:
             listed, found = read_annotations(self.hold_out)[0], read_held_out(self.hold_out, catalogue)
             if absent := len(listed) - len(found):
@@ -104,7 +106,7 @@ class Split:
 
     def description(self, catalogue: Catalogue) -> str:
         """'random (seed 0)', 'artist (seed 0, fold 1 of 5)'; and how many tracks have no artist, if it matters."""
-        fold = f", fold {self.fold} of {self.folds}" if self.folds else ""
+        fold = "" if self.fold is None else f", fold {self.fold}" + (f" of {self.folds}" if self.folds else "")
         share = f", {self.train_share:.4g} of the training tracks" if self.train_share < 1 else ""
         unknown = self.without_artist(catalogue)
         note = f", {unknown} of {len(catalogue.tracks)} tracks without artist" if unknown else ""
@@ -233,7 +235,7 @@ class Split:
         self, catalogue: Catalogue, held_out: Mapping[str, Track]
     ) -> tuple[dict[str, str], dict[str, SkipReason]]:
         """Take the subsets from lists: track -> subset, and track -> why it is in none."""
-        lists = fault_filtered() if self.kind == "fault_filtered" else column_subsets(catalogue)
+        lists = fault_filtered() if self.kind == "fault_filtered" else column_subsets(catalogue, self.fold)
         subsets = dict.fromkeys(held_out, "test")
         skipped = {}
         for name in (track.name for track in catalogue.tracks if track.name not in held_out):
@@ -309,20 +311,33 @@ def replace_tracks(catalogue: Catalogue, tracks: Mapping[str, Track]) -> Catalog
     return replace(catalogue, tracks=tuple(tracks.get(track.name, track) for track in catalogue.tracks))
 
 
-def column_subsets(catalogue: Catalogue) -> dict[str, str]:
-    """Track -> subset, from the catalogue's column ``split``.
+def column_subsets(catalogue: Catalogue, fold: int | None = None) -> dict[str, str]:
+    """Track -> subset, from the catalogue's column ``split``, or ``split_I`` for fold I.
 
     Raises:
         UserError: if the column is empty or has another value than train, val and test.
     """
+    column = "split" if fold is None else f"{FOLD_COLUMN}{fold}"
     lists = {}
-    for track in (track for track in catalogue.tracks if track.split.strip()):
-        if comparison_key(track.split) not in SPELLINGS:
-            raise UserError(f"{track.name} has split '{track.split}'; the column split allows train, val and test")
-        lists[track.name] = SPELLINGS[comparison_key(track.split)]
+    for track in catalogue.tracks:
+        cell = track.split if fold is None else track.extra.get(column, "")
+        if not cell.strip():
+            continue
+        if comparison_key(cell) not in SPELLINGS:
+            raise UserError(f"{track.name} has {column} '{cell}'; the column {column} allows train, val and test")
+        lists[track.name] = SPELLINGS[comparison_key(cell)]
     if not lists:
-        raise UserError("split=column needs a catalogue with a column split of train, val or test")
+        raise UserError(
+            f"split=column needs a catalogue with a column {column} of train, val or test{other_splits(catalogue)}"
+        )
     return lists
+
+
+def other_splits(catalogue: Catalogue) -> str:
+    """'; split.fold=0, 1 or 2 chooses one of its splits': the columns ``split_I`` of a catalogue, if it has any."""
+    columns = {name for track in catalogue.tracks for name in track.extra if name.startswith(FOLD_COLUMN)}
+    folds = sorted(int(number) for name in columns if (number := name.removeprefix(FOLD_COLUMN)).isdecimal())
+    return f"; split.fold chooses one of its {len(folds)} splits: {', '.join(map(str, folds))}" if folds else ""
 
 
 def check_group_counts(groups: Mapping[str, Iterable[Track]], needed: int, kind: str) -> None:

@@ -18,8 +18,9 @@ from genre.evaluation.figures import TICK_FREQUENCIES
 from genre.evaluation.gradcam import grad_cam
 from genre.models.networks import last_convolution
 from genre.prediction.model import Model
+from genre.prediction.prediction import Prediction
 from genre.prediction.waveforms import WaveformModel, window_begins
-from genre.transforms.spectrogram import FLOOR_DB, LogMel
+from genre.transforms.spectrogram import FLOOR_DB, DocumentSpectrogram, LogMel
 from genre.transforms.views import Whole
 
 WIDEST = 1600  # columns of an image; those of a longer song are averaged
@@ -69,22 +70,32 @@ def analysis(candidate: Candidate, waveform: Tensor) -> dict[str, Any]:
         waveform: (samples,) in [-1, 1] at the model's sample rate, on its device.
 
     Returns:
-        ``probabilities`` (genres,); the names of the ``predicted`` genres; whether it is ``uncertain``, or None;
+        ``probabilities`` (genres,); the names of the ``predicted`` genres; whether it is ``uncertain``, or None, and
+        ``notes`` that say why;
         ``spans`` in seconds (windows, 2) and ``over_time`` (windows, genres); ``spectrogram``, a PNG as a data URL;
         ``ticks``, pairs of a frequency in Hz and its height in the spectrogram, from 0 to 1.
     """
     model = candidate.model
-    probabilities = model.predict(waveform, model.sample_rate).probabilities
+    answer = model.predict(waveform, model.sample_rate)
     spans, over_time = model.over_time(waveform)
     return {
-        "probabilities": probabilities,
-        "predicted": model.predicted_genres(probabilities),
-        "uncertain": model.is_uncertain(probabilities),
+        "probabilities": answer.probabilities,
+        "predicted": answer.predicted,
+        "uncertain": answer.uncertain,
+        "notes": list(uncertainty_notes(model, answer)),
         "spans": spans.tolist(),
         "over_time": over_time.tolist(),
         "spectrogram": png_url(whole_log_mel(model, waveform), "magma"),
         "ticks": frequency_ticks(model),
     }
+
+
+def uncertainty_notes(model: WaveformModel, answer: Prediction) -> Iterator[str]:
+    """Yield why an answer is uncertain."""
+    if answer.distance is not None and model.postprocessing.is_foreign(torch.tensor(answer.distance)):
+        yield "It sounds unlike the music that the model learnt from."
+    if model.is_uncertain(answer.probabilities):
+        yield "Its highest probability is below the threshold of certainty."
 
 
 def waveform_store(clips: Tensor, sample_rate: int) -> Store:
@@ -96,7 +107,7 @@ def waveform_store(clips: Tensor, sample_rate: int) -> Store:
 @torch.inference_mode()
 def whole_log_mel(model: WaveformModel, waveform: Tensor) -> npt.NDArray[np.float32]:
     """Return the log-mel of a whole song, (n_mels, columns) in [0, 1], of at most ``WIDEST`` columns."""
-    if isinstance(model, Model):
+    if isinstance(model, Model) and isinstance(model.spectrogram, DocumentSpectrogram):
         view = Whole(len(waveform) / model.sample_rate)
         store = waveform_store(waveform[None], model.sample_rate)
         log_mel = replace(model.pipeline, view=view).log_mels(store, torch.tensor([0]))[0, 0]
@@ -107,8 +118,9 @@ def whole_log_mel(model: WaveformModel, waveform: Tensor) -> npt.NDArray[np.floa
 
 
 def shown_bands(model: WaveformModel) -> LogMel:
-    """The mel bands that are shown: a run's own; librosa's defaults for an exported file, which says its rate alone."""
-    if isinstance(model, Model):
+    """The mel bands that are shown: a run's own; librosa's defaults where a network hears waveforms, and for an
+    exported file, which says its rate alone."""
+    if isinstance(model, Model) and isinstance(model.spectrogram, DocumentSpectrogram):
         return model.spectrogram.log_mel
     return LogMel(model.sample_rate, n_fft=2048, hop_length=512, n_mels=128, f_max=model.sample_rate / 2)
 

@@ -181,8 +181,7 @@ function panel(model, result, index, colourOf) {
   $(".model", element).textContent = model.name;
   $(".verdict", element).textContent = verdict;
   $(".uncertain", element).hidden = !result.uncertain;
-  const notes = result.uncertain ? ["Its highest probability is below the threshold of certainty.", ...model.notes] : model.notes;
-  $(".note", element).textContent = notes.join(" ");
+  $(".note", element).textContent = [...result.notes, ...model.notes].join(" ");
   fillBars(element, ranked, result.predicted, colourOf);
   const windows = timeline(element, model, result, ranked, colourOf);
   $(".mel", element).src = result.spectrogram;

@@ -1,4 +1,4 @@
-"""Calibration: reliability of probabilities, the temperature, and the certainty threshold.
+"""Calibration: reliability of probabilities, the temperature, and the thresholds of certainty.
 
 Everything is fitted on validation tracks; the genres of test tracks are never used.
 """
@@ -15,6 +15,7 @@ from genre.evaluation.predictions import Predictions
 
 BINS = 15  # of equal width (Guo et al. 2017)
 TEMPERATURES = (0.05, 20.0)  # bounds of the search; a validation set without errors has its optimum at 0
+FAMILIAR = 0.95  # share of the validation tracks whose distance from the training tracks counts as usual
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,27 @@ def negative_log_likelihood(logits: Floats, targets: Bools, multilabel: bool) ->
     return -float(np.where(targets, yes, no).mean())
 
 
-def certainty_threshold(predictions: Predictions, accuracy: float) -> float:
+def distance_threshold(distances: Floats) -> float:
+    """Return the smallest of the distances (tracks,) that a share ``FAMILIAR`` of them does not exceed."""
+    return float(np.quantile(distances, FAMILIAR, method="inverted_cdf"))
+
+
+def certainty_threshold(predictions: Predictions, accuracy: float, beyond: float | None = None) -> float:
     """Return the lowest threshold above which the most probable genre is right for a share ``accuracy`` of tracks.
 
     It is the midpoint between the highest probabilities of the last track above it and the next track below; 0 if all
     tracks may be above it, 1 if even the most probable ones are wrong too often.
+
+    Args:
+        beyond: tracks with a larger distance are uncertain anyway and do not count; None: all count.
     """
-    highest = predictions.probabilities.max(1)
+    highest, right = predictions.probabilities.max(1), predictions.top_genre_correct
+    if beyond is not None and predictions.distances is not None:
+        near = predictions.distances <= beyond
+        highest, right = highest[near], right[near]
     order = np.argsort(-highest, kind="stable")
     highest = highest[order]
-    share = predictions.top_genre_correct[order].cumsum() / np.arange(1, len(order) + 1)
+    share = right[order].cumsum() / np.arange(1, len(order) + 1)
     following = np.append(highest[1:], -highest[-1])
     enough = np.flatnonzero((share >= accuracy) & (highest > following))
     return float((highest[enough[-1]] + following[enough[-1]]) / 2) if len(enough) else 1.0

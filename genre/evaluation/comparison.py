@@ -8,7 +8,6 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +17,12 @@ from rich.table import Table
 
 from genre.errors import UserError
 from genre.evaluation.arrays import Floats
+from genre.evaluation.comparison_figure import accuracies
 from genre.evaluation.cross_validation import merge_folds
+from genre.evaluation.figures import save_figure
 from genre.evaluation.finished_runs import PRECISION, Run, find_runs, group_by
 from genre.evaluation.intervals import LEVEL, RESAMPLES, accuracy_interval, bootstrap_interval
+from genre.evaluation.table_row import Difference, TableRow
 from genre.files import write_csv, write_text
 from genre.terminal import counted, plain_console
 
@@ -43,52 +45,6 @@ TABLE_WIDTH = 120  # characters, if the output is not a terminal
 NAMED_REASONS = 3  # at most, in an error message
 
 
-@dataclass
-class TableRow:
-    """A configuration in a table: one run, or several seeds.
-
-    Args:
-        model: its name.
-        task: multiclass or multilabel.
-        split: kind and seed.
-        values: column -> one number per run.
-        interval: of the test accuracy; None without test tracks.
-        mark: 'best', 'tied' or empty.
-        runs: number of seeds; 0 for the paper.
-        folders: of its runs.
-    """
-
-    model: str
-    task: str
-    split: str
-    values: dict[str, list[float]]
-    interval: tuple[float, float] | None = None
-    mark: str = ""
-    runs: int = 0
-    folders: tuple[str, ...] = ()
-
-    def cells(self) -> dict[str, str]:
-        """Return the row as text: column -> cell."""
-        numbers = {name: format_mean(values, name == "seconds") for name, values in self.values.items()}
-        interval = "–" if self.interval is None else f"{100 * self.interval[0]:.1f} to {100 * self.interval[1]:.1f}"
-        texts = {"model": self.model, "task": self.task, "split": self.split, "": self.mark}
-        return texts | numbers | {"95 % interval": interval}
-
-    def record(self) -> dict[str, Any]:
-        """Return the row as numbers from 0 to 1, with columns for means and standard deviations."""
-        record: dict[str, Any] = {
-            "model": self.model,
-            "task": self.task,
-            "split": self.split,
-            "runs": self.runs,
-        }
-        for name, values in self.values.items():
-            mean, deviation = mean_and_deviation(values)
-            record |= {name.replace(" ", "_"): mean, f"{name.replace(' ', '_')}_sd": deviation}
-        low, high = self.interval or (None, None)
-        return record | {"ci95_low": low, "ci95_high": high, "mark": self.mark, "folders": " ".join(self.folders)}
-
-
 class PaperResult(NamedTuple):
     """Accuracies that the paper reports, from 0 to 1; None where it reports none."""
 
@@ -107,11 +63,14 @@ PAPER_RESULTS = [
 ]
 
 
-def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
-    """Write results.md and results.csv of all finished runs that match a pattern, and print the tables.
+def compare(pattern: str, folder: Path, reference: str | None = None) -> list[dict[str, Any]]:
+    """Write results.md, results.csv and a figure per table of all finished runs that match a pattern; print the tables.
+
+    Args:
+        reference: name of the row from which differences are measured, in the tables that have it; None: the best row.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such run or row.
     """
     found, skipped = find_runs(pattern)
     runs, incomplete = merge_folds(found)
@@ -121,15 +80,26 @@ def compare(pattern: str, folder: Path) -> list[dict[str, Any]]:
         raise UserError(
             f"runs={pattern} matches no finished run{reasons}; name folders that train.py printed, * for any name"
         )
-    sections = {heading(group): table_rows(group) for group in group_by(runs, lambda run: run.section).values()}
+    sections = {
+        heading(group): table_rows(group, reference) for group in group_by(runs, lambda run: run.section).values()
+    }
+    check_reference(reference, [row.model for rows in sections.values() for row in rows if row.runs])
     write_text(folder / "results.md", markdown(sections, skipped))
     records = [{"section": title, **row.record()} for title, rows in sections.items() for row in rows]
     write_csv(folder / "results.csv", list(records[0]), (list(record.values()) for record in records))
-    for title, rows in sections.items():
+    for number, (title, rows) in enumerate(sections.items(), start=1):
         print_table(title, rows)
+        if (figure := accuracies(rows, title)) is not None:
+            save_figure(figure, folder / "figures" / f"accuracies_{number}.png")
     for reason in skipped:
         log.warning("skipped: %s", reason)
     return records
+
+
+def check_reference(reference: str | None, names: Sequence[str]) -> None:
+    """Raise UserError if no row has the name of the reference."""
+    if reference is not None and reference not in names:
+        raise UserError(f"reference={reference} is the name of no row; choose from {', '.join(dict.fromkeys(names))}")
 
 
 def heading(runs: Sequence[Run]) -> str:
@@ -141,7 +111,7 @@ def heading(runs: Sequence[Run]) -> str:
     return f"{section.task}, split {section.split} (seed {section.seed}{folds}){held_out}, {tracks}"
 
 
-def table_rows(runs: Sequence[Run]) -> list[TableRow]:
+def table_rows(runs: Sequence[Run], reference: str | None = None) -> list[TableRow]:
     """Return the rows of one section, best first, tied rows marked; the paper's rows follow."""
     groups = list(group_by(runs, lambda run: json.dumps(run.settings, sort_keys=True)).values())
     names = row_names([group[0] for group in groups])
@@ -149,12 +119,22 @@ def table_rows(runs: Sequence[Run]) -> list[TableRow]:
     correct = [np.array([[run.correct[track] for track in tracks] for run in group], float).mean(0) for group in groups]
     rows = [table_row(*parts) for parts in zip(names, groups, correct, strict=True)]
     if tracks and len(rows) > 1:
-        best, *others = sorted(range(len(rows)), key=lambda index: -correct[index].mean())
-        rows[best].mark = "best"
-        for index in others:
-            rows[index].mark = "tied" if is_tied(correct[best], correct[index], track_groups(runs[0])) else ""
-        rows = [rows[index] for index in (best, *others)]
+        order = sorted(range(len(rows)), key=lambda index: -correct[index].mean())
+        compare_rows(rows, correct, order[0], track_groups(runs[0]), reference)
+        rows = [rows[index] for index in order]
     return rows + paper_rows(rows[0].task)
+
+
+def compare_rows(
+    rows: Sequence[TableRow], correct: Sequence[Floats], best: int, groups: Sequence[str], reference: str | None
+) -> None:
+    """Mark the best row and those tied with it, and set the differences from the reference."""
+    base = next((index for index, row in enumerate(rows) if row.model == reference), best)
+    for index, row in enumerate(rows):
+        row.mark = "best" if index == best else "tied" if is_tied(correct[best], correct[index], groups) else ""
+        if index != base:
+            difference = correct[index] - correct[base]
+            row.difference = Difference(float(difference.mean()), *bootstrap_interval(difference, groups))
 
 
 def table_row(name: str, group: Sequence[Run], correct: Floats) -> TableRow:
@@ -165,7 +145,16 @@ def table_row(name: str, group: Sequence[Run], correct: Floats) -> TableRow:
     split = f"{section.split} ({section.seed}{folds}){', held out' if section.held_out else ''}"
     folders = tuple(str(folder) for run in group for folder in run.folders)
     interval = accuracy_interval(correct, track_groups(group[0]))
-    return TableRow(name, section.task, split, values, interval, runs=len(group), folders=folders)
+    network = network_name(group[0].settings)
+    return TableRow(name, section.task, split, values, interval, runs=len(group), folders=folders, network=network)
+
+
+def network_name(settings: Mapping[str, Any]) -> str:
+    """Return the published name of a run's network (of a path, the last part), or its class."""
+    published = settings.get("model.name")
+    if published:
+        return Path(published).name if Path(published).is_absolute() else str(published)
+    return str(settings.get("model._target_", "")).rpartition(".")[2]
 
 
 def track_groups(run: Run) -> list[str]:
@@ -209,23 +198,6 @@ def is_tied(best: Floats, other: Floats, groups: Sequence[str] | None = None) ->
     return bootstrap_interval(best - other, groups)[0] <= 0
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Return the mean of some runs, and the standard deviation (of a sample) for two or more."""
-    if not values:
-        return None, None
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def format_mean(values: Sequence[float], seconds: bool) -> str:
-    """Return per cent or seconds as text: '62.5', '61.1 ± 1.4 (3)' for three seeds, '–' without values."""
-    mean, deviation = mean_and_deviation(values)
-    if mean is None:
-        return "–"
-    scale, digits = (1, 0) if seconds else (100, 1)
-    text = f"{scale * mean:.{digits}f}"
-    return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f} ({len(values)})"
-
-
 NOTE = (
     "Accuracies, precision, recall, F1, intervals in per cent; mean ± standard deviation (runs) over seeds. Best: the "
     "highest test accuracy of a table; tied: its distance to the best is within the noise of these tracks (paired "
@@ -237,9 +209,38 @@ NOTE = (
 )
 
 
+def networks_by_section(sections: Mapping[str, Sequence[TableRow]]) -> list[list[str]]:
+    """Return test accuracies with intervals, a row per network and a column per section; none for a single section.
+
+    Of several configurations of a network, the one that is best in a section counts there; a network that was not
+    trained for a section has '–'. Marks are those of the section: 'best', 'tied'.
+    """
+    ours = {title: [row for row in rows if row.network and row.interval] for title, rows in sections.items()}
+    titles = [title for title, rows in ours.items() if rows]
+    networks = list(dict.fromkeys(row.network for title in titles for row in ours[title]))
+    if len(titles) < 2 or len(networks) < 2:
+        return []
+    cells = [[network_cell(ours[title], network) for title in titles] for network in networks]
+    return [["network", *titles], *([name, *row] for name, row in zip(networks, cells, strict=True))]
+
+
+def network_cell(rows: Sequence[TableRow], network: str) -> str:
+    """Return the accuracy of a network's best configuration with its interval and mark: '65.0 (58.2 to 71.5) best'."""
+    own = [row for row in rows if row.network == network]
+    if not own:
+        return "–"
+    cells = max(own, key=lambda row: float(np.mean(row.values["test accuracy"]))).cells()
+    return f"{cells['test accuracy']} ({cells['95 % interval']}) {cells['']}".strip()
+
+
 def markdown(sections: Mapping[str, Sequence[TableRow]], skipped: Sequence[str]) -> str:
-    """Return all tables as Markdown."""
+    """Return all tables as Markdown, before them that of the networks."""
     lines = ["# Results", "", NOTE, ""]
+    if networks := networks_by_section(sections):
+        header, *table = networks
+        rules = ["---", *["---:"] * (len(header) - 1)]
+        lines += ["## Networks", "", "Test accuracy (95 % interval) of each network's best configuration.", ""]
+        lines += [*(markdown_row(row) for row in (header, rules, *table)), ""]
     for title, rows in sections.items():
         rules = ["---" if column in TEXT_COLUMNS else "---:" for column in TABLE_COLUMNS]
         lines += [f"## {title}", "", markdown_row(TABLE_COLUMNS), markdown_row(rules)]

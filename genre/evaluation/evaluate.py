@@ -20,12 +20,14 @@ from genre.config.settings import (
 )
 from genre.data.content import track_contents
 from genre.data.datamodule import MusicData
+from genre.data.genre_tree import GenreTree
 from genre.data.split_record import SplitRecord, write_split
 from genre.errors import UserError
 from genre.evaluation import comparison, figures, gradcam, thresholds
 from genre.evaluation import report as reporting
 from genre.evaluation.calibration import reliability_bins
 from genre.evaluation.chance import chance_notes, compare_with_commonest
+from genre.evaluation.levels import at_level, level_notes, upper_levels
 from genre.evaluation.metrics import compute_metrics, metric_intervals
 from genre.evaluation.music import open_other_music, open_own_music, recorded_tracks
 from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
@@ -41,6 +43,7 @@ from genre.terminal import counted
 log = logging.getLogger(__name__)
 
 WITHOUT_PROBABILITIES = ("exact", "jaccard", "micro_f1", "macro_f1")  # multilabel metrics of predicted genres alone
+OF_A_LEVEL = ("accuracy", *WITHOUT_PROBABILITIES)
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,14 @@ class Evaluation:
 
 
 def subset_metrics(
-    predictions: Predictions, subset: str, intervals: bool, postprocessing: PostProcessing
+    predictions: Predictions, subset: str, intervals: bool, postprocessing: PostProcessing, tree: GenreTree
 ) -> dict[str, Any]:
     """Return the metrics of a subset; for several genres also those at tuned thresholds and of the baselines.
 
     The calibration error has no interval: resampled tracks are noisier in every bin, which biases their errors upwards.
+
+    Args:
+        tree: of the genres; at each level above the lowest the metrics are computed, too.
     """
     values = named_metrics(predictions, subset, intervals) | {f"{subset}/ece": reliability_bins(predictions).error}
     if postprocessing.thresholds is not None:
@@ -66,6 +72,9 @@ def subset_metrics(
         baselines = thresholds.baseline_predictions(predictions, postprocessing.most_common_set.tolist())
         for name, baseline in baselines.items():
             values |= named_metrics(baseline, subset, False, f"_{name}", WITHOUT_PROBABILITIES)
+    for level in upper_levels(predictions.genres, tree):
+        coarse = at_level(predictions, tree, level)
+        values |= named_metrics(coarse, subset, intervals, f"_level_{level}", OF_A_LEVEL)
     return values
 
 
@@ -97,11 +106,12 @@ def named_metrics(
 
     Metrics that are undefined for these tracks (a ranking metric without any positive or negative) are omitted.
     """
-    scores = {name: float(value[0]) for name, value in compute_metrics(predictions).items()}
+    scores = {name: float(value[0]) for name, value in compute_metrics(predictions, ranking=only is None).items()}
     defined = {k: v for k, v in scores.items() if (only is None or k in only) and not math.isnan(v)}
     values: dict[str, Any] = {f"{subset}/{name}{suffix}": value for name, value in defined.items()}
     if intervals:
-        values |= {f"{subset}/{name}{suffix}_ci95": edges for name, edges in metric_intervals(predictions).items()}
+        edges = metric_intervals(predictions, ranking=only is None)
+        values |= {f"{subset}/{name}{suffix}_ci95": edges[name] for name in edges if only is None or name in only}
     return values
 
 
@@ -149,8 +159,8 @@ def evaluate_run(path: Path | None, settings: EvaluateSettings) -> Evaluation:
     title = figure_title(run.split, data.catalogue, subset, tracks, recorded)
     if settings.data:
         title = catalogue_title(settings.data, tracks)
-    metrics |= subset_metrics(predictions, subset, True, saved.postprocessing)
-    note = music_alone_note(metrics, subset, data.columns)
+    metrics |= subset_metrics(predictions, subset, True, saved.postprocessing, data.catalogue.tree)
+    note = [*music_alone_note(metrics, subset, data.columns), *level_notes(final, data.catalogue.tree)]
     write_evaluation(folder, saved, run, classifier, data, final, title, note)
     metrics |= {
         "run": str(path or saved.path.stem), "subset": subset, "split": run.split.kind, "split_seed": run.split.seed,
@@ -174,7 +184,8 @@ def compare_runs(settings: EvaluateSettings) -> Evaluation:
     if extra := [key for key, value in given.items() if value]:
         raise UserError(f"runs= makes a table of finished runs and evaluates none; omit {', '.join(extra)}=")
     assert settings.runs is not None
-    return Evaluation(settings.folder, {"rows": comparison.compare(settings.runs, settings.folder)})
+    rows = comparison.compare(settings.runs, settings.folder, settings.reference)
+    return Evaluation(settings.folder, {"rows": rows})
 
 
 def write_evaluation(
@@ -214,7 +225,7 @@ def load_run(
         data = open_other_music(saved, run, settings.data, device, network, settings.exclude_seen)
     else:
         data = open_own_music(saved, run, subset, device, network)
-    about = checkpoint.checkpoint_metadata(saved.genres, saved.record)
+    about = checkpoint.checkpoint_metadata(saved.genres, saved.record, saved.architecture)
     return data, Classifier(network, data.task, torch.optim.SGD, None, "", 0, about, branch=trained_branch(saved))
 
 

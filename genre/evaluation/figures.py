@@ -40,7 +40,9 @@ STYLE: dict[Any, Any] = {
 }
 DOTS_PER_INCH = 150
 FEW_CASES = 10  # a bin of the reliability diagram with fewer is hatched
+GENRES_OVER_TIME = 20
 PAPER_THRESHOLD = 0.2
+FEW_LINES, RUG = 30, 0.06  # more tuned thresholds are marked over this share of the height only
 TICK_FREQUENCIES = (512, 1024, 2048, 4096, 8192)  # Hz
 Pixels = npt.NDArray[np.uint8]
 
@@ -222,20 +224,25 @@ def over_time(
 ) -> Figure:
     """Return the probability of each genre over time, and that of the whole track.
 
+    Of more than 20 genres those are drawn that are the most probable anywhere, and the next by their highest value.
+
     Args:
         begin: (windows,) in seconds.
         end: (windows,) in seconds.
         probabilities: (windows, genres).
         mean: (genres,) probabilities of the whole track.
     """
+    rows = most_present(probabilities)
+    title += f" ({len(rows)} of {len(genres)} genres)" if len(rows) < len(genres) else ""
+    probabilities, mean, genres = probabilities[:, rows], mean[rows], [genres[row] for row in rows]
     middle = (begin + end) / 2
     between = (middle[1:] + middle[:-1]) / 2
     edges = np.concatenate([begin[:1], between, end[-1:]])
     with rc_context(STYLE):
         figure = new_figure(9, 1.6 + 0.27 * len(genres))
         along, whole = figure.subplots(1, 2, sharey=True, width_ratios=(5, 1))
-        rows = np.arange(len(genres) + 1) - 0.5
-        image = along.pcolormesh(edges, rows, probabilities.T, cmap="Blues", vmin=0, vmax=1)
+        borders = np.arange(len(genres) + 1) - 0.5
+        image = along.pcolormesh(edges, borders, probabilities.T, cmap="Blues", vmin=0, vmax=1)
         along.plot(middle, probabilities.argmax(1), "o", color=VERMILION, markersize=3, label="most probable")
         along.set_yticks(range(len(genres)), genres)
         along.set(xlabel="time (s); dot: the most probable genre", title=title, ylim=(len(genres) - 0.5, -0.5))
@@ -243,6 +250,14 @@ def over_time(
         whole.set(xlim=(0, 1), xlabel="whole track")
         figure.colorbar(image, ax=whole, label="probability", shrink=0.9)
     return figure
+
+
+def most_present(probabilities: Floats) -> list[int]:
+    """Return the genres to draw over time, in their order: (windows, genres)."""
+    highest = probabilities.max(0)
+    first = set(probabilities.argmax(1).tolist())
+    ranked = sorted(range(len(highest)), key=lambda genre: (genre not in first, -highest[genre]))
+    return sorted(ranked[: max(GENRES_OVER_TIME, len(first))])
 
 
 def grad_cam_panels(rows: Sequence[Explanation], title: str) -> Figure:
@@ -352,8 +367,10 @@ def threshold_curves(
             axes.axvline(
                 PAPER_THRESHOLD, color="grey", linewidth=0.8, linestyle=":", label=f"{PAPER_THRESHOLD} (paper)"
             )
-            for index, threshold in enumerate(np.unique([] if tuned is None else tuned)):
-                axes.axvline(threshold, color=PINK, linewidth=0.8, label="tuned" if index == 0 else None)
+            marked = np.unique([] if tuned is None else tuned)
+            height = 1 if len(marked) <= FEW_LINES else RUG
+            for index, threshold in enumerate(marked):
+                axes.axvline(threshold, 0, height, color=PINK, linewidth=0.8, label="tuned" if index == 0 else None)
         lines, labels = shares.get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside lower center", ncols=5, fontsize=8)
         figure.suptitle(title, fontsize=11)

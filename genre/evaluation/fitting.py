@@ -1,4 +1,4 @@
-"""Fit the post-processing of a run: the temperature, the certainty threshold and the thresholds."""
+"""Fit the post-processing of a run: the temperature, the thresholds of certainty and those of the genres."""
 
 from dataclasses import replace
 
@@ -17,7 +17,8 @@ def fit_postprocessing(
 ) -> PostProcessing:
     """Fit all parameters on validation tracks, after training; without any only the commonest set of genres is known.
 
-    The temperature comes first; the thresholds are chosen from probabilities at that temperature.
+    The temperature comes first; the thresholds are chosen from probabilities at that temperature. The certainty
+    threshold is chosen from tracks that are not uncertain by their distance, so that ``task.certain`` holds for both.
     """
     postprocessing = PostProcessing(most_common_set=torch.from_numpy(thresholds.most_common_set(train.targets)))
     if validation is None:
@@ -38,7 +39,9 @@ def fit_to(
         temperature = calibration.fit_temperature(extended.logits, extended.targets, task.multilabel)
         postprocessing = replace(postprocessing, temperature=temperature)
         extended, validation = (apply_temperature(each, task, postprocessing) for each in (extended, validation))
-    postprocessing = replace(postprocessing, uncertain_below=calibration.certainty_threshold(validation, task.certain))
+    beyond = None if validation.distances is None else calibration.distance_threshold(validation.distances)
+    below = calibration.certainty_threshold(validation, task.certain, beyond)
+    postprocessing = replace(postprocessing, uncertain_below=below, uncertain_beyond=beyond)
     if not isinstance(task, Multilabel):
         return postprocessing
     tuned = thresholds.tune_thresholds(

@@ -82,7 +82,7 @@ def explain(
         maps=dict(zip(labels, maps, strict=True)),
         begin=crop_begin(data, row, crop),
         seconds=data.pipeline.view.seconds,
-        band_edges=data.pipeline.spectrogram.log_mel.band_edges(),
+        band_edges=data.pipeline.log_mel_spectrogram.log_mel.band_edges(),
     )
 
 

@@ -16,10 +16,13 @@ WEIGHTS_AT_ONCE = 2_000_000  # in memory
 PROPORTIONS = ("accuracy", "exact")  # metrics that are a share of the tracks
 
 
-def compute_metrics(predictions: Predictions, weights: Floats | None = None) -> dict[str, Floats]:
+def compute_metrics(predictions: Predictions, weights: Floats | None = None, ranking: bool = True) -> dict[str, Floats]:
     """Return every metric for each weighting of the tracks: (resamples, tracks) -> name -> (resamples,).
 
     All tracks have weight 1 if ``weights`` is None; the result then has one value per metric.
+
+    Args:
+        ranking: whether those of several genres that go by the order of the probabilities are computed.
     """
     if weights is None:
         weights = np.ones((1, len(predictions.targets)))
@@ -32,26 +35,39 @@ def compute_metrics(predictions: Predictions, weights: Floats | None = None) -> 
     }
     for name in ("precision", "recall", "f1"):
         metrics[f"macro_{name}"] = safe_divide((per_genre[name] * present).sum(1), present.sum(1))
-    return metrics | (multilabel_metrics(predictions, weights, per_genre) if predictions.multilabel else {})
+    if predictions.multilabel:
+        metrics |= multilabel_metrics(predictions, weights, per_genre)
+        metrics |= ranking_metrics(predictions, weights) if ranking else {}
+    return metrics
 
 
 def multilabel_metrics(predictions: Predictions, weights: Floats, per_genre: dict[str, Floats]) -> dict[str, Floats]:
-    """Return the metrics for several genres per track: name -> (resamples,)."""
+    """Return the metrics of the predicted genres for several genres per track: name -> (resamples,)."""
     targets, predicted = predictions.targets, predictions.predicted
     both, either = (targets & predicted).sum(1), (targets | predicted).sum(1)
     counts = per_genre["support"] + per_genre["predicted"]
-    average_precision, area = ranking_scores(targets, predictions.probabilities, weights)
     return {
         "exact": weighted_mean(predictions.correct, weights),
         "jaccard": weighted_mean(both / np.maximum(either, 1), weights),
         "micro_f1": safe_divide(2 * per_genre["correct"].sum(1), counts.sum(1)),
-        "map": mean_of_defined(average_precision),
-        "roc_auc": mean_of_defined(area),
-        "lrap": weighted_mean(label_ranking_average_precision(targets, predictions.probabilities), weights),
     }
 
 
-def metric_intervals(predictions: Predictions, seed: int = 0) -> dict[str, list[float]]:
+def ranking_metrics(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
+    """Return the metrics of the order of the probabilities for several genres per track: name -> (resamples,).
+
+    ``map`` and ``roc_auc`` are the macro-averaged areas under the precision-recall and ROC curves (PR-AUC, ROC-AUC).
+    """
+    targets, probabilities = predictions.targets, predictions.probabilities
+    average_precision, area = ranking_scores(targets, probabilities, weights)
+    return {
+        "map": mean_of_defined(average_precision),
+        "roc_auc": mean_of_defined(area),
+        "lrap": weighted_mean(label_ranking_average_precision(targets, probabilities), weights),
+    }
+
+
+def metric_intervals(predictions: Predictions, seed: int = 0, ranking: bool = True) -> dict[str, list[float]]:
     """Return 95 % intervals over tracks, from 1,000 resamples: metric -> [low, high].
 
     Accuracy and exact matches have Wilson's interval where ``proportion_interval`` says that the bootstrap fails.
@@ -62,7 +78,7 @@ def metric_intervals(predictions: Predictions, seed: int = 0) -> dict[str, list[
     for first in range(0, RESAMPLES, step):
         size = min(step, RESAMPLES - first)
         weights = generator.multinomial(tracks, np.full(tracks, 1 / tracks), size).astype(float)
-        parts.append(compute_metrics(predictions, weights))
+        parts.append(compute_metrics(predictions, weights, ranking))
     resampled = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     defined = {name: values[~np.isnan(values)] for name, values in resampled.items()}
     intervals = {name: np.quantile(values, TAILS).tolist() for name, values in defined.items() if len(values)}
@@ -124,8 +140,12 @@ def genre_ranking_scores(targets: Bools, probability: Floats, weights: Floats) -
 
 def label_ranking_average_precision(targets: Bools, probabilities: Floats) -> Floats:
     """Return the label-ranking average precision per track: (tracks, genres) twice -> (tracks,)."""
-    at_least = probabilities[:, None, :] >= probabilities[:, :, None]
-    share = (at_least & targets[:, None, :]).sum(2) / at_least.sum(2)
+    tracks, genres = targets.nonzero()
+    share = np.zeros(targets.shape)
+    for begin in range(0, len(tracks), step := max(1, WEIGHTS_AT_ONCE // targets.shape[1])):
+        rows, columns = tracks[begin : begin + step], genres[begin : begin + step]
+        at_least = probabilities[rows] >= probabilities[rows, columns, None]
+        share[rows, columns] = (at_least & targets[rows]).sum(1) / at_least.sum(1)
     count = targets.sum(1)
-    score: Floats = safe_divide((share * targets).sum(1), count)
+    score: Floats = safe_divide(share.sum(1), count)
     return np.where((count == 0) | (count == targets.shape[1]), 1.0, score)

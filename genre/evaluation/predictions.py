@@ -32,6 +32,7 @@ class Predictions:
         genres: (genres,).
         logits: (tracks, crops, genres) at temperature 1.
         features: (tracks, width) inputs of the network's last layer, the mean over the crops.
+        distances: (tracks,) from the training tracks; None if the network has none.
     """
 
     targets: Bools
@@ -43,6 +44,7 @@ class Predictions:
     genres: tuple[str, ...]
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
+    distances: Floats | None = None
 
     @property
     def correct(self) -> Bools:
@@ -83,11 +85,12 @@ def predict_batches(
     classifier: Classifier, batches: Iterable[Batch], names: list[str], genres: tuple[str, ...]
 ) -> Predictions:
     """Run a model over batches of inputs, of which there must be at least one."""
-    parts = []
+    parts, distances = [], []
     with last_layer_inputs(classifier.network) as inputs:
         for batch in batches:
             classifier.eval().to(batch.inputs.device)
-            logits = classifier.logits(batch)
+            logits, far = classifier.outputs(batch)
+            distances += [] if far is None else [far.cpu()]
             losses, probabilities = losses_and_probabilities(classifier.task, logits, batch.targets)
             features = inputs.pop().flatten(0, -2).unflatten(0, (len(logits), -1)).float().mean(dim=1)
             parts.append([value.cpu() for value in (batch.targets, losses, probabilities, logits, features)])
@@ -102,12 +105,14 @@ def predict_batches(
         genres=genres,
         logits=logits.numpy(),
         features=features.numpy(),
+        distances=torch.cat(distances).double().numpy() if distances else None,
     )
 
 
 def concatenated(parts: Sequence[Predictions]) -> Predictions:
     """Return the predictions of one model, or of alike ones, for several sets of tracks as those for all."""
-    arrays = ("targets", "predicted", "probabilities", "losses", "logits", "features")
+    arrays = ["targets", "predicted", "probabilities", "losses", "logits", "features"]
+    arrays += [] if parts[0].distances is None else ["distances"]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
     return replace(parts[0], names=[name for part in parts for name in part.names], **joined)
 
@@ -134,7 +139,8 @@ def apply_thresholds(predictions: Predictions, task: Task, postprocessing: PostP
 
 def uncertain_tracks(predictions: Predictions, postprocessing: PostProcessing) -> Bools | None:
     """Return which tracks are uncertain, (tracks,); None if no threshold was fitted."""
-    uncertain = postprocessing.uncertain(torch.from_numpy(predictions.probabilities))
+    distances = None if predictions.distances is None else torch.from_numpy(predictions.distances)
+    uncertain = postprocessing.uncertain(torch.from_numpy(predictions.probabilities), distances)
     return None if uncertain is None else uncertain.numpy()
 
 

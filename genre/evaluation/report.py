@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from genre.data.catalogue import Catalogue
 from genre.data.splits import SUBSETS, Split
-from genre.evaluation import calibration, figures, thresholds
+from genre.evaluation import calibration, figures, many_genres, thresholds
 from genre.evaluation.intervals import wilson_interval
 from genre.evaluation.metrics import compute_metrics, per_genre_scores
 from genre.evaluation.predictions import Predictions, uncertain_tracks
@@ -23,6 +24,7 @@ Report = Mapping[str, Mapping[str, float]]
 EpochRows = Sequence[Mapping[str, float]]
 
 LISTED_CONFUSIONS = 3
+DRAWN_CONFUSIONS = 20
 LISTED_GENRES = 3  # of equal value, in one sentence
 MIN_SUPPORT = 5  # tracks, of a genre that a sentence names as best or worst
 MIN_VALIDATION = 10  # tracks, for a sentence that compares training with validation
@@ -117,17 +119,24 @@ def listed(genres: Sequence[str]) -> str:
 
 def confusions_note(predictions: Predictions) -> list[str]:
     """Return the most frequent confusions: a genre is predicted that the track does not have."""
+    confusions = [
+        f"{true} predicted as {predicted} ({count} of {counted(support, 'track')})"
+        for true, predicted, count, support in frequent_confusions(predictions, LISTED_CONFUSIONS)
+    ]
+    return [f"Most frequent confusions: {', '.join(confusions)}."] if confusions else ["No genre was confused."]
+
+
+def frequent_confusions(predictions: Predictions, most: int) -> list[tuple[str, str, int, int]]:
+    """Return the most frequent confusions: true genre, predicted genre, tracks, tracks of the true genre."""
     wrong = predictions.targets.astype(int).T @ (predictions.predicted & ~predictions.targets).astype(int)
     support = predictions.targets.sum(0)
-    ranked = np.argsort(-wrong, axis=None, kind="stable")[:LISTED_CONFUSIONS]
+    ranked = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = zip(*np.unravel_index(ranked, wrong.shape), strict=True)
-    confusions = [
-        f"{predictions.genres[true]} predicted as {predictions.genres[predicted]} "
-        f"({wrong[true, predicted]} of {counted(int(support[true]), 'track')})"
+    return [
+        (predictions.genres[true], predictions.genres[predicted], int(wrong[true, predicted]), int(support[true]))
         for true, predicted in pairs
         if wrong[true, predicted]
     ]
-    return [f"Most frequent confusions: {', '.join(confusions)}."] if confusions else ["No genre was confused."]
 
 
 def temperature_note(postprocessing: PostProcessing) -> list[str]:
@@ -140,18 +149,27 @@ def temperature_note(postprocessing: PostProcessing) -> list[str]:
 def uncertainty_note(predictions: Predictions, postprocessing: PostProcessing) -> list[str]:
     """Return how many tracks are uncertain, and how often the others are right."""
     uncertain = uncertain_tracks(predictions, postprocessing)
-    threshold = postprocessing.uncertain_below
-    if uncertain is None or not threshold:  # a threshold of 0 makes no track uncertain
+    limits = uncertainty_limits(postprocessing)
+    if uncertain is None or not limits:
         return []
     number, total = int(uncertain.sum()), len(uncertain)
     if number == total:
-        reason = f"no probability reaches {threshold:.3g}" if threshold < 1 else "validation gave no reliable threshold"
+        reason = "validation gave no reliable threshold" if postprocessing.uncertain_below == 1 else limits
         return [f"All {total} tracks are uncertain: {reason}." if total > 1 else f"The track is uncertain: {reason}."]
     right = int(predictions.top_genre_correct[~uncertain].sum())
     return [
-        f"{number} of {counted(total, 'track')} {'is' if number == 1 else 'are'} uncertain (highest probability below "
-        f"{threshold:.3g}); the most probable genre of the others is right for {right} of {total - number}."
+        f"{number} of {counted(total, 'track')} {'is' if number == 1 else 'are'} uncertain ({limits}); the most "
+        f"probable genre of the others is right for {right} of {total - number}."
     ]
+
+
+def uncertainty_limits(postprocessing: PostProcessing) -> str:
+    """Return what makes a track uncertain, in words; '' if nothing does."""
+    below, beyond = postprocessing.uncertain_below, postprocessing.uncertain_beyond
+    limits = [f"highest probability below {below:.3g}"] if below else []  # a threshold of 0 makes no track uncertain
+    if beyond is not None:
+        limits.append(f"distance from the training tracks above {beyond:.3g}")
+    return " or ".join(limits)
 
 
 def generalization_gap_note(history: EpochRows, monitor: str, validation_tracks: int) -> list[str]:
@@ -191,20 +209,33 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def confusion_figure(predictions: Predictions, title: str) -> Figure:
+def confusion_figure(
+    counts: npt.NDArray[np.int64], support: npt.NDArray[np.int64], genres: Sequence[str], title: str, multilabel: bool
+) -> Figure:
+    """Return the confusion matrix of few or many genres; see ``figures.confusion``."""
+    draw = many_genres.clustered_confusion if len(genres) > many_genres.MANY_GENRES else figures.confusion
+    return draw(counts, support, genres, title, multilabel)
+
+
+def predictions_confusion(predictions: Predictions, title: str) -> Figure:
     """Return the confusion matrix of a subset."""
     support = predictions.targets.sum(0)
-    return figures.confusion(predictions.confusion_counts, support, predictions.genres, title, predictions.multilabel)
+    return confusion_figure(predictions.confusion_counts, support, predictions.genres, title, predictions.multilabel)
 
 
 def subset_figures(predictions: Predictions, title: str, postprocessing: PostProcessing) -> dict[str, Figure]:
     """Return the figures of a subset: file name without ending -> figure."""
-    bins = calibration.reliability_bins(predictions)
+    bins, report = calibration.reliability_bins(predictions), genre_report(predictions)
     pages = {
-        "confusion": confusion_figure(predictions, title),
-        "genres": figures.genre_bars(genre_report(predictions), title),
+        "confusion": predictions_confusion(predictions, title),
         "reliability": figures.reliability_diagram(bins.probability, bins.accuracy, bins.count, bins.error, title),
     }
+    if len(predictions.genres) > many_genres.MANY_GENRES:
+        pages["genres"] = many_genres.genre_dots(report, title)
+        if confusions := frequent_confusions(predictions, DRAWN_CONFUSIONS):
+            pages["confusions"] = many_genres.confusion_bars(confusions, title)
+    else:
+        pages["genres"] = figures.genre_bars(report, title)
     return pages | (multilabel_figures(predictions, title, postprocessing) if predictions.multilabel else {})
 
 
@@ -213,8 +244,10 @@ def multilabel_figures(predictions: Predictions, title: str, postprocessing: Pos
     true, predicted = (has.astype(int).T @ has.astype(int) for has in (predictions.targets, predictions.predicted))
     curve = thresholds.threshold_curve(predictions)
     tuned = None if postprocessing.thresholds is None else postprocessing.thresholds.numpy()
+    many = len(predictions.genres) > many_genres.MANY_GENRES
+    draw = many_genres.clustered_cooccurrence if many else figures.cooccurrence
     return {
-        "cooccurrence": figures.cooccurrence(true, predicted, predictions.genres, title),
+        "cooccurrence": draw(true, predicted, predictions.genres, title),
         "thresholds": figures.threshold_curves(thresholds.CANDIDATES, curve, tuned, title),
     }
 

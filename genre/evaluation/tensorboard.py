@@ -100,7 +100,8 @@ class TensorBoardCallback(Callback):
         if takes_figures(trainer) and trainer.is_global_zero:
             title = f"validation, epoch {trainer.current_epoch}"
             table = counts.long().cpu().numpy()
-            figure = figures.confusion(table[:, :-1], table[:, -1], pl_module.genres, title, pl_module.task.multilabel)
+            multilabel = pl_module.task.multilabel
+            figure = reporting.confusion_figure(table[:, :-1], table[:, -1], pl_module.genres, title, multilabel)
             log_figure(trainer, "confusion/val", figure, trainer.global_step - 1)  # the step of Lightning's own values
 
 
@@ -135,7 +136,7 @@ def log_examples(trainer: Trainer, data: MusicData) -> None:
     if not takes_figures(trainer) or not trainer.is_global_zero:
         return
     batch = data.fetch(next(iter(data.train_dataloader())))
-    if batch.inputs.ndim < 5:  # features of a frozen backbone, not pictures
+    if batch.inputs.ndim < 5:  # features of a frozen backbone, or waveforms
         return
     indices = range(min(10, len(batch.rows)))
     titles = [figures.shorten(data.names[int(batch.rows[index])], EXAMPLE_TITLE) for index in indices]
@@ -187,7 +188,7 @@ def final_figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Yield the figures of a subset with their names; for validation the confusion matrix alone."""
     if subset == "val":
-        yield "confusion", reporting.confusion_figure(predictions, title)
+        yield "confusion", reporting.predictions_confusion(predictions, title)
         return
     yield from reporting.subset_figures(predictions, title, postprocessing).items()
     if (figure := gradcam.grad_cam_figure(classifier, data, predictions, title)) is not None:

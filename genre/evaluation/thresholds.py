@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit, logit
 
 from genre.evaluation.arrays import Bools, Floats
 from genre.evaluation.metrics import per_genre_scores, safe_divide
 from genre.evaluation.predictions import Predictions
 
 CANDIDATES = np.linspace(0.01, 0.99, 99)
+SHRINKAGE = 3  # tracks of a genre at which its own threshold counts as much as the shared one
 
 
 def tune_thresholds(targets: Bools, probabilities: Floats, per_genre: bool, fallback: float) -> Floats:
     """Return the thresholds with the highest F1 on these tracks, (genres,).
 
-    A shared threshold maximizes micro F1, a threshold per genre the genre's F1. Of several equally good ones the
-    nearest to ``fallback`` is chosen; a genre without tracks has ``fallback``.
+    A shared threshold maximizes micro F1. A threshold per genre lies between that which maximizes the genre's F1 and
+    the shared one: a genre with n tracks takes its own with weight n / (n + 3), in log-odds. Of several equally good
+    ones the nearest to ``fallback`` is chosen. Simulated genres with 1 to 30 tracks have a higher F1 than with either.
 
     Args:
         targets: (tracks, genres).
@@ -24,16 +27,32 @@ def tune_thresholds(targets: Bools, probabilities: Floats, per_genre: bool, fall
         per_genre: whether each genre has its own threshold.
         fallback: the threshold that is not tuned.
     """
-    predicted = probabilities[None] > CANDIDATES[:, None, None]
-    correct = (predicted & targets).sum(1, dtype=float)
-    counts = predicted.sum(1, dtype=float) + targets.sum(0)
+    number = targets.sum(0)
+    predicted = (probabilities > candidate for candidate in CANDIDATES)
+    correct, counts = np.stack([((each & targets).sum(0), each.sum(0) + number) for each in predicted], axis=1)
+    (shared,) = best_candidates(correct.sum(1, keepdims=True), counts.sum(1, keepdims=True), fallback, fallback)
     if not per_genre:
-        correct, counts = correct.sum(1, keepdims=True), counts.sum(1, keepdims=True)
+        return np.full(number.shape, shared)
+    own = best_candidates(correct, counts, fallback, shared)
+    weight = number / (number + SHRINKAGE)
+    return expit(weight * logit(own) + (1 - weight) * logit(shared))
+
+
+def best_candidates(correct: Floats, counts: Floats, fallback: float, without: float) -> Floats:
+    """Return the candidates with the highest F1, ``without`` where all have 0.
+
+    Args:
+        correct: (candidates, genres) true positives.
+        counts: (candidates, genres) tracks of the genre and tracks predicted as it, together.
+        fallback: of equally good candidates the nearest to it is chosen.
+
+    Returns:
+        (genres,).
+    """
     f1 = np.round(safe_divide(2 * correct, counts), 9)
     nearness = -np.abs(CANDIDATES - fallback)[:, None]
     best = np.lexsort((np.broadcast_to(nearness, f1.shape), f1), axis=0)[-1]
-    tuned = np.where(f1.max(0) > 0, CANDIDATES[best], fallback)
-    return np.broadcast_to(tuned, targets.shape[1:]).copy()
+    return np.where(f1.max(0) > 0, CANDIDATES[best], without)
 
 
 def threshold_curve(predictions: Predictions) -> dict[str, Floats]:

@@ -105,7 +105,7 @@ def draw_mel(folder: Path, pipeline: Pipeline, store: Store, name: str) -> None:
     The clips of an archive are scaled from their own minimum, which is drawn as -80 dB.
     """
     log_mel = pipeline.log_mels(store, torch.tensor(store.rows([name])))[0, 0].cpu().numpy()
-    edges = pipeline.spectrogram.log_mel.band_edges()
+    edges = pipeline.log_mel_spectrogram.log_mel.band_edges()
     title = f"mel spectrogram of {short_name(name, 60)}"
     figure = plots.mel_spectrogram((log_mel - 1) * 80, pipeline.view.seconds, edges, title)
     figures.save_figure(figure, folder / "figures" / "mel_spectrogram.png")

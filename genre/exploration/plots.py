@@ -1,13 +1,16 @@
 """Figures of a collection: boxplots by genre, a mel spectrogram."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from genre.evaluation.figures import STYLE, TRAIN, VAL, new_figure, shorten
+from genre.evaluation.many_genres import MANY_GENRES
 
 FILL = "#CFE3F1"  # a light TRAIN blue, so that the median is visible in print
 TICKS = (500, 1000, 2000, 4000, 8000)  # Hz
@@ -18,17 +21,20 @@ def boxplots(values: Mapping[str, Sequence[float]], label: str, title: str) -> F
     """Boxplot of a feature per genre (figures 2 and 3 of the paper).
 
     The box spans the middle half of a genre's tracks, its line is the median; whiskers reach to the furthest track
-    within 1.5 box lengths; tracks beyond are points.
+    within 1.5 box lengths; tracks beyond are points. Many genres are below each other.
 
     Args:
         values: genre -> one value per track.
         label: of the y axis.
     """
+    many = len(values) > MANY_GENRES
+    size = (8.0, 1.2 + 0.2 * len(values)) if many else (max(4.0, 1.6 + 0.62 * len(values)), 4.0)
     with rc_context(STYLE):
-        figure = new_figure(max(4.0, 1.6 + 0.62 * len(values)), 4.0)
+        figure = new_figure(*size)
         axes = figure.add_subplot()
         axes.boxplot(
             list(values.values()),
+            orientation="horizontal" if many else "vertical",
             widths=0.6,
             patch_artist=True,
             boxprops={"facecolor": FILL, "edgecolor": TRAIN},
@@ -37,14 +43,22 @@ def boxplots(values: Mapping[str, Sequence[float]], label: str, title: str) -> F
             capprops={"color": TRAIN},
             flierprops={"marker": ".", "markersize": 4, "markerfacecolor": "#666666", "markeredgecolor": "none"},
         )
-        names = [shorten(genre, GENRE_WIDTH) for genre in values]
-        axes.set_xticks(axes.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.tick_params(axis="x", length=0)
-        axes.yaxis.set_major_formatter("{x:,g}")
-        axes.yaxis.grid(True, color="#E5E5E5", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.set(ylabel=label, title=title)
+        label_boxes(axes, [shorten(genre, GENRE_WIDTH) for genre in values], many)
+        axes.set(title=title, **{"xlabel" if many else "ylabel": label})
     return figure
+
+
+def label_boxes(axes: Axes, names: Sequence[str], horizontal: bool) -> None:
+    """Name the boxes, and draw a grid along the values."""
+    of_names, of_values = (axes.yaxis, axes.xaxis) if horizontal else (axes.xaxis, axes.yaxis)
+    slanted: dict[str, Any] = {} if horizontal else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    of_names.set_ticks(range(1, len(names) + 1), names, **slanted)
+    of_names.set_tick_params(length=0)
+    of_values.set_major_formatter("{x:,g}")
+    of_values.grid(True, color="#E5E5E5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if horizontal:
+        axes.invert_yaxis()
 
 
 def mel_spectrogram(

@@ -9,7 +9,9 @@ from typing import Any
 from torch import nn
 
 from genre.config.records import as_yaml
+from genre.models.audio import AudioBackbone
 from genre.models.checkpoint import Checkpoint
+from genre.models.image import ImageBackbone
 from genre.models.musicnn import MusiCNN
 from genre.models.pretrained import portable, pretrained_classifier
 from genre.models.vgg16 import VGG16
@@ -18,6 +20,8 @@ from genre.prediction.exported import ExportMetadata
 LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 LICENCES: dict[type[nn.Module], str] = {  # of weights inside the file that the run did not train
     MusiCNN: "musicnn's weights: ISC (Pons and Serra 2019)",
+    AudioBackbone: "a published network (model.name of the recipe), whose publisher states its licence",
+    ImageBackbone: "a published network (model.name of the recipe), whose publisher states its licence",
     VGG16: "VGG16's weights: CC BY 4.0 (Visual Geometry Group, University of Oxford), or BSD 3-Clause (torchvision)",
 }
 
@@ -39,9 +43,10 @@ def use_table(metadata: ExportMetadata, network: nn.Module) -> str:
     rows = {
         "input": f"`waveform`, float32 (batch, samples), mono, in [-1, 1], {metadata.sample_rate} Hz, any length",
         "output": "`probabilities`, float32 (batch, genres), of " + ", ".join(metadata.genres),
+        **distances_row(metadata),
         "reads": f"{windows} of {metadata.window_seconds:g} s of each track",
         "predicts": decision(metadata),
-        "uncertain": uncertainty(metadata.uncertain_below),
+        "uncertain": uncertainty(metadata),
         "network": f"{type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters",
         "written by": f"{metadata.program}, format {metadata.format_version}",
     }
@@ -60,9 +65,20 @@ def decision(metadata: ExportMetadata) -> str:
     return "each genre above its threshold: " + ", ".join(f"{genre} {value:.3g}" for genre, value in limits)
 
 
-def uncertainty(below: float | None) -> str:
+def distances_row(metadata: ExportMetadata) -> dict[str, str]:
+    """A row about the second output, if there is one."""
+    if metadata.uncertain_beyond is None:
+        return {}
+    return {"second output": "`distances`, float32 (batch,), from the training tracks"}
+
+
+def uncertainty(metadata: ExportMetadata) -> str:
     """When a prediction is uncertain, in words."""
-    return "unknown" if below is None else f"if the highest probability is below {below:.3g}"
+    if metadata.uncertain_below is None:
+        return "unknown"
+    beyond = metadata.uncertain_beyond
+    far = "" if beyond is None else f", or the distance above {beyond:.3g}"
+    return f"if the highest probability is below {metadata.uncertain_below:.3g}{far}"
 
 
 def licence(network: nn.Module) -> str:

@@ -13,6 +13,7 @@ from genre.exporting.card import model_card
 from genre.exporting.formats import FORMATS
 from genre.exporting.graph import WaveformGraph
 from genre.files import write_bytes, write_text
+from genre.models.onnx_audio import OnnxNetwork
 from genre.models.pretrained import read_network
 from genre.prediction.exported import ExportMetadata
 from genre.prediction.model import Model
@@ -63,17 +64,20 @@ def export_metadata(model: Model) -> ExportMetadata:
     """What a file says about a model.
 
     Raises:
-        UserError: if its task decides in a way of its own, which a file cannot hold.
+        UserError: if its task decides in a way of its own, or ONNX Runtime runs its network: no file can hold that.
     """
     task, fitted, view = model.task, model.postprocessing, model.pipeline.view
     if type(task).decide not in (Multiclass.decide, Multilabel.decide):
         raise UserError(f"the task {type(task).__name__} decides by its own code, which no exported file can hold")
+    if any(isinstance(part, OnnxNetwork) for part in model.network.modules()):
+        raise UserError("a network in an ONNX file cannot be exported with its head; predict with the run's folder")
     return ExportMetadata(
         genres=model.genres,
         task="multilabel" if isinstance(task, Multilabel) else "multiclass",
         thresholds=thresholds(model),
         temperature=fitted.temperature,
         uncertain_below=fitted.uncertain_below,
+        uncertain_beyond=fitted.uncertain_beyond,
         sample_rate=model.sample_rate,
         window_seconds=model.seconds,
         positions=tuple(view.positions.tolist()) if isinstance(view, Segments) else (0.5,),

@@ -16,14 +16,15 @@ from torch.export.exported_program import ExportedProgram
 
 from genre.errors import UserError
 from genre.exporting.graph import WaveformGraph
+from genre.extras import import_extra
 from genre.prediction.exported import (
+    DISTANCES,
     ONNX_SUFFIX,
     POSITIONS,
     PROBABILITIES,
     PROGRAM_SUFFIX,
     WAVEFORM,
     ExportMetadata,
-    import_extra,
 )
 from genre.transforms.views import Segments
 
@@ -39,14 +40,15 @@ def to_onnx(graph: WaveformGraph, metadata: ExportMetadata) -> bytes:
     Raises:
         UserError: if a package is not installed, or the network cannot be exported.
     """
-    onnx = import_extra("onnx")
-    import_extra("onnxscript")
+    onnx = import_extra("onnx", "export", "ONNX files")
+    import_extra("onnxscript", "export", "ONNX files")
     inputs, sizes = [example(graph)], [{0: BATCH, 1: SAMPLES}]
     if isinstance(graph.view, Segments):
         inputs, sizes = [*inputs, graph.view.positions], [*sizes, {0: CROPS}]
+    outputs = [PROBABILITIES] if metadata.uncertain_beyond is None else [PROBABILITIES, DISTANCES]
     with quiet(), clear_refusal(graph):
         program: Any = torch.onnx.export(
-            graph, tuple(inputs), dynamo=True, verbose=False, output_names=[PROBABILITIES],
+            graph, tuple(inputs), dynamo=True, verbose=False, output_names=outputs,
             input_names=[WAVEFORM, POSITIONS][: len(inputs)], dynamic_shapes=tuple(sizes),
         )  # fmt: skip
     proto = program.model_proto

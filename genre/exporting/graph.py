@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genre.models.networks import crop_logits
+from genre.models.networks import crop_outputs
 from genre.prediction.model import Model
-from genre.transforms.spectrogram import LogMel, decibels
+from genre.transforms.spectrogram import DocumentSpectrogram, LogMel, decibels
 from genre.transforms.views import evenly_spaced
 
 
 class WaveformGraph(nn.Module):
-    """The same probabilities as a ``Model``, without stores, loops over clips and Fourier transforms.
+    """The same outputs as of a ``Model``, without stores, loops over clips and Fourier transforms.
 
     Every shape behind the crops is static, apart from their number, which is what exporters handle best.
 
@@ -26,26 +26,31 @@ class WaveformGraph(nn.Module):
         self.network, self.task, self.postprocessing = model.network, model.task, model.postprocessing
         self.view = model.pipeline.view
         self.spectrogram = copy.deepcopy(model.spectrogram)
-        self.spectrogram.log_mel = ConvolvedLogMel(model.spectrogram.log_mel)  # type: ignore[assignment]
+        if isinstance(self.spectrogram, DocumentSpectrogram):
+            self.spectrogram.log_mel = ConvolvedLogMel(self.spectrogram.log_mel)  # type: ignore[assignment]
         self.span = round(self.view.seconds * model.sample_rate)
         self.tolerance = round(self.spectrogram.length_tolerance * model.sample_rate)
 
-    def forward(self, waveform: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Probabilities of tracks that are equally long.
+    def forward(self, waveform: Tensor, positions: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Probabilities of tracks that are equally long, and their distances if the run has a threshold for them.
 
         Args:
             waveform: (batch, samples) in [-1, 1].
             positions: (crops,) of the crops, from 0 (the beginning) to 1 (the end); None: those of the view.
 
         Returns:
-            (batch, genres).
+            (batch, genres); or these and (batch,).
         """
         begins, lengths = self.spans(waveform, positions)
         clips = cut_crops(waveform, begins, lengths, self.span + (0 if positions is not None else self.tolerance))
         batch, crops = clips.shape[:2]
         log_mel = self.spectrogram(clips.flatten(0, 1), lengths.repeat(batch), self.view.seconds)
         pictures = self.spectrogram.picture(log_mel).unflatten(0, (batch, crops))
-        return self.postprocessing.probabilities(self.task, crop_logits(self.network, pictures))
+        logits, distances = crop_outputs(self.network, pictures)
+        probabilities = self.postprocessing.probabilities(self.task, logits)
+        if distances is None or self.postprocessing.uncertain_beyond is None:
+            return probabilities
+        return probabilities, distances
 
     def spans(self, waveform: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
         """First sample and length of each crop, (crops,) each."""

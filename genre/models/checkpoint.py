@@ -40,6 +40,7 @@ class Checkpoint:
         music_postprocessing: fitted to the music alone, for tracks without metadata.
         branch: weights of the branch for metadata; empty without one.
         trained_on: names of the training tracks, if no run folder lists them.
+        architecture: what a published network is built from without its files, as plain values; empty for others.
     """
 
     path: Path
@@ -51,11 +52,15 @@ class Checkpoint:
     music_postprocessing: PostProcessing = field(default_factory=PostProcessing)
     branch: dict[str, Tensor] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
+    architecture: dict[str, Any] = field(default_factory=dict)
 
 
-def checkpoint_metadata(genres: tuple[str, ...], record: Mapping[str, Any]) -> dict[str, Any]:
+def checkpoint_metadata(
+    genres: tuple[str, ...], record: Mapping[str, Any], architecture: Mapping[str, Any]
+) -> dict[str, Any]:
     """What makes a checkpoint self-contained, in types that ``weights_only=True`` admits; secrets are masked."""
-    return {"version": VERSION, "genres": list(genres), "config": dict(redacted(record))}
+    about = {"version": VERSION, "genres": list(genres), "config": dict(redacted(record))}
+    return about | ({"architecture": dict(architecture)} if architecture else {})
 
 
 def read_checkpoint(run: str | Path) -> Checkpoint:
@@ -73,8 +78,9 @@ def read_checkpoint(run: str | Path) -> Checkpoint:
     network, branch = (part_of(content["state_dict"], part) for part in ("network.", "branch."))
     fitted, to_music = (PostProcessing.from_metadata(values) for values in (about, about.get(MUSIC_ALONE, about)))
     return Checkpoint(
-        path, run_folder(path), tuple(about["genres"]), about["config"], network, fitted, to_music, branch
-    )
+        path, run_folder(path), tuple(about["genres"]), about["config"], network, fitted, to_music, branch,
+        architecture=about.get("architecture", {}),
+    )  # fmt: skip
 
 
 def part_of(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

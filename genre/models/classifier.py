@@ -24,7 +24,7 @@ from torchmetrics.classification import (
 from genre.data.datamodule import Batch
 from genre.errors import UserError
 from genre.models.metadata import MetadataBranch
-from genre.models.networks import crop_logits
+from genre.models.networks import NetworkOutputs, crop_logits, crop_outputs
 from genre.tasks import Task
 
 LOGGED_SUBSETS = ("train", "val")
@@ -105,7 +105,15 @@ class Classifier(LightningModule):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits of a batch, (batch, crops, genres): those of the music, and the same of its metadata for each crop."""
-        music: Tensor = self(batch.inputs)
+        return self.with_metadata(self(batch.inputs), batch)
+
+    def outputs(self, batch: Batch) -> NetworkOutputs:
+        """Logits of a batch as above, and the distances of its music from the training tracks."""
+        outputs = crop_outputs(self.network, batch.inputs)
+        return outputs._replace(logits=self.with_metadata(outputs.logits, batch))
+
+    def with_metadata(self, music: Tensor, batch: Batch) -> Tensor:
+        """Logits of the music, (batch, crops, genres) -> the same with those of the batch's metadata."""
         if self.branch is None or batch.metadata is None:
             return music
         added: Tensor = self.branch(batch.metadata)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genre.models.features import feature_layers
-from genre.models.networks import last_convolution
+from genre.models.networks import last_convolution, logits_and_distances
 
 
 class Ensemble(nn.Module):
@@ -31,11 +31,21 @@ class Ensemble(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, members, genres)."""
+        return torch.stack([network(part) for network, part in self.member_inputs(inputs)], dim=1)
+
+    def logits_and_distances(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As ``forward``; and the distances (batch,), the mean over the members that have one, None without any."""
+        logits, distances = zip(*(logits_and_distances(*each) for each in self.member_inputs(inputs)), strict=True)
+        known = [each for each in distances if each is not None]
+        return torch.stack(logits, dim=1), torch.stack(known).mean(dim=0) if known else None
+
+    def member_inputs(self, inputs: Tensor) -> list[tuple[nn.Module, Tensor]]:
+        """The members, each with its inputs: the same pictures, or its own part of the features."""
         networks: list[Any] = list(self.members.values())
         parts = [inputs] * len(networks)
         if inputs.ndim == 2:
             parts = list(inputs.split([network.width for network in networks], dim=1))
-        return torch.stack([network(part) for network, part in zip(networks, parts, strict=True)], dim=1)
+        return list(zip(networks, parts, strict=True))
 
     @property
     def backbones(self) -> list[nn.Module]:
@@ -46,6 +56,12 @@ class Ensemble(nn.Module):
     def fingerprint(self) -> str:
         """The frozen members' own."""
         return " ".join(getattr(network, "fingerprint", "") for network in self.members.values())
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Of each member that has one, what it can be built from without its published files."""
+        known = {name: getattr(network, "architecture", None) for name, network in self.members.items()}
+        return {name: value for name, value in known.items() if value}
 
     @property
     def grad_cam_layer(self) -> nn.Conv2d | None:

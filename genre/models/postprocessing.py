@@ -1,4 +1,4 @@
-"""From a network's logits to predictions: temperature, thresholds and the certainty threshold of a run.
+"""From a network's outputs to predictions: temperature, thresholds, and what makes a track uncertain.
 
 Training, evaluation and prediction all use this class; ``genre.evaluation.fitting`` fits it.
 """
@@ -20,12 +20,15 @@ class PostProcessing:
     Args:
         temperature: logits are divided by it; None leaves them unchanged.
         uncertain_below: a track is uncertain if its highest probability is lower; None without validation tracks.
+        uncertain_beyond: a track is uncertain if its distance from the training tracks is larger; None without
+            validation tracks, for networks that have no distance, and for runs of earlier versions.
         thresholds: (genres,) float64, a track has a genre if its probability exceeds the genre's; None for multiclass.
         most_common_set: (genres,) bool, the most frequent set of genres in training; None for runs of earlier versions.
     """
 
     temperature: float | None = None
     uncertain_below: float | None = None
+    uncertain_beyond: float | None = None
     thresholds: Tensor | None = None
     most_common_set: Tensor | None = None
 
@@ -46,9 +49,24 @@ class PostProcessing:
             return task.decide(probabilities)
         return probabilities > self.thresholds.to(probabilities.device)
 
-    def uncertain(self, probabilities: Tensor) -> Tensor | None:
-        """Return which tracks are uncertain, (..., genres) -> (...) of bool; None if no threshold was fitted."""
-        return None if self.uncertain_below is None else probabilities.amax(-1) < self.uncertain_below
+    def uncertain(self, probabilities: Tensor, distances: Tensor | None = None) -> Tensor | None:
+        """Return which tracks are uncertain, by either threshold; None if none was fitted.
+
+        Args:
+            probabilities: (..., genres).
+            distances: (...) from the training tracks; None: unknown.
+
+        Returns:
+            (...) of bool.
+        """
+        if self.uncertain_below is None:
+            return None
+        unclear = probabilities.amax(-1) < self.uncertain_below
+        return unclear if distances is None else unclear | self.is_foreign(distances)
+
+    def is_foreign(self, distances: Tensor) -> Tensor:
+        """Return which distances from the training tracks are too large to be certain, (...) -> (...) of bool."""
+        return distances > (float("inf") if self.uncertain_beyond is None else self.uncertain_beyond)
 
     def metadata(self) -> dict[str, Any]:
         """Return the fitted parameters as plain values for a checkpoint."""

@@ -42,7 +42,8 @@ def read_network(run: str | Path | None) -> Checkpoint:
 
 def write_pretrained(path: Path, saved: Checkpoint) -> None:
     """Write a network with all that its checkpoint says about it, without its metadata and paths of this machine."""
-    about = checkpoint_metadata(saved.genres, portable(saved.record)) | saved.music_postprocessing.metadata()
+    about = checkpoint_metadata(saved.genres, portable(saved.record), saved.architecture)
+    about |= saved.music_postprocessing.metadata()
     about["trained_on"] = list(saved.trained_on)
     halves = {name: value.half() if value.ndim >= HALF_FROM else value for name, value in saved.weights.items()}
     tensors = {name: value.contiguous() for name, value in halves.items()}
@@ -65,7 +66,10 @@ def read_pretrained(path: Path) -> Checkpoint:
     if version != VERSION:
         raise UserError(f"{path} is of version {version}, this program reads version {VERSION}; train again")
     fitted = PostProcessing.from_metadata(about)
-    return Checkpoint(path, None, genres, about["config"], weights, fitted, fitted, trained_on=trained_on)
+    return Checkpoint(
+        path, None, genres, about["config"], weights, fitted, fitted, trained_on=trained_on,
+        architecture=about.get("architecture", {}),
+    )  # fmt: skip
 
 
 def floats(value: Tensor) -> Tensor:
@@ -90,4 +94,5 @@ def file_name(key: str, value: Any) -> Any:
     """A value, with the file's name alone if it is a path."""
     if isinstance(value, Mapping):
         return names_of_files(value)
-    return Path(value).name if key in PATHS and isinstance(value, str) else value
+    is_path = isinstance(value, str) and (key in PATHS or (key == "name" and Path(value).is_absolute()))
+    return Path(value).name if is_path else value

@@ -149,13 +149,6 @@ class VGG16(FrozenBackbone):
         transform = [self.mean.flatten().tolist(), self.std.flatten().tolist()]
         return {"vgg16": self.fingerprint, "transform": transform, "blocks": list(self.pooled_blocks)}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The optimiser's parameter groups: the head at its learning rate, unfrozen blocks at ``unfreeze_lr``."""
-        groups = super().parameter_groups()
-        if self.unfreeze:
-            groups.append({"params": list(self.unfrozen_layers.parameters()), "lr": self.unfreeze_lr})
-        return groups
-
 
 def pool_statistics(maps: Tensor) -> Tensor:
     """Mean, maximum and standard deviation per channel: (batch, channels, height, width) -> (batch, 3 * channels)."""

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genre.errors import UserError
-from genre.prediction.waveforms import WaveformModel
+from genre.extras import import_extra
+from genre.prediction.waveforms import WaveformModel, WaveformOutputs
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 ONNX_SUFFIX, PROGRAM_SUFFIX = ".onnx", ".pt2"
 FORMAT_VERSION = 1
-WAVEFORM, POSITIONS, PROBABILITIES = "waveform", "positions", "probabilities"  # of the graph
+WAVEFORM, POSITIONS, PROBABILITIES, DISTANCES = "waveform", "positions", "probabilities", "distances"  # of the graph
 ONE_WINDOW = np.array([0.5], np.float32)
 
 
@@ -43,6 +44,8 @@ class ExportMetadata:
         columns: of the catalogue that the run used beside the music, and the file does not.
         synthetic: whether the model learnt from synthetic music.
         program: which wrote the file, and its version.
+        uncertain_beyond: a track whose distance from the training tracks is larger is uncertain, too; None: the graph
+            has no output of distances, as in files of earlier versions.
         format_version: of this description.
     """
 
@@ -57,6 +60,7 @@ class ExportMetadata:
     columns: tuple[str, ...]
     synthetic: bool
     program: str
+    uncertain_beyond: float | None = None
     format_version: int = FORMAT_VERSION
 
     def texts(self) -> dict[str, str]:
@@ -77,7 +81,8 @@ class ExportMetadata:
             version = json.loads(texts["format_version"])
             if version != FORMAT_VERSION:
                 raise UserError(f"{source} has format {version}, this program reads {FORMAT_VERSION}; export it again")
-            values: dict[str, Any] = {field.name: json.loads(texts[field.name]) for field in fields(cls)}
+            required = [field.name for field in fields(cls) if field.default is MISSING or field.name in texts]
+            values: dict[str, Any] = {name: json.loads(texts[name]) for name in required}
         except (KeyError, ValueError) as error:
             raise UserError(f"{source} was not written by genre.export, or is damaged; export the run again") from error
         for name in ("genres", "thresholds", "positions", "columns"):
@@ -136,20 +141,30 @@ class ExportedModel(WaveformModel):
 
     def __call__(self, waveform: Any) -> Any:
         """(batch, samples) in [-1, 1] at ``sample_rate`` Hz -> probabilities (batch, genres): an array for an array."""
-        probabilities = self.run({WAVEFORM: np.asarray(waveform, np.float32)})
+        probabilities = self.run({WAVEFORM: np.asarray(waveform, np.float32)})[0]
         return probabilities if isinstance(waveform, np.ndarray) else as_tensor(probabilities)
 
-    def window_probabilities(self, windows: "Tensor") -> "Tensor":
-        """(batch, samples) of one window at most -> probabilities (batch, genres), from one crop of each."""
+    def outputs(self, waveform: "Tensor") -> WaveformOutputs:
+        """Outputs of tracks (batch, samples) in [-1, 1] at ``sample_rate`` Hz, means over their crops."""
+        return as_outputs(self.run({WAVEFORM: np.asarray(waveform, np.float32)}))
+
+    def window_outputs(self, windows: "Tensor") -> WaveformOutputs:
+        """Outputs of waveforms (batch, samples) of one window at most, from one crop of each."""
         inputs = {WAVEFORM: np.asarray(windows, np.float32)}
         if any(value.name == POSITIONS for value in self.session.get_overridable_initializers()):
             inputs[POSITIONS] = ONE_WINDOW
-        return as_tensor(self.run(inputs))
+        return as_outputs(self.run(inputs))
 
-    def run(self, inputs: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-        """Inputs of the graph by name -> probabilities (batch, genres)."""
-        probabilities: npt.NDArray[np.float32] = self.session.run([PROBABILITIES], inputs)[0]
-        return probabilities
+    def run(self, inputs: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+        """Inputs of the graph by name -> probabilities (batch, genres), and distances (batch,) if it has them."""
+        outputs: list[npt.NDArray[np.float32]] = self.session.run(None, inputs)
+        return outputs
+
+
+def as_outputs(arrays: Sequence[npt.NDArray[np.float32]]) -> WaveformOutputs:
+    """Outputs of the graph as tensors."""
+    probabilities, *distances = map(as_tensor, arrays)
+    return WaveformOutputs(probabilities, distances[0] if distances else None)
 
 
 def as_tensor(values: npt.NDArray[np.float32]) -> "Tensor":
@@ -167,7 +182,7 @@ def open_session(path: Path) -> Any:
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}; give one that genre.export wrote, or the folder of a run")
-    runtime = import_extra("onnxruntime")
+    runtime = import_extra("onnxruntime", "export", "ONNX files")
     try:
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; it warns of inputs that have a default
@@ -175,17 +190,3 @@ def open_session(path: Path) -> Any:
     except Exception as error:  # of ONNX Runtime's own kinds, which have no common base
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be opened ({reason}); export the run again") from error
-
-
-def import_extra(name: str) -> Any:
-    """Import a package of the extra ``export``.
-
-    Raises:
-        UserError: if it is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise UserError(f'{name} is not installed, which ONNX files need: pip install "genre[export]"') from None

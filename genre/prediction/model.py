@@ -15,8 +15,8 @@ from genre.data.synthetic import read_synthetic
 from genre.models import checkpoint
 from genre.models.features import keep_features
 from genre.models.frozen import fingerprint
-from genre.models.networks import crop_logits
-from genre.prediction.waveforms import WaveformModel
+from genre.models.networks import crop_outputs
+from genre.prediction.waveforms import WaveformModel, WaveformOutputs
 from genre.transforms.views import Segments
 
 
@@ -56,23 +56,28 @@ class Model(nn.Module, WaveformModel):
         about = [weights, self.genres, self.pipeline.settings, self.postprocessing.metadata()]
         return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:16]
 
-    @torch.inference_mode()
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) in [-1, 1] at ``sample_rate`` Hz -> probabilities (batch, genres)."""
-        return self.view_probabilities(waveform, self.pipeline)
+        return self.outputs(waveform).probabilities
 
     @torch.inference_mode()
-    def window_probabilities(self, windows: Tensor) -> Tensor:
-        """(batch, samples) of one window at most -> probabilities (batch, genres), from one crop of each."""
+    def outputs(self, waveform: Tensor) -> WaveformOutputs:
+        """Outputs of tracks (batch, samples) in [-1, 1] at ``sample_rate`` Hz, means over their crops."""
+        return self.view_outputs(waveform, self.pipeline)
+
+    @torch.inference_mode()
+    def window_outputs(self, windows: Tensor) -> WaveformOutputs:
+        """Outputs of waveforms (batch, samples) of one window at most, from one crop of each."""
         view = self.pipeline.view
         pipeline = replace(self.pipeline, view=replace(view, crops=1)) if isinstance(view, Segments) else self.pipeline
-        return self.view_probabilities(windows, pipeline)
+        return self.view_outputs(windows, pipeline)
 
-    def view_probabilities(self, waveform: Tensor, pipeline: Pipeline) -> Tensor:
-        """(batch, samples) in [-1, 1] -> probabilities (batch, genres), averaged over the crops of the view."""
+    def view_outputs(self, waveform: Tensor, pipeline: Pipeline) -> WaveformOutputs:
+        """Outputs of waveforms (batch, samples) in [-1, 1], means over the crops of the view."""
         tracks, samples = waveform.shape
         offsets = torch.arange(tracks + 1) * samples
         scaled = waveform.flatten() * 32768  # stores hold waveforms on the scale of int16
         store = Store(Key("waveform", {}, None), [], self.sample_rate, offsets, scaled)
         pictures = pipeline.pictures(store, torch.arange(tracks))
-        return self.postprocessing.probabilities(self.task, crop_logits(self.network, pictures))
+        logits, distances = crop_outputs(self.network, pictures)
+        return WaveformOutputs(self.postprocessing.probabilities(self.task, logits), distances)

@@ -92,8 +92,10 @@ class Prediction:
         genres: (genres,) that the model knows.
         probabilities: (genres,).
         predicted: the genres that the model gives it.
-        uncertain: whether the highest probability is below the run's threshold; None if the run has none.
+        uncertain: whether the highest probability is too low, or the distance too large; None if the run has no
+            threshold.
         timeline: genres over time; None if it was not asked for.
+        distance: from the training tracks: the mean square of its standardised features; None if the network has none.
         features: mean over the windows of what the network's last layers decide from, scaled to length 1, (width,);
             None if it is unknown.
     """
@@ -105,6 +107,7 @@ class Prediction:
     predicted: tuple[str, ...]
     uncertain: bool | None = None
     timeline: Timeline | None = None
+    distance: float | None = None
     features: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def most_probable(self, count: int | None = None) -> list[tuple[str, float]]:

@@ -204,10 +204,11 @@ class ResultFiles:
     def read_answer(self, values: Mapping[str, Any]) -> Answer:
         """An answer from a line of the journal."""
         genres, probabilities = tuple(self.model.genres), tuple(values["probabilities"])
+        distance = values.get("distance")  # missing in journals of earlier versions
         timeline = values["timeline"] and Timeline(genres, *map(np.array, values["timeline"]))
         prediction = Prediction(
             values["path"], values["seconds"], genres, probabilities, self.model.predicted_genres(probabilities),
-            self.model.is_uncertain(probabilities), timeline,
+            self.model.is_uncertain(probabilities, distance), timeline, distance,
         )  # fmt: skip
         seen = SeenTrack(*values["seen"]) if values["seen"] else None
         stamp, features = SizeAndTime(*values["stamp"]), values.get("features", "")
@@ -228,8 +229,9 @@ def journal_line(answer: Answer) -> str:
     prediction, timeline = answer.prediction, answer.prediction.timeline
     windows = timeline and [timeline.spans.round(6).tolist(), timeline.probabilities.round(6).tolist()]
     values = {"path": prediction.name, "stamp": answer.stamp, "seconds": prediction.seconds, "seen": answer.seen}
-    values |= {"probabilities": prediction.probabilities, "timeline": windows, "hop": answer.hop}
-    return json.dumps(values | {"figure": answer.figure, "features": answer.features}) + "\n"
+    values |= {"probabilities": prediction.probabilities, "distance": prediction.distance}
+    values |= {"timeline": windows, "hop": answer.hop, "figure": answer.figure, "features": answer.features}
+    return json.dumps(values) + "\n"
 
 
 def window_lines(answer: Answer) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,18 @@ REMAINDER = 0.1  # of a window or hop at the end that gets no further window
 SHORTEST_MUSIC = 0.1  # seconds
 KEPT_SECONDS = 900.0  # of longer music, the samples are not kept: it is decoded anew for each pass
 MOST_CHANNELS = 64  # an array with more has its axes exchanged
+
+
+class WaveformOutputs(NamedTuple):
+    """What a model computes of waveforms.
+
+    Args:
+        probabilities: (batch, genres).
+        distances: (batch,) from the training tracks; None if the network has none.
+    """
+
+    probabilities: "Tensor"
+    distances: "Tensor | None"
 
 
 class WaveformModel:
@@ -78,8 +90,12 @@ class WaveformModel:
         """A hash of all that its answers depend on."""
 
     @abstractmethod
-    def window_probabilities(self, windows: "Tensor") -> "Tensor":
-        """(batch, samples) of one window at most -> probabilities (batch, genres)."""
+    def outputs(self, waveform: "Tensor") -> WaveformOutputs:
+        """Outputs of tracks (batch, samples) in [-1, 1] at ``sample_rate`` Hz, means over their crops."""
+
+    @abstractmethod
+    def window_outputs(self, windows: "Tensor") -> WaveformOutputs:
+        """Outputs of waveforms (batch, samples) of one window at most, from one crop of each."""
 
     def predicted_genres(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """Return the predicted genres: (genres,) -> ('pop', 'rock')."""
@@ -88,11 +104,17 @@ class WaveformModel:
         predicted = self.postprocessing.predicted(self.task, torch.tensor(probabilities)).tolist()
         return tuple(genre for genre, chosen in zip(self.genres, predicted, strict=True) if chosen)
 
-    def is_uncertain(self, probabilities: Sequence[float]) -> bool | None:
-        """Return whether the highest of (genres,) is below the run's threshold; None if the run has no threshold."""
+    def is_uncertain(self, probabilities: Sequence[float], distance: float | None = None) -> bool | None:
+        """Return whether a track is uncertain; None if the run has no threshold.
+
+        Args:
+            probabilities: (genres,), of which the highest may be too low.
+            distance: from the training tracks, which may be too large; None: unknown.
+        """
         import torch
 
-        uncertain = self.postprocessing.uncertain(torch.tensor(probabilities, dtype=torch.float64))
+        far = None if distance is None else torch.tensor(distance, dtype=torch.float64)
+        uncertain = self.postprocessing.uncertain(torch.tensor(probabilities, dtype=torch.float64), far)
         return None if uncertain is None else bool(uncertain)
 
     @overload
@@ -163,32 +185,35 @@ class WaveformModel:
         from genre.models.features import kept_features, mean_features  # imports PyTorch
 
         with kept_features() as kept:
-            probabilities = tuple(self.track_probabilities(recording).tolist())
+            outputs = self.track_outputs(recording)
         features = mean_features(kept)
+        probabilities = tuple(outputs.probabilities[0].tolist())
+        distance = None if outputs.distances is None else outputs.distances.item()
         return Prediction(
             name, recording.length / self.sample_rate, tuple(self.genres), probabilities,
-            self.predicted_genres(probabilities), self.is_uncertain(probabilities),
-            self.recording_over_time(recording, hop) if timeline else None,
+            self.predicted_genres(probabilities), self.is_uncertain(probabilities, distance),
+            self.recording_over_time(recording, hop) if timeline else None, distance,
             None if features is None else features.numpy(),
         )  # fmt: skip
 
-    def track_probabilities(self, recording: Recording) -> "Tensor":
-        """Return the probabilities of a whole track, (genres,).
+    def track_outputs(self, recording: Recording) -> WaveformOutputs:
+        """Return the outputs of a whole track, a batch of one.
 
         If the crops of the view, end to end, are as long as the track, they are taken as in the evaluation of the run;
         else as many evenly spaced windows as reach from the beginning to the end without gaps.
         """
         if recording.length <= (self.crops + REMAINDER) * self.window:
             (whole,) = scaled(recording.clips([0], recording.length))
-            probabilities: Tensor = self(whole[None])[0].cpu()
-            return probabilities
+            return self.outputs(whole[None])
         begins = window_begins(recording.length, self.window, self.window)
-        return self.clip_probabilities(scaled(recording.clips(begins.tolist(), self.window))).cpu().double().mean(0)
+        windows = self.clip_outputs(scaled(recording.clips(begins.tolist(), self.window)))
+        far = windows.distances
+        return WaveformOutputs(over_windows(windows.probabilities), None if far is None else over_windows(far))
 
     def recording_over_time(self, recording: Recording, hop: float | None) -> Timeline:
         """Return the genres of a recording over time."""
         begins = self.hop_begins(recording.length, hop)
-        probabilities = self.clip_probabilities(scaled(recording.clips(begins.tolist(), self.window)))
+        probabilities = self.clip_outputs(scaled(recording.clips(begins.tolist(), self.window))).probabilities
         spans = self.spans(begins, recording.length).double().numpy()
         return Timeline(tuple(self.genres), spans, probabilities.double().cpu().numpy())
 
@@ -204,7 +229,7 @@ class WaveformModel:
         """
         begins = self.hop_begins(len(waveform), hop)
         clips = (waveform[begin : begin + self.window] for begin in begins.tolist())
-        return self.spans(begins, len(waveform)), self.clip_probabilities(clips)
+        return self.spans(begins, len(waveform)), self.clip_outputs(clips).probabilities
 
     @property
     def window(self) -> int:
@@ -221,13 +246,16 @@ class WaveformModel:
 
         return torch.stack([begins, (begins + self.window).clamp_max(samples)], dim=1) / self.sample_rate
 
-    def clip_probabilities(self, clips: "Iterable[Tensor]") -> "Tensor":
-        """Clips (window,) in [-1, 1] on any device -> probabilities (windows, genres); each clip is one crop."""
+    def clip_outputs(self, clips: "Iterable[Tensor]") -> WaveformOutputs:
+        """Outputs of clips (window,) in [-1, 1] on any device, a batch of them; each clip is one crop."""
         import torch
 
         rest = iter(clips)
         batches = iter(lambda: list(islice(rest, WINDOWS_AT_ONCE)), [])
-        return torch.cat([self.window_probabilities(torch.stack(batch)) for batch in batches])
+        parts = [self.window_outputs(torch.stack(batch)) for batch in batches]
+        probabilities = torch.cat([part.probabilities for part in parts])
+        distances = [part.distances for part in parts if part.distances is not None]
+        return WaveformOutputs(probabilities, torch.cat(distances) if distances else None)
 
 
 def window_begins(samples: int, window: int, hop: float) -> "Tensor":
@@ -237,6 +265,11 @@ def window_begins(samples: int, window: int, hop: float) -> "Tensor":
     last = max(0, samples - window)
     count = 1 + max(0, math.ceil(last / hop - REMAINDER))
     return torch.linspace(0, last, count, dtype=torch.float64).round().long()
+
+
+def over_windows(values: "Tensor") -> "Tensor":
+    """The mean of values over the windows of a track, in float64: (windows, …) -> (1, …)."""
+    return values.cpu().double().mean(0, keepdim=True)
 
 
 def scaled(clips: Iterable[npt.NDArray[np.int16]]) -> "Iterator[Tensor]":

@@ -21,16 +21,19 @@ log = logging.getLogger(__name__)
 
 MARGIN = 1.3  # a busy machine measures within 15 % of one value, and less gain is not worth bfloat16's rounding
 PAIRS, PICTURES = 3, 16  # measured steps in either precision; pictures per step: of fewer, bfloat16 saves less
+CLIPS = 2  # waveforms per step, which are long
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def faster_precision(kind: str, build: Callable[[], nn.Module], size: int, device: torch.device, cache: Path) -> str:
+def faster_precision(
+    kind: str, build: Callable[[], nn.Module], inputs: Callable[[int], Tensor], device: torch.device, cache: Path
+) -> str:
     """Return 'bf16-mixed' if a training step is ``MARGIN`` times as fast as in float32, else '32-true'.
 
     Args:
         kind: of network, its class; all of one kind have one answer.
         build: the network to measure, unless the answer is known.
-        size: of its pictures, in pixels.
+        inputs: makes so many random inputs, (count, 1, ...).
         cache: folder in which the answer is kept, per machine, PyTorch and kind of network.
     """
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -42,7 +45,7 @@ def faster_precision(kind: str, build: Callable[[], nn.Module], size: int, devic
         if kept := kept_precision(path):
             return kept
         network = build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        gain = speedup(network, random_pictures_of(size, device))
+        gain = speedup(network, random_batch(inputs, device))
         precision = PRECISIONS[gain >= MARGIN]
         log.info(
             "bfloat16 is %.1f times as fast as float32 for %s on %s (%.1f is needed): precision %s",
@@ -88,9 +91,10 @@ def kept_precision(path: Path) -> str | None:
     return precision if precision in PRECISIONS else None
 
 
-def random_pictures_of(size: int, device: torch.device) -> Tensor:
-    """Pictures (PICTURES, 1, size, size) in [0, 1], in the layout in which networks get them."""
-    return torch.rand(PICTURES, 1, size, size, device=device).contiguous(memory_format=torch.channels_last)
+def random_batch(inputs: Callable[[int], Tensor], device: torch.device) -> Tensor:
+    """Random inputs in the layout in which networks get them: PICTURES pictures, or CLIPS waveforms."""
+    batch = inputs(PICTURES)
+    return batch.to(device, memory_format=torch.channels_last) if batch.ndim == 4 else batch[:CLIPS].to(device)
 
 
 def speedup(network: nn.Module, pictures: Tensor) -> float:

@@ -17,6 +17,7 @@ from genre.errors import UserError
 from genre.evaluation.chance import chance_notes, compare_with_commonest, is_at_chance
 from genre.evaluation.evaluate import music_alone_metrics, music_alone_note, subset_metrics
 from genre.evaluation.fitting import fit_postprocessing
+from genre.evaluation.levels import level_notes
 from genre.evaluation.predictions import Predictions, apply_temperature, apply_thresholds, predict_subset
 from genre.evaluation.report import figure_title, generalization_gap_note, print_summary, write_subset_report
 from genre.evaluation.tensorboard import Results, log_results
@@ -60,7 +61,7 @@ def evaluate_and_report(
     history = next(part for part in trainer.callbacks if isinstance(part, History))  # type: ignore[attr-defined]
     metrics: dict[str, Any] = {}
     for subset, predictions in calibrated.items():
-        metrics |= subset_metrics(predictions, subset, subset == "test", postprocessing)
+        metrics |= subset_metrics(predictions, subset, subset == "test", postprocessing, data.catalogue.tree)
     if classifier.branch:
         metrics |= evaluate_music_alone(folder, classifier, data, raw["train"])
     metrics |= run_facts(settings, data, trainer, history, seconds)
@@ -70,7 +71,8 @@ def evaluate_and_report(
         title = figure_title(settings.split, data.catalogue, "test", counts["test"], counts["test"])
         gap = generalization_gap_note(history.rows, classifier.monitor, counts["val"])
         notes = chance_notes(compare_with_commonest(final["test"], postprocessing), data, history.rows)
-        notes = [*music_alone_note(metrics, "test", data.columns), *gap, *notes]
+        levels = level_notes(final["test"], data.catalogue.tree)
+        notes = [*music_alone_note(metrics, "test", data.columns), *levels, *gap, *notes]
         write_subset_report(folder, final["test"], postprocessing, title, notes)
     log_results(trainer, classifier, data, Results(settings, folder, final, postprocessing, history.rows, metrics))
     write_json(folder / "metrics.json", metrics)

@@ -35,8 +35,12 @@ def resolve_precision(settings: TrainSettings, device: torch.device) -> str:
         raise UserError("trainer.precision=auto measures on one device; name a precision for a run on several")
     if precision != "auto":
         return precision
-    size, build = settings.spectrogram.build().size, partial(build_network, settings, MEASURED_GENRES)
-    return faster_precision(settings.model.name, build, size, device, settings.data.cache)
+    kind = settings.model.name
+    if name := settings.model.arguments.get("name"):
+        kind = f"{kind} {name}"
+    inputs = partial(settings.spectrogram.build().random_inputs, seconds=settings.view.build().seconds)
+    build = partial(build_network, settings, MEASURED_GENRES)
+    return faster_precision(kind, build, inputs, device, settings.data.cache)
 
 
 def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:
@@ -83,7 +87,8 @@ def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicDat
     optimizer: Component[torch.optim.Optimizer] = settings.optimizer.component
     classifier = Classifier(
         network, task, optimizer.partial(), settings.scheduler, effective_monitor(settings.stopping.monitor, data),
-        settings.seed, checkpoint.checkpoint_metadata(data.genres, settings.record),
+        settings.seed,
+        checkpoint.checkpoint_metadata(data.genres, settings.record, getattr(network, "architecture", {})),
         task.class_weights_of(data.targets[data.rows("train")]) if task.class_weights else None, new_branch(data),
     )  # fmt: skip
     if classifier.monitor not in classifier.logged:

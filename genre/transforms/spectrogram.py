@@ -1,9 +1,10 @@
-"""From waveforms to log-mels and pictures. The only module that imports torchaudio.
+"""From waveforms to what networks read: log-mels as pictures.
 
 A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB below it.
 """
 
 import math
+from abc import abstractmethod
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.transforms import MelScale
 
-from genre.ranges import Count, Hertz, PictureSize, Positive, SampleCount, SampleRate, checked
+from genre.ranges import Count, Hertz, PartShare, PictureSize, Positive, SampleCount, SampleRate, checked
 
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
@@ -92,7 +93,42 @@ def decibels(power: Tensor) -> Tensor:
     return level.clamp_min(FLOOR_DB).where(peak > POWER_FLOOR, FLOOR_DB)
 
 
-class DocumentSpectrogram(nn.Module):
+class NetworkInput(nn.Module):
+    """From clips to what a network reads.
+
+    Attributes:
+        sample_rate: of the clips, in Hz.
+        length_tolerance: seconds by which a whole track's length may differ from the view's.
+        size: height and width of the pictures, in pixels; 0 if the network reads none.
+    """
+
+    sample_rate: int
+    length_tolerance = 0.0
+    size = 0
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
+        """What is the same in all views of a clip.
+
+        Args:
+            waveform: (batch, samples) in [-1, 1].
+            lengths: (batch,) samples of each clip without padding.
+            seconds: nominal length of the clips.
+
+        Returns:
+            (batch, ...).
+        """
+
+    @abstractmethod
+    def picture(self, values: Tensor) -> Tensor:
+        """What ``forward`` gave -> the network's input, (batch, 1, ...)."""
+
+    @abstractmethod
+    def random_inputs(self, count: int, seconds: float) -> Tensor:
+        """Inputs of views of so many seconds that are noise, (count, 1, ...), to measure a network's speed with."""
+
+
+class DocumentSpectrogram(NetworkInput):
     """The paper's spectrogram: 1 is the clip's maximum, 0 is 80 dB below it.
 
     Args:
@@ -104,7 +140,6 @@ class DocumentSpectrogram(nn.Module):
         size: height and width of the picture, in pixels.
     """
 
-    length_tolerance = 0.0
     cache_dtype = torch.float16
 
     @checked
@@ -135,6 +170,11 @@ class DocumentSpectrogram(nn.Module):
         """
         return self.rescaled(self.log_mel(waveform))
 
+    @property
+    def keeps_archived(self) -> bool:
+        """Whether whole clips of an archive are used as they are; else they are rescaled as parts are."""
+        return True
+
     def columns(self, seconds: float) -> int:
         """Number of columns of a clip's log-mel."""
         return 1 + round(seconds * self.sample_rate) // self.log_mel.hop_length
@@ -148,12 +188,23 @@ class DocumentSpectrogram(nn.Module):
         size = (self.size, self.size)
         return F.interpolate(log_mel[:, None], size, mode="bilinear", antialias=True, align_corners=False)
 
+    def random_inputs(self, count: int, seconds: float) -> Tensor:
+        """Pictures (count, 1, size, size) in [0, 1]."""
+        return torch.rand(count, 1, self.size, self.size)
+
 
 class ArchiveSpectrogram(DocumentSpectrogram):
     """The spectrogram of the log-mel archive: fewer columns, relative to the clip's own minimum, 256 levels.
 
+    The minimum is where resamplers and encoders differ: in the highest bands and in single quiet bins. For music from
+    other sources than the archive's, black is better put a little higher (``black_share``), at a level that music at
+    44.1 kHz and as MP3 shares within 0.1 dB.
+
     Args:
         columns_per_second: number of frames per second that become columns.
+        black_share: share of a clip's values that are 0, counted in the bands below ``black_below``; 0: only the
+            minimum, as in the archive.
+        black_below: upper edge of the bands in which quiet values are counted, in Hz; None: all bands.
     """
 
     length_tolerance = 1.0  # seconds: the archive has 387 columns of every clip of about 30 s
@@ -169,33 +220,46 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         f_max: Hertz,
         size: PictureSize = 128,
         columns_per_second: Positive = 12.9,
+        black_share: PartShare = 0.0,
+        black_below: Hertz | None = None,
     ) -> None:
         super().__init__(sample_rate, n_fft, hop_length, n_mels, f_max, size)
-        self.columns_per_second = columns_per_second
+        self.columns_per_second, self.black_share = columns_per_second, black_share
+        self.counted_bands = int((self.log_mel.band_edges()[2:] <= (black_below or f_max)).sum())
+        if not self.counted_bands:
+            raise ValueError(f"spectrogram.black_below={black_below:g} Hz is below the first mel band")
 
     def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
         """Log-mels with columns spread over each clip's own length: (batch, samples) -> (batch, n_mels, columns)."""
         level = self.log_mel(waveform)
         frames = 1 + lengths.to(level.device) // self.log_mel.hop_length
         beyond = torch.arange(level.shape[-1], device=level.device) >= frames[:, None, None]
-        lowest = level.masked_fill(beyond, 0).amin(dim=(-2, -1), keepdim=True)
         count = self.columns(seconds)
         middles = (torch.arange(count, device=level.device, dtype=torch.float64) + 0.5) / (count + 0.5)
         columns = (middles * frames[:, None]).long()
         picked = level.gather(-1, columns[:, None].expand(-1, level.shape[1], -1))
-        return self.quantized(picked, lowest)
+        if self.black_share:
+            return self.rescaled(picked)
+        return self.quantized(picked, level.masked_fill(beyond, 0).amin(dim=(-2, -1), keepdim=True))
 
     def columns(self, seconds: float) -> int:
         """Number of columns of a clip's log-mel."""
         return round(self.columns_per_second * seconds)
 
     def rescaled(self, level: Tensor) -> Tensor:
-        """dB below the maximum (batch, n_mels, columns) -> log-mel from each clip's own minimum, in 256 levels."""
-        return self.quantized(level, level.amin(dim=(-2, -1), keepdim=True))
+        """dB below the maximum (batch, n_mels, columns) -> log-mel from each clip's own black, in 256 levels."""
+        counted = level[:, : self.counted_bands].flatten(1)
+        count = 1 + int(self.black_share * (counted.shape[1] - 1))
+        return self.quantized(level, counted.topk(count, largest=False).values[:, -1, None, None])
+
+    @property
+    def keeps_archived(self) -> bool:
+        """Only where the archive's own black is asked for."""
+        return not self.black_share
 
     def quantized(self, level: Tensor, lowest: Tensor) -> Tensor:
         """dB -> the archive's levels 0 to 255, as [0, 1]; a constant clip is all zeros."""
-        scaled = (level - lowest) / (0 - lowest).clamp_min(1e-6)
+        scaled = (level - lowest).clamp_min(0) / (0 - lowest).clamp_min(1e-6)
         return ((scaled * 256).floor().clamp_max(255) / 255).where(lowest < level.amax((-2, -1), keepdim=True), 0)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from hydra.errors import HydraException
+from omegaconf.errors import MissingMandatoryValue
 
 import genre
 from genre.config.overrides import error_message
@@ -57,3 +58,10 @@ def test_the_nearest_key_is_one_of_the_commands_own(config_name, override, neare
 
 def test_a_message_is_one_line():
     assert "\n" not in message("trainer.max_epoch=3") and "\n" not in message("model=cnnn")
+
+
+@pytest.mark.parametrize(("option", "key"), [("data=folder", "data.root"), ("model=image", "model.name")])
+def test_a_key_without_a_default_is_asked_for_by_its_whole_name(option, key):
+    with pytest.raises(MissingMandatoryValue) as info:
+        train_settings(genre.compose(option, "folder=x", "name=x"))
+    assert error_message(info.value, [option], "config") == f"{key} is needed, and has no default; add {key}=…"

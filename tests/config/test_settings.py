@@ -21,12 +21,14 @@ from genre.config.settings import (
     train_settings,
 )
 from genre.errors import UserError
+from genre.models.published import AudioNetwork
 from genre.paths import CONF
+from small_networks import write_timm
 
 GROUPS = sorted(
     f"{path.parent.relative_to(CONF).as_posix()}={path.stem}"
     for path in CONF.rglob("*.yaml")
-    if path.parent != CONF and path.parent.name not in ("document", "experiment", "grid", "logger")
+    if path.parent != CONF and path.parent.name not in ("document", "experiment", "grid", "logger", "probe")
 )
 EXPERIMENTS = sorted(
     path.relative_to(CONF / "experiment").with_suffix("").as_posix() for path in (CONF / "experiment").rglob("*.yaml")
@@ -36,8 +38,17 @@ PATHS = ["folder=x", "name=x"]
 NEEDED = {
     "data=folder": ["data.root=x"],
     "data=library": ["data.root=x"],
+    "data=fma": ["data.root=x"],
+    "data=mtg_jamendo": ["data.root=x"],
+    "data=ballroom": ["data.root=x"],
+    "data=hf": ["data.name=x"],
     "data=csv": ["data.path=x"],
     "data=logmel": ["data.path=x"],
+    "model=audio": ["model.name=some/network"],
+    "model=image": ["model.name=test_resnet.r160_in1k"],
+    "spectrogram=waveform": ["model=audio", "model.name=some/network"],
+    "experiment=probe/marble": ["model.name=some/network"],
+    "experiment=probe/mir_ref": ["model.name=some/network"],
 }
 VGG16_WEIGHTS = ["model.weights=random"]
 SKIPPED = ("trainer=debug", "scheduler=none")  # which set keys of several groups, or none
@@ -48,6 +59,29 @@ RANDOM_WEIGHTS = {
     "experiment=best": ["model.members.vgg16.weights=random"],
     "model=ensemble": ["model.members.vgg16.weights=random"],
 }
+
+
+class Silent(AudioNetwork):
+    """A published network that needs no files."""
+
+    sample_rate, widths, architecture = 16_000, (4, 4), {"kind": "silent"}
+
+    def forward(self, waveform):
+        return [waveform[:, :4], waveform[:, :4]]
+
+
+@pytest.fixture(scope="module")
+def timm_weights(tmp_path_factory):
+    return write_timm(tmp_path_factory.mktemp("timm") / "model.safetensors", "test_resnet")
+
+
+@pytest.fixture(autouse=True)
+def published(request, monkeypatch):
+    """Published networks whose files are not there."""
+    monkeypatch.setattr("genre.models.audio.open_audio", lambda *_: Silent())
+    if "model=image" in str(request.node.name):
+        weights = request.getfixturevalue("timm_weights")
+        monkeypatch.setattr("genre.models.image.weights_file", lambda *_: weights)
 
 
 @cache
@@ -232,6 +266,8 @@ def test_wrong_values_of_the_other_commands_are_named(parse, config_name, overri
             ["data=library", "split=fault_filtered"],
             "GTZAN's tracks; data=library has others",
         ),
+        (["data=mtg_jamendo", "split=fault_filtered"], "data=mtg_jamendo has others"),
+        (["data=hf", "split=fault_filtered"], "data=hf has others"),
         (["data=synthetic", "split.among=fault_filtered"], "split.among=fault_filtered lists GTZAN's tracks"),
     ],
 )
@@ -259,6 +295,12 @@ def test_a_library_is_split_by_artist_unless_the_command_line_says_otherwise():
     assert train_settings(composed("split=random", "data=library")).split.kind == "random"
 
 
+@pytest.mark.parametrize("data", ["fma", "mtg_jamendo"])
+def test_collections_with_an_official_split_use_it_unless_the_command_line_says_otherwise(data):
+    assert train_settings(composed(f"data={data}")).split.kind == "column"
+    assert train_settings(composed(f"data={data}", "split=artist")).split.kind == "artist"
+
+
 def test_other_commands_read_a_library_although_they_split_nothing():
     library = "genre.data.library.read_library"
     assert evaluate_settings(composed("data=library", config_name="evaluate")).data.reader.name == library
@@ -281,4 +323,6 @@ def test_every_file_begins_with_a_comment_on_what_it_is(path: Path):
 def test_every_key_has_a_comment(path: Path):
     lines = path.read_text().split("\nhydra:")[0].splitlines()
     keys = [line for line in lines if re.match(r"\w[\w.]*: \S", line) and not line.startswith(("_target_", "defaults"))]
-    assert [line for line in keys if "#" not in line and path.parent.name not in ("experiment", "document")] == []
+    assert [
+        line for line in keys if "#" not in line and path.parent.name not in ("experiment", "document", "probe")
+    ] == []

@@ -88,7 +88,7 @@ def test_only_tokens_of_two_tracks_are_known():
     assert (np.diff(known.numpy()) > 0).all()
 
 
-@pytest.mark.parametrize("column", ["genres", "genre", "split", "path", "track", "Genre"])
+@pytest.mark.parametrize("column", ["genres", "genre", "split", "split_0", "path", "track", "Genre"])
 def test_the_target_is_no_metadata(column):
     with pytest.raises(UserError, match=rf"the column {column} says which genre a track has, or where it lies"):
         check_metadata_names(["title", column], "artist")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchaudio.datasets import gtzan as torchaudio_gtzan
 
-from genre.data.catalogue import Catalogue, Track, read_logmel
+from genre.data.catalogue import Catalogue, Track, build_catalogue, read_logmel
 from genre.data.splits import Split, merge_groups
 from genre.errors import SkipKind, UserError
 
@@ -252,6 +252,23 @@ def test_held_out_genres_take_the_catalogues_spelling(table):
 def test_held_out_genres_that_name_none_are_a_user_error(table):
     with pytest.raises(UserError, match=r"the genres of jazz.00000 in .*held_out.csv are ';'"):
         Split(hold_out=table("track,genres\njazz.00000,;\n")).check(catalogue_of({"jazz": 9, "rock": 9}))
+
+
+def test_a_fold_of_the_column_split_is_one_of_several_official_splits():
+    sides = [("train", "test"), ("validation", "train"), ("test", "validation"), ("train", "")]
+    tracks = [Track(f"{n}", ("rock",), extra={"split_0": a, "split_1": b}) for n, (a, b) in enumerate(sides)]
+    catalogue = build_catalogue(tracks)
+    assert Split("column", fold=0).assign(catalogue)[1] == {"0": "train", "1": "val", "2": "test", "3": "train"}
+    rest, subsets = Split("column", fold=1).assign(catalogue)
+    assert subsets == {"0": "test", "1": "train", "2": "val"}
+    assert [item.reason for item in rest.skipped] == ["in none of the lists of split=column"]
+    assert Split("column", fold=1).description(catalogue) == "column (seed 0, fold 1)"
+
+
+@pytest.mark.parametrize("options", [{"folds": 5, "fold": 0}, {"folds": 5}])
+def test_the_column_split_has_no_drawn_folds(options):
+    with pytest.raises(ValueError, match=r"split\.folds"):
+        Split("column", **options)
 
 
 def test_an_unknown_value_in_the_column_is_a_user_error():

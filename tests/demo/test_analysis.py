@@ -7,8 +7,18 @@ import torch
 
 import genre
 from genre.demo import analysis
-from genre.demo.analysis import Candidate, evidence, model_notes, waveform_peaks, whole_log_mel, window_pictures
+from genre.demo.analysis import (
+    Candidate,
+    evidence,
+    model_notes,
+    uncertainty_notes,
+    waveform_peaks,
+    whole_log_mel,
+    window_pictures,
+)
 from genre.evaluation.gradcam import grad_cam
+from genre.models.postprocessing import PostProcessing
+from genre.prediction.prediction import Prediction
 
 RATE = 22_050
 
@@ -52,6 +62,21 @@ def test_the_loudest_samples_are_relative_to_the_loudest_of_all():
     peaks = waveform_peaks(song)
     assert len(peaks) == 400 and (peaks[1], peaks[-1], sum(peaks)) == (0.5, 1, 1.5)
     assert waveform_peaks(torch.zeros(3)) == [0, 0, 0]
+
+
+def test_an_uncertain_answer_says_why(bundled, monkeypatch):
+    model = bundled.model
+    monkeypatch.setattr(model, "postprocessing", PostProcessing(uncertain_below=0.6, uncertain_beyond=0.5))
+
+    def notes(probability, distance):
+        probabilities = (probability, 1 - probability, *[0.0] * 8)
+        uncertain = model.is_uncertain(probabilities, distance)
+        answer = Prediction("x", 1.0, model.genres, probabilities, (), uncertain, None, distance)
+        return list(uncertainty_notes(model, answer))
+
+    assert notes(0.9, 0.4) == [] and len(notes(0.55, 0.6)) == 2
+    assert notes(0.9, 0.6) == ["It sounds unlike the music that the model learnt from."]
+    assert notes(0.55, 0.4) == notes(0.55, None) == ["Its highest probability is below the threshold of certainty."]
 
 
 def test_a_model_says_what_limits_its_answers(candidate, monkeypatch):

@@ -68,6 +68,7 @@ def test_the_answer_is_what_the_model_says(client, candidate, song):
     torch.testing.assert_close(torch.tensor(said["over_time"]), over_time, atol=1e-5, rtol=0)
     assert tuple(said["predicted"]) == model.predicted_genres(expected.tolist())
     assert said["uncertain"] == model.is_uncertain(expected.tolist())
+    assert bool(said["notes"]) is said["uncertain"]
 
 
 def test_the_spectrogram_is_the_pipelines_low_frequencies_at_the_bottom(client, candidate):

@@ -1,12 +1,14 @@
 """Calibration error, temperature and certainty threshold, against their formulas and scipy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
-from genre.evaluation.calibration import certainty_threshold, fit_temperature, reliability_bins
+from genre.evaluation.calibration import certainty_threshold, distance_threshold, fit_temperature, reliability_bins
 
 
 def multiclass_logits(tracks=400, genres=4, scale=3.0, seed=0):
@@ -126,6 +128,22 @@ def test_where_no_threshold_is_right_often_enough_every_track_is_uncertain(thres
 
 def test_equally_probable_tracks_count_together(threshold_of):
     assert threshold_of([0.9, 0.8, 0.8, 0.7], [True, True, False, False], 0.9) == pytest.approx(0.85)
+
+
+def test_at_most_one_validation_track_in_twenty_is_too_far_away():
+    distances = np.random.default_rng(0).permutation(40) / 10
+    assert distance_threshold(distances) == 3.7 == np.sort(distances)[int(np.ceil(0.95 * 40)) - 1]  # two are beyond
+    assert distance_threshold(distances[:19]) == distances[:19].max()
+    assert distance_threshold(np.array([0.5])) == 0.5
+
+
+def test_the_certainty_threshold_ignores_tracks_that_are_too_far_away(make_predictions):
+    highest = np.array([0.95, 0.9, 0.8, 0.7])
+    targets = np.eye(2, dtype=bool)[[1, 0, 0, 1]]  # the first and the last are wrong
+    distances = np.array([5.0, 0.1, 0.2, 0.3])
+    tracks = replace(make_predictions(targets, np.stack([highest, 1 - highest], axis=1)), distances=distances)
+    assert certainty_threshold(tracks, 0.9) == 1
+    assert certainty_threshold(tracks, 0.9, beyond=1.0) == pytest.approx(0.75)
 
 
 def test_with_several_genres_the_most_probable_one_must_be_right(make_predictions):

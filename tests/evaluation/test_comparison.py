@@ -9,8 +9,10 @@ import yaml
 
 import genre
 from genre.errors import UserError
-from genre.evaluation.comparison import is_tied, mean_and_deviation
+from genre.evaluation.comparison import is_tied
+from genre.evaluation.comparison_figure import accuracies
 from genre.evaluation.intervals import bootstrap_interval
+from genre.evaluation.table_row import Difference, TableRow, mean_and_deviation
 from helpers import csv_rows
 
 TRACKS = [f"{name}.{index:05d}" for name in ("jazz", "rock") for index in range(100)]
@@ -31,6 +33,7 @@ def made(tmp_path):
         lr=1e-3,
         tracks=TRACKS,
         precision="32-true",
+        network=None,
     ):
         folder = tmp_path / "runs" / f"{len(list((tmp_path / 'runs').glob('*'))):02d}-{name}"
         folder.mkdir(parents=True)
@@ -39,6 +42,7 @@ def made(tmp_path):
             "optimizer": {"lr": lr}, "trainer": {"precision": "auto"},
             "split": {"kind": split, "seed": split_seed, "hold_out": None},
             "task": {"_target_": f"genre.tasks.{task}"},
+            "model": {"_target_": "genre.models.cnn.CNN"} | ({"name": network} if network else {}),
         }  # fmt: skip
         (folder / "hparams.yaml").write_text(yaml.safe_dump(values))
         accuracy = float(np.mean(right))
@@ -100,6 +104,76 @@ def test_the_best_comes_first_and_those_within_noise_of_it_are_tied(made, table)
     assert [(row["model"], row["mark"]) for row in ours(rows)] == [("best", "best"), ("close", "tied"), ("worse", "")]
     assert float(ours(rows)[0]["test_accuracy"]) == pytest.approx(0.65)
     assert "| best | multiclass | random (0) | 90.0 | 70.0 | 65.0 |" in text
+
+
+def test_differences_are_measured_from_the_named_row_with_paired_intervals(made, table):
+    made("base", hits(100))
+    made("without mixup", hits(80))
+    made("longer", hits(110, first=5))
+    rows, _ = table("reference=base")
+    named = {row["model"]: row for row in ours(rows)}
+    assert [row["model"] for row in ours(rows)] == ["longer", "base", "without mixup"]
+    assert named["base"]["difference"] == ""
+    worse = scipy.stats.bootstrap(((hits(80) * 1.0 - hits(100)),), np.mean, method="percentile", rng=0)
+    found = [float(named["without mixup"][key]) for key in ("difference", "difference_low", "difference_high")]
+    assert found == pytest.approx([-0.1, *worse.confidence_interval], abs=0.01)
+    assert float(named["longer"]["difference"]) == pytest.approx(0.05)
+
+
+def test_without_a_name_differences_are_measured_from_the_best(made, table):
+    made("worse", hits(90))
+    made("best", hits(130))
+    best, worse = ours(table()[0])
+    assert (best["difference"], float(worse["difference"])) == ("", pytest.approx(-0.2))
+
+
+def test_a_reference_that_is_no_row_is_refused_with_the_rows_names(made, table):
+    made("cnn", hits(90))
+    with pytest.raises(UserError, match="reference=vgg is the name of no row; choose from cnn"):
+        table("reference=vgg")
+
+
+def test_each_table_of_several_runs_has_a_figure(made, table, tmp_path):
+    made("cnn", hits(90))
+    made("vgg16", hits(130))
+    made("alone", hits(90), split="artist")
+    table()
+    assert len(list((tmp_path / "table" / "figures").glob("*.png"))) == 1
+
+
+def test_the_figure_colours_differences_that_exclude_0():
+    rows = [
+        TableRow("a", "multiclass", "", {"test accuracy": [0.7]}, (0.65, 0.75), Difference(0.1, 0.02, 0.18), "best"),
+        TableRow("b", "multiclass", "", {"test accuracy": [0.62]}, (0.55, 0.7), Difference(0.02, -0.03, 0.06), "tied"),
+        TableRow("base", "multiclass", "", {"test accuracy": [0.6]}, (0.55, 0.65)),
+        TableRow("paper", "multiclass", "", {"test accuracy": [0.5]}),
+    ]
+    left, right = accuracies(rows, "a table").axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["a", "b", "base"]
+    colours = [line.get_color() for line in right.lines if line.get_marker() == "o"]
+    assert len(set(colours)) == 2
+    assert [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"] == pytest.approx([70, 62, 60])
+    assert accuracies(rows[2:], "one row") is None
+
+
+def test_networks_and_tasks_make_one_table_of_their_best_configurations(made, table):
+    for split in ("random", "artist"):
+        made("ast", hits(130), split=split, network="MIT/ast")
+        made("cnn", hits(60), split=split, lr=1e-3)
+        made("cnn", hits(90), split=split, lr=1e-2)
+    made("hubert", hits(128, first=2), network="/models/hubert")
+    lines = table()[1].split("## Networks")[1].split("##")[0].strip().splitlines()[2:]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [title.partition(",")[2].split("(")[0].strip() for title in header[1:]] == ["split random", "split artist"]
+    cells = {name: rest for name, *rest in rows}
+    assert cells["MIT/ast"][0].startswith("65.0 (") and cells["MIT/ast"][0].endswith(") best")
+    assert cells["CNN"][0].startswith("45.0 (") and cells["hubert"][0].endswith(") tied") and cells["hubert"][1] == "–"
+
+
+def test_one_section_needs_no_table_of_networks(made, table):
+    made("cnn", hits(90))
+    made("ast", hits(100), network="MIT/ast")
+    assert "## Networks" not in table()[1]
 
 
 def test_seeds_of_one_configuration_are_one_row(made, table):

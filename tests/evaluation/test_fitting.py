@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -118,6 +119,77 @@ def test_test_labels_change_test_metrics_only(configured, music, tmp_path, task)
     for name, row in predictions[0].items():
         assert row["true"] != predictions[1][name]["true"]
         assert {**row, "true": ""} == {**predictions[1][name], "true": ""}
+
+
+FROZEN = ("model=musicnn", "model.cached_views=1", "model.dense_units=8", "spectrogram.size=64", "view.seconds=2")
+
+
+@pytest.fixture(scope="module")
+def far_catalogue(tmp_path_factory, music):
+    """A CSV with subsets, whose test tracks are noise if asked for."""
+    folder = tmp_path_factory.mktemp("noise")
+
+    def write(noise):
+        path = catalogue(folder / f"{noise}.csv", music, False)
+        if noise:
+            lines = path.read_text().splitlines()
+            for number, line in enumerate(lines):
+                if line.endswith(",test"):
+                    samples = 0.1 * np.random.default_rng(number).standard_normal(4 * 22_050)
+                    soundfile.write(folder / f"{number}.wav", samples, 22_050)
+                    lines[number] = ",".join([str(folder / f"{number}.wav"), *line.split(",")[1:]])
+            path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def frozen_runs(far_catalogue, tmp_path_factory, cache):
+    """Two runs of a network with frozen features, whose test tracks are music, and noise; no test changes them."""
+    folder, runs = tmp_path_factory.mktemp("frozen"), []
+    for noise in (False, True):
+        own = [f"data.path={far_catalogue(noise)}", f"data.cache={cache}", f"folder={folder / str(noise)}"]
+        quick = ["trainer.max_epochs=2", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "name=test"]
+        runs.append(genre.train(genre.compose("data=csv", "split=column", *own, *quick, *FROZEN)))
+    return runs
+
+
+def test_other_test_tracks_change_neither_weights_nor_thresholds(frozen_runs):
+    one, other = (torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True) for run in frozen_runs)
+    assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
+    fitted = [{key: each["genre"][key] for key in ("uncertain_below", "uncertain_beyond")} for each in (one, other)]
+    assert fitted[0] == fitted[1]
+
+
+def test_a_track_is_uncertain_if_it_is_far_from_the_training_tracks(frozen_runs):
+    for run in frozen_runs:
+        model, rows = genre.load(run.folder), csv_rows_by_key(run.folder / "predictions.csv")
+        beyond, answers = metadata(run)["uncertain_beyond"], {name: model.predict(name) for name in rows}
+        for name, row in rows.items():
+            uncertain = answers[name].distance > beyond or model.is_uncertain(answers[name].probabilities)
+            assert answers[name].uncertain is uncertain and row["uncertain"] == ("yes" if uncertain else "no")
+        if run is frozen_runs[1]:
+            assert all(answer.distance > beyond for answer in answers.values())
+
+
+def test_evaluation_on_other_music_uses_the_distance(frozen_runs, far_catalogue, tmp_path):
+    data = [f"data.path={far_catalogue(True)}", "data=csv", "exclude_seen=false"]
+    overrides = [f"run={frozen_runs[0].folder}", *data, f"folder={tmp_path}"]
+    result = genre.evaluate(genre.compose(*overrides, config_name="evaluate"))
+    rows = csv_rows_by_key(result.folder / "predictions.csv")
+    noise = [row["uncertain"] for name, row in rows.items() if "noise" in name]
+    assert noise and set(noise) == {"yes"}
+    assert "distance from the training tracks above" in (result.folder / "report.txt").read_text()
+
+
+def test_without_validation_tracks_no_distance_is_too_large(frozen_runs, music, tmp_path, cache):
+    path = catalogue(tmp_path / "tracks.csv", music, False)
+    path.write_text(path.read_text().replace(",val", ",train"))
+    own = [f"data.path={path}", f"data.cache={cache}", f"folder={tmp_path / 'run'}", "name=test", "data=csv"]
+    run = genre.train(genre.compose(*own, "split=column", "trainer.max_epochs=1", "trainer.precision=32-true", *FROZEN))
+    assert not {"uncertain_below", "uncertain_beyond"} & metadata(run).keys()
+    assert genre.load(run.folder).predict(music / "rock" / "rock.00000.wav").uncertain is None
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])

@@ -102,6 +102,18 @@ def test_multilabel_metrics_equal_scikit_learns(multilabel, seed, weighted):
     assert {name: values[name] for name in expected} == pytest.approx(expected)
 
 
+def test_pr_auc_and_roc_auc_of_87_genres_equal_scikit_learns_macro_averages(make_predictions):
+    """The official metrics of MTG-Jamendo."""
+    random = np.random.default_rng(0)
+    targets = random.random((400, 87)) < np.linspace(0.02, 0.4, 87)
+    predictions = make_predictions(targets, random.random((400, 87)) + targets * 0.4, multilabel=True, genres=range(87))
+    values = point_values(predictions)
+    probabilities = predictions.probabilities
+    assert values["map"] == pytest.approx(sk.average_precision_score(targets, probabilities, average="macro"))
+    assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(targets, probabilities, average="macro"))
+    assert values["lrap"] == pytest.approx(sk.label_ranking_average_precision_score(targets, probabilities))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_multilabel_metrics_equal_torchmetrics(multilabel, seed):
     predictions = multilabel(seed)

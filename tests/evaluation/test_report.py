@@ -1,5 +1,7 @@
 """A report's sentences agree with its table and with the learning curves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,7 +97,19 @@ def test_how_many_tracks_are_uncertain(predictions):
         "All 8 tracks are uncertain: validation gave no reliable threshold."
     ]
     assert reporting.uncertainty_note(predictions, PostProcessing(uncertain_below=0.95)) == [
-        "All 8 tracks are uncertain: no probability reaches 0.95."
+        "All 8 tracks are uncertain: highest probability below 0.95."
+    ]
+
+
+def test_how_many_tracks_are_uncertain_by_their_distance(predictions):
+    far = replace(predictions, distances=np.array([0.1, 0.9, 0.2, 0.3, 0.4, 0.8, 0.1, 0.2]))
+    assert reporting.uncertainty_note(far, PostProcessing(uncertain_below=0.5, uncertain_beyond=0.7)) == [
+        "2 of 8 tracks are uncertain (highest probability below 0.5 or distance from the training tracks above 0.7); "
+        "the most probable genre of the others is right for 4 of 6."
+    ]
+    assert reporting.uncertainty_note(far, PostProcessing(uncertain_below=0.0, uncertain_beyond=0.85)) == [
+        "1 of 8 tracks is uncertain (distance from the training tracks above 0.85); the most probable genre of the "
+        "others is right for 4 of 7."
     ]
 
 

@@ -17,6 +17,8 @@ SMALL = ["spectrogram.size=64", "spectrogram.n_mels=64"]
 VGG16 = ["model=vgg16", "model.weights=random"]
 MEMBERS = "cnn: {_target_: genre.models.cnn.CNN}, resnet: {_target_: genre.models.resnet.ResNet}"
 ENSEMBLE = f"model={{_target_: genre.models.ensemble.Ensemble, members: {{{MEMBERS}}}}}"
+FROZEN_MEMBERS = "one: {_target_: genre.models.musicnn.MusiCNN, seconds: 2}, other: {_target_: genre.models.cnn.CNN}"
+FROZEN = f"model={{_target_: genre.models.ensemble.Ensemble, members: {{{FROZEN_MEMBERS}}}}}"
 KINDS = {
     "cnn": [*WHOLE, "model=cnn"],
     "segments": [*SEGMENTS, "model=cnn"],
@@ -30,7 +32,9 @@ KINDS = {
     "pooled": [*SEGMENTS, *VGG16, "model.features=pooled"],
     "musicnn": [*SEGMENTS, "model=musicnn", "model.seconds=1"],
     "ensemble": [*SEGMENTS, ENSEMBLE],
+    "frozen ensemble": [*WHOLE, FROZEN],
 }
+WITH_DISTANCES = ("pooled", "musicnn", "frozen ensemble")
 
 
 @pytest.fixture(params=KINDS)
@@ -39,7 +43,8 @@ def untrained(request, tmp_path):
     cfg = genre.compose("data=synthetic", "name=test", f"folder={tmp_path}", *SMALL, *KINDS[request.param])
     torch.manual_seed(0)
     weights = build_network(train_settings(cfg), 3).state_dict()
-    fitted = PostProcessing(temperature=0.5)
+    beyond = 1.0 if request.param in WITH_DISTANCES else None
+    fitted = PostProcessing(temperature=0.5, uncertain_below=0.4, uncertain_beyond=beyond)
     saved = Checkpoint(Path("x"), None, ("a", "b", "c"), train_record(cfg), weights, music_postprocessing=fitted)
     return Model(saved).eval()
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
@@ -15,6 +16,7 @@ import genre
 from genre.errors import UserError
 from genre.exporting.export import export
 from genre.prediction import exported as exported_files
+from genre.prediction.exported import ExportMetadata
 from helpers import csv_rows
 
 ROOT = Path(__file__).parents[2]
@@ -236,3 +238,34 @@ def test_metadata_of_another_version_or_program_is_a_user_error():
         exported_files.ExportMetadata.from_texts({"format_version": "99"}, "x.onnx")
     with pytest.raises(UserError, match=r"was not written by genre\.export"):
         exported_files.ExportMetadata.from_texts({}, "x.onnx")
+
+
+def test_metadata_of_a_file_from_before_there_were_distances_is_read():
+    texts = ExportMetadata(
+        ("a", "b"), "multiclass", None, None, 0.5, 22_050, 1.0, (0.5,), (), False, "genre 0", uncertain_beyond=0.7
+    ).texts()
+    assert ExportMetadata.from_texts(texts, "x.onnx").uncertain_beyond == 0.7
+    assert ExportMetadata.from_texts({k: v for k, v in texts.items() if k != "uncertain_beyond"}, "").uncertain_below
+
+
+@pytest.mark.slow
+def test_a_file_from_before_there_were_distances_is_used_as_before(bundled, music, tmp_path):
+    model = onnx.load(bundled)
+    del model.graph.output[1]
+    kept = [each for each in model.metadata_props if each.key != "uncertain_beyond"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, tmp_path / "before.onnx")
+    song, before, now = music / "rock" / "rock.00003.wav", genre.load(tmp_path / "before.onnx"), genre.load(bundled)
+    answer = before.predict(song)
+    assert answer.distance is None and answer.probabilities == pytest.approx(now.predict(song).probabilities, abs=1e-6)
+    assert answer.uncertain is before.is_uncertain(answer.probabilities)
+
+
+@pytest.mark.slow
+def test_the_bundled_model_and_its_file_agree_on_what_is_foreign(bundled):
+    model, loaded = genre.load(), genre.load(bundled)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(10 * model.sample_rate).astype(np.float32)
+    one, other = (each.predict(noise, each.sample_rate) for each in (model, loaded))
+    assert one.uncertain and other.uncertain and other.distance == pytest.approx(one.distance, abs=1e-3)
+    assert "or the distance above" in bundled.with_suffix(".md").read_text(encoding="utf-8")

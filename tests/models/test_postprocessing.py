@@ -39,13 +39,22 @@ def test_a_track_is_uncertain_if_its_highest_probability_is_below_the_threshold(
     assert PostProcessing().uncertain(probabilities) is None
 
 
+def test_a_track_is_uncertain_if_its_distance_is_beyond_the_threshold_however_probable_a_genre_is():
+    probabilities, distances = torch.tensor([[0.5, 0.5], [0.2, 0.8], [0.1, 0.9]]), torch.tensor([0.1, 0.3, 0.2])
+    both = PostProcessing(uncertain_below=0.6, uncertain_beyond=0.2)
+    assert both.uncertain(probabilities, distances).tolist() == [True, True, False]
+    assert both.uncertain(probabilities).tolist() == [True, False, False]  # the distances are unknown
+    assert PostProcessing(uncertain_below=0.6).uncertain(probabilities, distances).tolist() == [True, False, False]
+
+
 def test_parameters_survive_a_checkpoint():
     postprocessing = PostProcessing(
-        1.5, 0.4, torch.tensor([0.1, 0.7], dtype=torch.float64), torch.tensor([True, False])
+        1.5, 0.4, 0.3, torch.tensor([0.1, 0.7], dtype=torch.float64), torch.tensor([True, False])
     )
     metadata = postprocessing.metadata()
     assert metadata == {
-        "temperature": 1.5, "uncertain_below": 0.4, "thresholds": [0.1, 0.7], "most_common_set": [True, False],
+        "temperature": 1.5, "uncertain_below": 0.4, "uncertain_beyond": 0.3, "thresholds": [0.1, 0.7],
+        "most_common_set": [True, False],
     }  # fmt: skip
     assert PostProcessing.from_metadata(metadata | {"version": 2}).metadata() == metadata
 

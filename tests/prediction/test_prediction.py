@@ -71,7 +71,7 @@ def test_genres_and_uncertainty_are_those_of_the_model(model, song):
     answer = model.predict(song)
     assert answer.genres == tuple(model.genres) and answer.seconds == 4 and answer.timeline is None
     assert answer.predicted == model.predicted_genres(answer.probabilities)
-    assert answer.uncertain == model.is_uncertain(answer.probabilities)
+    assert answer.uncertain == model.is_uncertain(answer.probabilities) and answer.distance is None
     assert [genre for genre, _ in answer.most_probable(1)] == [answer.genres[np.argmax(answer.probabilities)]]
 
 

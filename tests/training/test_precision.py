@@ -26,7 +26,7 @@ def measured(monkeypatch):
 
 
 def choose(cache, kind="CNN"):
-    return faster_precision(kind, lambda: torch.nn.Flatten(), 8, CPU, cache)
+    return faster_precision(kind, lambda: torch.nn.Flatten(), lambda count: torch.rand(count, 1, 8, 8), CPU, cache)
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(0.7, "32-true"), (1.29, "32-true"), (1.3, "bf16-mixed")])

@@ -5,6 +5,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from genre.data import audio
@@ -126,6 +127,37 @@ def test_the_columns_of_a_padded_clip_span_its_own_length(shared):
 def test_the_archives_silence_is_all_zeros():
     silence = torch.zeros(1, 30 * 22_050)
     assert (ArchiveSpectrogram(**ARCHIVE)(silence, torch.tensor([30 * 22_050]), 30.0) == 0).all()
+
+
+def crops_of(path: Path) -> torch.Tensor:
+    """Three crops of 9.92 s of a file, (3, samples)."""
+    samples = real(path)
+    return samples.unfold(0, 218_736, (len(samples) - 218_736) // 2)[:3]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("a.wav", 3e-4), ("a.mp3", 9e-3)])
+def test_a_shared_black_level_is_that_of_the_same_music_in_other_files(shared, tmp_path, name, limit):
+    """At 44.1 kHz, or as MP3 (libsndfile); where the minimum is black, they differ by 0.014 or more."""
+    steady, archive = ArchiveSpectrogram(**ARCHIVE, black_share=0.01, black_below=10_000), ArchiveSpectrogram(**ARCHIVE)
+    differences: dict[ArchiveSpectrogram, list[float]] = {steady: [], archive: []}
+    for path in archived(shared)[1][::12]:
+        music = librosa.resample(librosa.load(path, sr=None)[0], orig_sr=22_050, target_sr=44_100, res_type="soxr_hq")
+        soundfile.write(tmp_path / name, 0.9 * music / abs(music).max(), 44_100)
+        lengths = torch.full((3,), 218_736)
+        for spectrogram, found in differences.items():
+            there, here = (spectrogram(crops_of(file), lengths, 9.92) for file in (path, tmp_path / name))
+            found.append(float((there - here)[:, : steady.counted_bands].abs().mean()))
+    assert np.mean(differences[steady]) < limit < np.mean(differences[archive])
+
+
+def test_black_is_the_level_below_which_the_share_of_the_counted_bands_lies():
+    level = -80 * torch.rand(2, 128, 50, generator=torch.Generator().manual_seed(0))
+    level[:, 0, 0] = 0
+    spectrogram = ArchiveSpectrogram(**ARCHIVE, black_share=0.25, black_below=10_000)
+    black = np.quantile(level[:, : spectrogram.counted_bands].flatten(1).numpy(), 0.25, axis=1, method="lower")
+    expected = ((level + torch.from_numpy(-black)[:, None, None]) / torch.from_numpy(-black)[:, None, None]).clamp(0, 1)
+    torch.testing.assert_close(spectrogram.rescaled(level), expected, atol=1 / 255, rtol=0)
+    assert spectrogram.log_mel.band_edges()[spectrogram.counted_bands + 1] <= 10_000
 
 
 def test_an_archives_levels_do_not_change_when_rescaled():
