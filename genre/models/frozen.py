@@ -107,8 +107,8 @@ class FrozenBackbone(nn.Module):
 
     @property
     def feature_layers(self) -> list[nn.Module]:
-        """The head's dense layer, whose inputs are the features, normalised if the head does that."""
-        return [self.head_layers(self.head).first]
+        """The head's first linear layer, whose inputs are the features, normalised if the head does that."""
+        return [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)][:1]
 
     @classmethod
     def caches_features(cls, arguments: Mapping[str, Any]) -> bool:
