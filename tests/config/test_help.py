@@ -25,7 +25,7 @@ def test_the_keys_are_those_of_the_chosen_option():
 
 def test_every_group_is_listed_with_its_options():
     text = help_text("config", [])
-    assert "  model: cnn, crnn, ensemble, musicnn, resnet, vgg16" in text
+    assert "  model: audio, cnn, crnn, ensemble, image, musicnn, resnet, vgg16" in text
     assert "  experiment: best, cnn, document/base, document/grid" in text
 
 

@@ -56,6 +56,7 @@ RANDOM_WEIGHTS = {
     **dict.fromkeys(("model=vgg16", "experiment=document/vgg16", "experiment=document/multigenre"), VGG16_WEIGHTS),
     "experiment=vgg16": VGG16_WEIGHTS,
     "experiment=vgg16_pooled": VGG16_WEIGHTS,
+    "experiment=vgg16_finetuned": VGG16_WEIGHTS,
     "experiment=best": ["model.members.vgg16.weights=random"],
     "model=ensemble": ["model.members.vgg16.weights=random"],
 }
