@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genre.prediction.predict import predict
     from genre.prediction.prediction import Prediction
     from genre.sweeping.worker import sweep
+    from genre.training.prepare import prepare
     from genre.training.train import train
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _HOMES = {
     "load": "prediction.loading",
     "predict": "prediction.predict",
     "Prediction": "prediction.prediction",
+    "prepare": "training.prepare",
     "sweep": "sweeping.worker",
     "train": "training.train",
     "UserError": "errors",
@@ -47,6 +49,7 @@ __all__ = [
     "explore",
     "load",
     "predict",
+    "prepare",
     "sweep",
     "train",
 ]

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from genre.arguments import named_arguments
 from genre.cli import command
 from genre.config.compose import compose
 from genre.data.hub import HUB_FOLDER
-from genre.data.store import Key, read_key
+from genre.data.store import Key, read_key, shard_locks
 from genre.errors import UserError
 from genre.files import SCRATCH, last_use
 from genre.paths import expanded
@@ -84,7 +85,7 @@ class Entry:
 
     @property
     def lock(self) -> Path | None:
-        """The lock that its builder holds, if there is one."""
+        """The lock under which its builders take the locks of its shards, if it is a store."""
         store = STORE.fullmatch(self.path.name)
         return self.path.with_name(f"{store[1]}.lock") if store else None
 
@@ -198,9 +199,13 @@ def remove(entry: Entry) -> bool:
         if entry.lock is None:
             delete(entry.path)
             return True
-        with FileLock(entry.lock).acquire(timeout=0):
+        with ExitStack() as held:
+            held.enter_context(FileLock(entry.lock).acquire(timeout=0))
+            for lock in (locks := shard_locks(entry.path.parent, entry.lock.stem)):
+                held.enter_context(FileLock(lock).acquire(timeout=0))
             delete(entry.path)
-            entry.lock.unlink(missing_ok=True)
+            for lock in (*locks, entry.lock):
+                lock.unlink(missing_ok=True)
         return True
     except Timeout:
         return False

@@ -44,6 +44,13 @@ def train_command(cfg: DictConfig) -> float:
     return float(result.objective)
 
 
+@hydra_command("prepare")
+def prepare_command(cfg: DictConfig) -> None:
+    """Compute everything that a training waits for and print the folders of its stores."""
+    for folder in genre.prepare(cfg):
+        print(folder)
+
+
 @hydra_command("evaluate")
 def evaluate_command(cfg: DictConfig) -> None:
     """Measure the best checkpoint of a run and print the folder of the results."""

@@ -14,6 +14,7 @@ PATH_KEYS = frozenset(
 INSTALLED, CHECKOUT = Path(__file__).with_name("conf"), Path(__file__).parents[1] / "conf"
 CONF = INSTALLED if INSTALLED.is_dir() else CHECKOUT  # the YAML files of Hydra's groups
 AUTO = "auto"  # resume=auto: the unfinished run of the same configuration, or a new one
+ONNX_SUFFIX = ".onnx"
 RECORD = "hparams.yaml"  # the configuration of a run, in its folder; Lightning's name for it
 INTERPOLATION = re.compile(r"(\\*)\$\{")
 

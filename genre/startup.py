@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
 OPTIONS = "torchmetrics.utilities.imports"  # what torchmetrics may use, as flags
-FLAGS = ("_TRANSFORMERS_GREATER_EQUAL_4_4", "_TRANSFORMERS_GREATER_EQUAL_4_10")
+UNUSED = ("_TRANSFORMERS_GREATER_EQUAL_4_4", "_TRANSFORMERS_GREATER_EQUAL_4_10")
 
 
 class WithoutTransformers(SourceFileLoader):
@@ -18,7 +18,7 @@ class WithoutTransformers(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        vars(module).update(dict.fromkeys(FLAGS, False))
+        vars(module).update(dict.fromkeys(UNUSED, False))
 
 
 class OptionsFinder(MetaPathFinder):

@@ -56,8 +56,10 @@ class Task(ABC):
         """Genres per track -> targets (tracks, genres) of 0 and 1."""
         index = {genre: column for column, genre in enumerate(genres)}
         targets = torch.zeros(len(tracks), len(genres))
-        for row, names in zip(targets, tracks, strict=True):
-            row[[index[name] for name in self.labels(names)]] = 1
+        columns = [[index[name] for name in self.labels(names)] for names in tracks]
+        counts = torch.tensor([len(own) for own in columns], dtype=torch.long)
+        rows = torch.arange(len(tracks)).repeat_interleave(counts)
+        targets[rows, torch.tensor([column for own in columns for column in own], dtype=torch.long)] = 1
         return targets
 
 

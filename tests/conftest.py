@@ -88,7 +88,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def configured(tmp_path: Path, music: Path, cache: Path) -> Callable[..., DictConfig]:
     """Compose a configuration for the small music, for one quick epoch, with any overrides."""
 
-    def compose(*overrides: str, data: str = "folder", network: str = "cnn") -> DictConfig:
+    def compose(*overrides: str, data: str = "folder", network: str = "cnn", config_name: str = "config") -> DictConfig:
         own = [f"data={data}", f"data.cache={cache}", f"folder={tmp_path / 'run'}", "name=test"]
         if data == "folder":
             own += [f"data.root={music}", "view.seconds=4"]
@@ -99,6 +99,6 @@ def configured(tmp_path: Path, music: Path, cache: Path) -> Callable[..., DictCo
             "trainer.enable_model_summary=false",
         ]
         small = ["model.filters=[4,4,8]", "model.dense_units=8"] if network == "cnn" else []
-        return genre.compose(*own, *quick, *small, *overrides)
+        return genre.compose(*own, *quick, *small, *overrides, config_name=config_name)
 
     return compose

@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Lowest first. A module imports its own room and those of the lines above, not another room of its own line.
 LEVELS = [
     ["redaction", "signals", "startup", "terminal"],
-    ["errors"],
+    ["errors", "progress"],
     ["files", "arguments", "extras"],
     ["paths"],
     ["ranges", "resolvers"],
@@ -49,7 +49,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-OPTIONAL = declared(EXTRAS["demo"] + EXTRAS["datasets"])  # imported when the page is served, or data=hf is read
+OPTIONAL = declared(EXTRAS["demo"] + EXTRAS["datasets"] + EXTRAS["large"])  # imported where they are used
 
 
 def relative(path: Path) -> str:

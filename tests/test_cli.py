@@ -154,7 +154,10 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.returncode == 1 and "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "predict.py", "explore.py", "sweep.py", "curve.py"])
+SCRIPTS = ["train.py", "prepare.py", "evaluate.py", "predict.py", "explore.py", "sweep.py", "curve.py"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_shows_the_groups_and_a_worked_example(tmp_path, script):
     done = command(tmp_path, script, "--help")
     assert done.returncode == 0

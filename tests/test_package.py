@@ -76,7 +76,7 @@ def test_the_page_travels_in_the_wheel(installed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "explore", "sweep", "curve", "cut"])
+@pytest.mark.parametrize("name", ["train", "prepare", "evaluate", "predict", "explore", "sweep", "curve", "cut"])
 def test_every_command_is_installed(installed, tmp_path, name):
     assert f"python {name}.py" in run(tmp_path, installed / f"genre-{name}", "--help")
 

@@ -28,7 +28,7 @@ from genre.models.metadata import MetadataBranch
 from genre.redaction import is_redacted
 from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import NetworkInput
-from genre.transforms.waveform import Waveform
+from genre.transforms.waveform import WaveformInput
 
 DEFAULTS = {"log_every_n_steps": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
 RESERVED = ("callbacks", "logger", "default_root_dir", "enable_checkpointing", "plugins")
@@ -63,11 +63,11 @@ def build_network(settings: TrainSettings, genres: int, architecture: Mapping[st
         UserError: if the class takes no number of genres, or refuses its values.
     """
     spectrogram = settings.spectrogram.build()
-    check_input(settings.model, spectrogram)
+    check_network_input(settings.model, spectrogram)
     return build_part(settings.model, genres, spectrogram.size, architecture)
 
 
-def check_input(model: Component[nn.Module], given: NetworkInput) -> None:
+def check_network_input(model: Component[nn.Module], given: NetworkInput) -> None:
     """Refuse a spectrogram for a network that hears waveforms, and waveforms for any other.
 
     Raises:
@@ -77,9 +77,9 @@ def check_input(model: Component[nn.Module], given: NetworkInput) -> None:
     parts = [component(f"{model.key}.members.{name}", node, nn.Module) for name, node in nodes.items()] or [model]
     for part in parts:
         hears = issubclass(part.target, AudioBackbone) if isinstance(part.target, type) else False
-        if hears and not isinstance(given, Waveform):
+        if hears and not isinstance(given, WaveformInput):
             raise UserError(f"{part.key}={part.name} hears waveforms; add spectrogram=waveform")
-        if not hears and part.accepts("size") and isinstance(given, Waveform):
+        if not hears and part.accepts("size") and isinstance(given, WaveformInput):
             raise UserError(f"{part.key}={part.name} sees pictures; omit spectrogram=waveform")
 
 

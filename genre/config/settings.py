@@ -54,7 +54,7 @@ from genre.tasks import Task
 from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, NetworkInput
 from genre.transforms.views import View
-from genre.transforms.waveform import Waveform
+from genre.transforms.waveform import WaveformInput
 
 Group = TypeVar("Group", bound="SettingsGroup")
 WITHOUT_GTZAN = (read_ballroom, read_fma, read_folder, read_hf, read_library, read_mtg_jamendo, read_synthetic)
@@ -269,6 +269,7 @@ class TrainSettings(Settings):
     """One training run.
 
     Args:
+        profile: whether a few steps are profiled.
         record: the same as plain values, which a checkpoint and hparams.yaml carry.
     """
 
@@ -291,6 +292,7 @@ class TrainSettings(Settings):
     trainer: Annotated[TrainerSettings, section(TrainerSettings)]
     callbacks: Annotated[dict[str, Component[Any]], nodes(CALLBACK)] = Field(default_factory=dict)
     logger: Annotated[dict[str, Component[Any]], nodes(LOGGER)] = Field(default_factory=dict)
+    profile: bool = False
     record: Record = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="before")
@@ -315,6 +317,20 @@ class TrainSettings(Settings):
                 group = group[part]
             group[name] = value
         return train_settings(values)
+
+
+class PrepareSettings(Settings):
+    """The preparation of a training's data.
+
+    Args:
+        name: of the folder.
+        shard: number of one of the jobs that prepare together.
+        base: the training.
+    """
+
+    name: str
+    shard: WholeNumber
+    base: TrainSettings
 
 
 class ResumeSettings(SettingsGroup):
@@ -631,7 +647,7 @@ def train_settings(cfg: "DictConfig | Record | TrainSettings") -> TrainSettings:
     record = train_record(cfg)
     settings = parse(TrainSettings, {**record, "record": record})
     check_combinations(settings.data, settings.spectrogram, settings.split)
-    if settings.spectrogram.target is Waveform and settings.augment.build().acts:
+    if settings.spectrogram.target is WaveformInput and settings.augment.build().acts:
         raise UserError("augment acts on spectrograms, and the network hears waveforms; set augment=none")
     check_metadata_names(settings.metadata.columns, settings.split.kind)
     return settings
@@ -653,6 +669,20 @@ def train_record(cfg: "DictConfig | Record | TrainSettings") -> dict[str, Any]:
     return record
 
 
+def prepare_settings(cfg: DictConfig | PrepareSettings) -> PrepareSettings:
+    """Read the settings of a preparation.
+
+    Raises:
+        UserError: naming the first key that is unknown, missing or out of range, or the keys that do not go together.
+    """
+    if isinstance(cfg, PrepareSettings):
+        return cfg
+    record = plain(composed(cfg))
+    base = train_settings({key: value for key, value in record.items() if key not in ("shard", "trust")})
+    own = {"name": base.name, "folder": base.folder, "debug": base.debug, "base": base}
+    return parse(PrepareSettings, {**own, "shard": record["shard"]})
+
+
 def check_resumed(record: Record, trust: Sequence[str]) -> None:
     """Refuse the record of a run that is resumed if it names an unknown class, or a secret is missing.
 
@@ -670,7 +700,7 @@ def check_combinations(data: DataSettings, spectrogram: Component[Any], split: S
     Raises:
         UserError: naming them.
     """
-    if data.reader.target is read_logmel and spectrogram.target is Waveform:
+    if data.reader.target is read_logmel and spectrogram.target is WaveformInput:
         raise UserError("data=logmel contains spectrograms; a network that hears waveforms needs the music itself")
     if data.reader.target is read_logmel and spectrogram.target is not ArchiveSpectrogram:
         raise UserError("data=logmel contains the archive's spectrograms; remove spectrogram=document")

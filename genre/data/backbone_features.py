@@ -145,8 +145,8 @@ class FeatureCache:
         """The store of features of all evaluation pictures, (crops, width) per track."""
         key = Key("features", self.settings({}), pictures.identity)
 
-        def items(begin: int) -> Iterator[Item]:
-            for rows in torch.arange(begin, len(pictures.names)).split(CACHE_BATCH):
+        def items(span: slice) -> Iterator[Item]:
+            for rows in torch.arange(len(pictures.names))[span].split(CACHE_BATCH):
                 yield from self.embed(self.pipeline.pictures(pictures, rows)).cpu().numpy()
 
         with torch.inference_mode():
@@ -170,8 +170,9 @@ class FeatureCache:
         variation = {"augment": augment, "views": views, "seed": seed, "task": type(task).__name__}
         key = Key("views", self.settings(variation), [source.identity, names, targets.tolist()])
 
-        def items(begin: int) -> Iterator[Item]:
-            for number, batch in enumerate(torch.arange(begin, len(rows)).split(CACHE_BATCH), begin // CACHE_BATCH):
+        def items(span: slice) -> Iterator[Item]:
+            batches = torch.arange(len(rows))[span].split(CACHE_BATCH)
+            for number, batch in enumerate(batches, span.start // CACHE_BATCH):
                 draws = np.random.SeedSequence([seed, number]).generate_state(views).tolist()
                 drawn = [self.view(source, rows[batch], targets[batch], task, draw) for draw in draws]
                 yield from torch.stack(drawn, dim=1).cpu().numpy()

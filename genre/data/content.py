@@ -62,7 +62,7 @@ def content_function(first: Store) -> Callable[[Track], Content]:
 
 def row_hash(store: Store, row: int) -> str:
     """SHA-256 of a track's rows in a store."""
-    return array_hash(store.data[int(store.offsets[row]) : int(store.offsets[row + 1])].numpy())
+    return array_hash(store.track(row).numpy())
 
 
 def array_hash(array: npt.NDArray[np.generic]) -> str:

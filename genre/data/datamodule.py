@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genre.data import duplicates
 from genre.data.backbone_features import FeatureCache, frozen_backbones, joined
-from genre.data.catalogue import Catalogue, count_skipped
+from genre.data.catalogue import Catalogue, count_skipped, without_collections
 from genre.data.duplicates import Pair
 from genre.data.metadata import Bags, MetadataTable
 from genre.data.pipeline import Pipeline
@@ -26,7 +26,7 @@ from genre.tasks import Task
 
 log = logging.getLogger(__name__)
 
-MAX_COMPARED_TRACKS = 3_000  # a larger catalogue is not searched for duplicates at every start (a minute or two)
+MAX_COMPARED_TRACKS = 3_000  # of which all pairs are correlated without being asked for (a minute or two)
 
 
 class Index(NamedTuple):
@@ -203,6 +203,11 @@ class MusicData(LightningDataModule):
         """
         if self.subsets:
             return
+        with without_collections():
+            self.assign_all()
+
+    def assign_all(self) -> None:
+        """What ``assign_subsets`` does the first time."""
         self.first = self.decode()
         self.catalogue = self.catalogue.without(self.first.skipped)
         if self.split is None:
@@ -254,10 +259,11 @@ class MusicData(LightningDataModule):
         self.subsets = {name: subset for name, subset in self.subsets.items() if name not in reasons}
 
     def duplicate_pairs(self, required: bool) -> list[Pair]:
-        """Pairs of tracks with the same recording; of large catalogues only if the split needs them."""
-        if required or len(self.first.names) <= MAX_COMPARED_TRACKS:
+        """Pairs of tracks with the same recording; of many tracks without an index only if the split needs them."""
+        if required or len(self.first.names) <= MAX_COMPARED_TRACKS or duplicates.has_index():
             return duplicates.cached_duplicates(self.first, self.cache)
-        log.info("%d tracks: not searched for duplicates at every start; explore.py does that", len(self.first.names))
+        count = len(self.first.names)
+        log.info('%d tracks are not searched for duplicates; for that, pip install "genre[large]"', count)
         return []
 
     def open_stores(self) -> tuple[Store, Store]:

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from genre.data.content import row_hash
+from genre.data.duplicate_candidates import candidate_pairs, in_blocks
 from genre.data.pipeline import Pipeline
 from genre.data.store import Key, Store
 from genre.files import note_use, write_json
@@ -35,6 +37,8 @@ FINGERPRINT_BANDS = 32  # of a fingerprint; with 16, copies are separated less w
 COLUMNS = 12.0  # of a fingerprint per second, approximately
 BLOCK = 8_000_000  # numbers in memory while a block of tracks is correlated with all others
 READ_AT_ONCE = 64  # tracks
+CORRELATED_AT_ONCE = 256  # candidates of a large collection that are correlated at once
+COMPARED_WITH_ALL = 3_000  # tracks; of a larger collection only candidates are correlated (all: a minute or two)
 COMPARED_SECONDS = 30.0  # of each waveform's middle
 MIN_OVERLAP = 3.0  # seconds that short tracks must share, too
 CONTAINED = 0.9  # share of a short track that the other must contain, if that is less than the requested overlap
@@ -132,17 +136,47 @@ def identical_tracks(store: Store) -> list[tuple[str, str]]:
 def similar_tracks(store: Store, correlation: float = 0.7, overlap: float = 10.0) -> list[Pair]:
     """Return the pairs of log-mels that correlate at any time shift, in the order of the store.
 
+    Of a collection of more than COMPARED_WITH_ALL tracks, only pairs that share a similar window are correlated.
+
     Args:
         store: log-mels of any lengths; silent columns (padding) are ignored.
         correlation: the least that counts.
         overlap: the least that two tracks must share, in seconds; for shorter tracks, nine tenths of the shorter one.
     """
-    prints, audible, rate = fingerprints(store)
-    needed = needed_columns(audible, overlap, rate)
+    is_large = len(store.names) > COMPARED_WITH_ALL
+    if is_large and has_index():
+        found = indexed_pairs(store, correlation, overlap)
+    else:
+        if is_large:
+            log.warning('all pairs are correlated, which takes hours for 100,000 tracks; pip install "genre[large]"')
+        prints, audible, rate = fingerprints(store)
+        found = correlated_pairs(prints, audible, needed_columns(audible, overlap, rate), correlation)
+    rate = fingerprint_rate(store)
     return [
-        Pair(store.names[one], store.names[other], min(value, 1.0), shift / rate)
-        for one, other, value, shift in correlated_pairs(prints, audible, needed, correlation)
+        Pair(store.names[one], store.names[other], min(value, 1.0), shift / rate) for one, other, value, shift in found
     ]
+
+
+def has_index() -> bool:
+    """Whether the index that large collections are searched with is installed."""
+    return find_spec("faiss") is not None
+
+
+def indexed_pairs(store: Store, correlation: float, overlap: float) -> Iterator[tuple[int, int, float, int]]:
+    """Yield what ``correlated_pairs`` yields of all tracks, of those pairs that share a similar window.
+
+    Only a few tracks at a time are in memory.
+    """
+    rate = fingerprint_rate(store)
+    pairs = candidate_pairs(lambda rows: fingerprints(store, rows)[0], len(store.names), rate)
+    log.info("%d pairs of %d tracks are correlated", len(pairs), len(store.names))
+    for rows, places in progress(list(in_blocks(pairs, CORRELATED_AT_ONCE)), "comparing", transient=True):
+        prints, audible, _ = fingerprints(store, rows)
+        one, other = places.T
+        spectra = Spectra(prints, audible, needed_columns(audible, overlap, rate))
+        value, shift = spectra.best((spectra.prints[one].conj() * spectra.prints[other]).sum(1), one, other)
+        for pair in (value >= correlation).nonzero()[:, 0].tolist():
+            yield int(rows[one[pair]]), int(rows[other[pair]]), float(value[pair]), int(shift[pair])
 
 
 @torch.inference_mode()
@@ -183,37 +217,96 @@ def needed_columns(audible: Tensor, overlap: float, rate: float) -> Tensor:
     return (CONTAINED * audible.sum(1)).clamp(shortest, longest).floor()
 
 
-def fingerprints(store: Store) -> tuple[Tensor, Tensor, float]:
-    """Return each log-mel with fewer bands and columns, centred over time and over bands.
+def fingerprint_rate(store: Store) -> float:
+    """Columns of a fingerprint per second."""
+    return store.rate / max(1, round(store.rate / COLUMNS))
+
+
+def fingerprints(store: Store, rows: Tensor | None = None) -> tuple[Tensor, Tensor, float]:
+    """Return log-mels with fewer bands and columns, centred over time and over bands.
+
+    Args:
+        rows: (tracks,) of the store; None for all.
 
     Returns:
         Fingerprints (tracks, bands, columns), 0 in silent columns; (tracks, columns) 1 where audible, else 0; columns
         per second.
     """
+    everything = torch.arange(len(store.names))
+    longest = int(store.lengths(everything).max())
     pool = max(1, round(store.rate / COLUMNS))
-    rows = torch.arange(len(store.names))
-    longest = int(store.lengths(rows).max())
     parts = []
-    for batch in rows.split(READ_AT_ONCE):
+    for batch in (everything if rows is None else rows).split(READ_AT_ONCE):
         log_mel = from_cached(store.gather(batch, torch.zeros_like(batch), torch.full_like(batch, longest)))
-        bands = F.adaptive_avg_pool2d(log_mel, (FINGERPRINT_BANDS, longest))
-        parts.append(F.avg_pool1d(bands, pool))
+        if log_mel.shape[1] != FINGERPRINT_BANDS:
+            log_mel = F.adaptive_avg_pool2d(log_mel, (FINGERPRINT_BANDS, longest))
+        parts.append(F.avg_pool1d(log_mel, pool))
     level = torch.cat(parts)
     silent = F.pad((level.amax(1) == 0).float(), (EDGE, EDGE), value=1)
     audible = 1 - F.max_pool1d(silent[:, None], 2 * EDGE + 1, 1)[:, 0]
     weight = audible[:, None]
     level -= (level * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp_min(1)
     level -= level.mean(1, keepdim=True)
-    return level * weight, audible, store.rate / pool
+    return level * weight, audible, fingerprint_rate(store)
+
+
+class Spectra:
+    """Fourier transforms of fingerprints, for their normalised cross-correlation at all shifts at once.
+
+    With z the fingerprint and m the audible columns: the sums of z·z', z²·m', m·z'² and m·m' over the overlap.
+
+    Args:
+        prints: (tracks, bands, columns).
+        audible: (tracks, columns).
+        needed: (tracks,) number of columns that a track must share; for a pair the smaller number counts.
+
+    Attributes:
+        prints: (tracks, bands, frequencies).
+        size: of the transforms.
+    """
+
+    def __init__(self, prints: Tensor, audible: Tensor, needed: Tensor) -> None:
+        columns = prints.shape[-1]
+        self.needed = needed
+        self.max_shift = max(0, columns - int(needed.min()))
+        self.size = next_fast_len(columns + self.max_shift, real=True)
+        self.shifts = torch.cat([torch.arange(self.max_shift + 1), torch.arange(-self.max_shift, 0)])
+        self.prints = torch.fft.rfft(prints, self.size)
+        energy = prints.square().sum(1)
+        self.least_energy = MIN_ENERGY * energy.sum(1) / audible.sum(1).clamp_min(1)
+        self.energy, self.audible = torch.fft.rfft(energy, self.size), torch.fft.rfft(audible, self.size)
+
+    def sums(self, product: Tensor) -> Tensor:
+        """(..., frequencies) -> (..., shifts)."""
+        values = torch.fft.irfft(product, self.size)
+        return torch.cat([values[..., : self.max_shift + 1], values[..., self.size - self.max_shift :]], -1)
+
+    def best(self, product: Tensor, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """The highest correlation of pairs and the shift of the second, in columns; -1 without enough overlap.
+
+        Args:
+            product: (..., frequencies) spectrum of one, conjugate, times that of the other, summed over the bands.
+            one: (...) rows of the first tracks.
+            other: (...) rows of the second tracks; both are broadcast.
+
+        Returns:
+            Correlations (...) and shifts (...).
+        """
+        shared = self.sums(self.audible[one].conj() * self.audible[other])
+        first = self.sums(self.energy[one].conj() * self.audible[other])
+        second = self.sums(self.audible[one].conj() * self.energy[other])
+        first = torch.maximum(first, self.least_energy[one][..., None] * shared)
+        second = torch.maximum(second, self.least_energy[other][..., None] * shared)
+        value = self.sums(product) / (first * second).clamp_min(1e-9).sqrt()
+        least = torch.minimum(self.needed[one], self.needed[other])[..., None]
+        best, index = value.where(shared > least - 0.5, -1).max(-1)
+        return best, self.shifts[index]
 
 
 def correlated_pairs(
     prints: Tensor, audible: Tensor, needed: Tensor, correlation: float, compared: int | None = None
 ) -> Iterator[tuple[int, int, float, int]]:
     """Yield each pair of fingerprints that correlate: two rows, the correlation, the second's shift in columns.
-
-    Computes the normalised cross-correlation at all shifts at once by Fourier transforms: with z the fingerprint and m
-    the audible columns, the sums of z·z', z²·m', m·z'² and m·m' over the overlap.
 
     Args:
         prints: (tracks, bands, columns).
@@ -222,34 +315,17 @@ def correlated_pairs(
         correlation: the least that counts.
         compared: number of tracks, from the first on, that are compared with all later ones; None for all.
     """
-    tracks, _, columns = prints.shape
+    tracks = len(prints)
     compared = tracks if compared is None else compared
-    max_shift = max(0, columns - int(needed.min()))
-    size = next_fast_len(columns + max_shift, real=True)
-    shifts = torch.cat([torch.arange(max_shift + 1), torch.arange(-max_shift, 0)])
-    spectra = torch.fft.rfft(prints, size).permute(2, 0, 1).contiguous()  # (frequencies, tracks, bands)
-    energy = prints.square().sum(1)
-    least_energy = MIN_ENERGY * energy.sum(1) / audible.sum(1).clamp_min(1)
-    energy_spectra, audible_spectra = torch.fft.rfft(energy, size), torch.fft.rfft(audible, size)
-
-    def sums(product: Tensor) -> Tensor:
-        """(..., frequencies) -> (..., shifts)."""
-        values = torch.fft.irfft(product, size)
-        return torch.cat([values[..., : max_shift + 1], values[..., size - max_shift :]], -1)
-
-    for first in progress(range(0, compared, step := max(1, BLOCK // (tracks * size))), "comparing", transient=True):
-        block, rest = slice(first, min(first + step, compared)), slice(first, tracks)
-        shared = sums(audible_spectra[block, None].conj() * audible_spectra[None, rest])
-        one = sums(energy_spectra[block, None].conj() * audible_spectra[None, rest])
-        other = sums(audible_spectra[block, None].conj() * energy_spectra[None, rest])
-        one = torch.maximum(one, least_energy[block, None, None] * shared)
-        other = torch.maximum(other, least_energy[None, rest, None] * shared)
-        product = (spectra[:, block].conj() @ spectra[:, rest].transpose(1, 2)).permute(1, 2, 0)
-        value = sums(product) / (one * other).clamp_min(1e-9).sqrt()
-        least = torch.minimum(needed[block, None], needed[None, rest])[..., None]
-        best, shift_index = value.where(shared > least - 0.5, -1).max(-1)
+    spectra = Spectra(prints, audible, needed)
+    of_bands = spectra.prints.permute(2, 0, 1).contiguous()  # (frequencies, tracks, bands)
+    step = max(1, BLOCK // (tracks * spectra.size))
+    for first in progress(range(0, compared, step), "comparing", transient=True):
+        block, rest = torch.arange(first, min(first + step, compared)), torch.arange(first, tracks)
+        product = (of_bands[:, block].conj() @ of_bands[:, first:].transpose(1, 2)).permute(1, 2, 0)
+        best, shift = spectra.best(product, block[:, None], rest[None])
         for i, j in (best.triu(1) >= correlation).nonzero().tolist():
-            yield first + i, first + j, float(best[i, j]), int(shifts[shift_index[i, j]])
+            yield first + i, first + j, float(best[i, j]), int(shift[i, j])
 
 
 def duplicate_groups(pairs: Iterable[Pair]) -> list[list[str]]:

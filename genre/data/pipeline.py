@@ -194,12 +194,12 @@ class Pipeline:
         def arrays(batch: Tensor) -> npt.NDArray[Any]:
             return compute(batch).cpu().numpy()
 
-        def items(begin: int) -> Iterator[Item]:
+        def items(span: slice) -> Iterator[Item]:
             if self.device.type != "cpu":
-                yield from (item for batch in rows[begin:].split(CACHE_BATCH) for item in arrays(batch))
+                yield from (item for batch in rows[span].split(CACHE_BATCH) for item in arrays(batch))
                 return
             with single_threaded():
-                yield from (item[0] for item in parallel_map(arrays, rows[begin:].split(1)))
+                yield from (item[0] for item in parallel_map(arrays, rows[span].split(1)))
 
         return build_store(cache, key, rate, first.names, items, f"{stage}s", CACHE_BATCH)
 

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
+from functools import cache as cache_result
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 
 ARCHIVE_RATE = 12.9  # columns per second
 HASHED_BYTES = 1 << 16  # at each end of a file
+LOOKED_AT = 64  # files per task of a thread: a task costs as much as a look at a file
 SLACK = 0.05  # seconds by which a slice may end early without a warning
 
 Stamp = list[Any]  # of a file: size, modification time in ns, hash of its ends (empty if they cannot be read)
@@ -47,15 +51,19 @@ def decoded_music(catalogue: Catalogue, sample_rate: int, cache: Path) -> Store:
         if all(was_not_read(decode_track(track, sample_rate)) for track in unread):
             return existing
 
-    def items(begin: int) -> Iterator[Item]:
-        known = decoded_before(cache, key)
-        if known:
-            log.info("%d of %d tracks were decoded before", len(known), len(catalogue.tracks))
+    @cache_result
+    def known() -> dict[str, Item]:
+        items = decoded_before(cache, key)
+        if items:
+            log.info("%d of %d tracks were decoded before", len(items), len(catalogue.tracks))
+        return items
 
-        def item(track: Track) -> Item:
-            return known[track.name] if track.name in known else decode_track(track, sample_rate)
+    def item(track: Track) -> Item:
+        return known()[track.name] if track.name in known() else decode_track(track, sample_rate)
 
-        return parallel_map(item, catalogue.tracks[begin:])
+    def items(span: slice) -> Iterator[Item]:
+        known()  # before there are threads
+        return parallel_map(item, catalogue.tracks[span])
 
     names = [track.name for track in catalogue.tracks]
     return build_store(cache, key, sample_rate, names, items, "decoding", replace=existing is not None)
@@ -70,7 +78,7 @@ def decoded_before(cache: Path, key: Key) -> dict[str, Item]:
         known |= {name: reason for name, reason in store.skipped.items() if name in same and not was_not_read(reason)}
         for index, name in enumerate(store.names):
             if name in same:
-                known[name] = store.data[int(store.offsets[index]) : int(store.offsets[index + 1])].numpy()
+                known[name] = store.track(index).numpy()
     return known
 
 
@@ -81,8 +89,11 @@ def was_not_read(item: Item) -> bool:
 
 def waveform_key(catalogue: Catalogue, sample_rate: int) -> Key:
     """The key of a catalogue's decoded music."""
-    paths = sorted({track.path for track in catalogue.tracks if track.path})
-    stamps = dict(zip(paths, parallel_map(file_stamp, paths), strict=True))
+    paths = {str(track.path): track.path for track in catalogue.tracks if track.path}  # texts are hashed faster
+    files = list(paths.values())
+    blocks = [files[begin : begin + LOOKED_AT] for begin in range(0, len(files), LOOKED_AT)]
+    found = chain.from_iterable(parallel_map(lambda block: [file_stamp(path) for path in block], blocks))
+    stamps = dict(zip(paths, found, strict=True))
     return Key("waveform", {"sample_rate": sample_rate}, [file_identity(track, stamps) for track in catalogue.tracks])
 
 
@@ -106,15 +117,17 @@ def hash_of_ends(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def file_identity(track: Track, stamps: Mapping[Path, Stamp] | None = None) -> list[Any]:
+def file_identity(track: Track, stamps: Mapping[str, Stamp] | None = None) -> list[Any]:
     """Everything that a track's samples depend on: name, file, its stamp, and slice.
 
     Args:
-        stamps: of files that were looked at already.
+        stamps: of files that were looked at already, by their paths.
     """
     assert track.path is not None, f"{track.name} has no file"
-    stamp = file_stamp(track.path) if stamps is None else stamps[track.path]
-    return [track.name, str(track.path.absolute()), *stamp, track.start, track.duration]
+    path = str(track.path)
+    stamp = file_stamp(track.path) if stamps is None else stamps[path]
+    absolute = path if os.path.isabs(path) else str(track.path.absolute())
+    return [track.name, absolute, *stamp, track.start, track.duration]
 
 
 def decode_track(track: Track, sample_rate: int) -> Item:
@@ -129,11 +142,14 @@ def decode_track(track: Track, sample_rate: int) -> Item:
 
 def warn_of_short_slices(store: Store, catalogue: Catalogue) -> None:
     """Log how many tracks end before their ``start + duration``."""
+    cut = [track for track in catalogue.tracks if track.duration is not None]
+    if not cut:
+        return
     seconds = (store.lengths(torch.arange(len(store.names))) / store.rate).tolist()
     length = dict(zip(store.names, seconds, strict=True))
     missing = {
         track.name: track.duration - length[track.name]
-        for track in catalogue.tracks
+        for track in cut
         if track.duration is not None and track.name in length
     }
     short = [name for name, value in missing.items() if value > SLACK]
@@ -162,5 +178,5 @@ def import_archive(catalogue: Catalogue, archive: Path, cache: Path) -> Store:
         raise UserError(f"{archive} holds mel_u8 of {mel.dtype}{mel.shape}; uint8 (tracks, bands, columns) is needed")
     index = {name: row for row, name in enumerate(tracks)}
     return build_store(
-        cache, key, ARCHIVE_RATE, names, lambda begin: (mel[index[name]].T for name in names[begin:]), "importing"
+        cache, key, ARCHIVE_RATE, names, lambda span: (mel[index[name]].T for name in names[span]), "importing"
     )

@@ -263,13 +263,12 @@ def merge_groups(group_of: Mapping[str, str], duplicates: Iterable[Iterable[str]
         group_of: track -> group.
         duplicates: tracks with the same recording; those without a group are ignored.
     """
+    same = [pair for names in duplicates for pair in pairwise(name for name in names if name in group_of)]
+    if not same:
+        return dict(group_of)
     groups = sorted(set(group_of.values()))
     index = {group: number for number, group in enumerate(groups)}
-    edges = [
-        (index[group_of[one]], index[group_of[other]])
-        for names in duplicates
-        for one, other in pairwise(name for name in names if name in group_of)
-    ]
+    edges = [(index[group_of[one]], index[group_of[other]]) for one, other in same]
     rows, columns = np.array(edges, dtype=int).reshape(-1, 2).T
     adjacency = coo_array((np.ones(len(edges)), (rows, columns)), shape=(len(groups), len(groups)))
     component = connected_components(adjacency, directed=False)[1]
@@ -308,6 +307,8 @@ def read_held_out(path: str, catalogue: Catalogue) -> dict[str, Track]:
 
 def replace_tracks(catalogue: Catalogue, tracks: Mapping[str, Track]) -> Catalogue:
     """The catalogue with the tracks of the same names replaced."""
+    if not tracks:
+        return catalogue
     return replace(catalogue, tracks=tuple(tracks.get(track.name, track) for track in catalogue.tracks))
 
 
@@ -374,12 +375,13 @@ def stratified_split(
         Track -> subset.
     """
     names = sorted(groups)
-    order = sorted(generator.permutation(len(names)), key=lambda index: -len(groups[names[index]]))
+    shuffled = [groups[names[index]] for index in generator.permutation(len(names)).tolist()]
     lacking = quotas([track for tracks in groups.values() for track in tracks], shares)
     subsets: dict[str, str] = {}
-    for tracks in (groups[names[index]] for index in order):
-        need = {subset: sum(lacking[subset][track.genres[0]] for track in tracks) for subset in lacking}
-        subset = max(need, key=lambda name: need[name])
+    for tracks in sorted(shuffled, key=len, reverse=True):
+        genres = [track.genres[0] for track in tracks]
+        need = {subset: sum([left[genre] for genre in genres]) for subset, left in lacking.items()}
+        subset = max(need, key=need.__getitem__)
         for track in tracks:
             lacking[subset][track.genres[0]] -= 1
             subsets[track.name] = subset

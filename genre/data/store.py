@@ -8,10 +8,12 @@ import hashlib
 import json
 import math
 import warnings
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,51 @@ class Key:
         return f"{self.stage}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+class JoinedRows:
+    """The rows of several tensors as one, without a copy.
+
+    Args:
+        parts: (rows, ...) each, with the same further dimensions; memory-mapped shards of a store.
+    """
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        self.parts = parts
+        self.begins = [0, *accumulate(len(part) for part in parts)]
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((self.begins[-1], *self.parts[0].shape[1:]))
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts[0].device
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
+
+    def new_empty(self, shape: tuple[int, ...]) -> Tensor:
+        """A tensor of the same type, not initialised."""
+        return self.parts[0].new_empty(shape)
+
+    def __getitem__(self, span: slice) -> Tensor:
+        """Rows of a span, which is copied only where it reaches over several parts."""
+        begin, end, _ = span.indices(self.begins[-1])
+        first, last = bisect_right(self.begins, begin) - 1, bisect_right(self.begins, max(begin, end - 1))
+        pieces = [
+            part[max(begin - origin, 0) : max(end - origin, 0)]
+            for part, origin in zip(self.parts[first:last], self.begins[first:last], strict=True)
+        ]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces or [self.parts[0][:0]])
+
+    def to(self, device: torch.device) -> Tensor:
+        """All rows in one tensor on another device."""
+        whole = torch.empty(self.shape, dtype=self.parts[0].dtype, device=device)
+        for part, origin in zip(self.parts, self.begins, strict=False):
+            whole[origin : origin + len(part)] = part
+        return whole
+
+
 @dataclass(frozen=True)
 class Store:
     """The rows of all tracks at one stage, concatenated along time.
@@ -56,7 +103,7 @@ class Store:
         names: track names, in the order of their rows.
         rate: rows per second (samples, columns); 0 if the rows are crops or views.
         offsets: (tracks + 1,) first row of each track, and the end of the last.
-        data: (rows, ...), memory-mapped or on a device.
+        data: (rows, ...), memory-mapped, in one file or in several shards; or on a device.
         skipped: track -> why it is not in the store.
     """
 
@@ -64,7 +111,7 @@ class Store:
     names: list[str]
     rate: float
     offsets: Tensor
-    data: Tensor
+    data: Tensor | JoinedRows
     skipped: dict[str, SkipReason] = field(default_factory=dict)
 
     @property
@@ -90,6 +137,10 @@ class Store:
         """Length of each track along time: (batch,) -> (batch,)."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
+    def track(self, row: int) -> Tensor:
+        """All rows of one track, not copied."""
+        return self.data[int(self.offsets[row]) : int(self.offsets[row + 1])]
+
     def gather(self, rows: Tensor, begin: Tensor, length: Tensor) -> Tensor:
         """Cut a span from each track, with zeros beyond its ends.
 
@@ -101,7 +152,7 @@ class Store:
         Returns:
             (batch, longest length, ...).
         """
-        out = self.data.new_zeros((len(rows), int(length.max()), *self.data.shape[1:]))
+        out = self.data.new_empty((len(rows), int(length.max()), *self.data.shape[1:])).zero_()
         spans = zip(rows.tolist(), begin.tolist(), length.tolist(), strict=True)
         for index, (row, first, count) in enumerate(spans):
             origin, end = int(self.offsets[row]), int(self.offsets[row + 1])
@@ -112,7 +163,12 @@ class Store:
     def take(self, rows: Tensor) -> Tensor:
         """All rows of each track, if all tracks have equally many: (batch,) -> (batch, rows, ...)."""
         count = int(self.offsets[1])
-        return self.data.unflatten(0, (-1, count))[rows.to(self.data.device)]
+        if isinstance(self.data, Tensor):
+            return self.data.unflatten(0, (-1, count))[rows.to(self.data.device)]
+        out = self.data.new_empty((len(rows), count, *self.data.shape[1:]))
+        for index, row in enumerate(rows.tolist()):
+            out[index] = self.data[row * count : (row + 1) * count]
+        return out
 
     def resident(self, device: torch.device) -> "Store":
         """Copy the data to a CUDA device if it takes at most half of the free memory; else return the store itself."""
@@ -137,14 +193,35 @@ def map_store(folder: Path, key: Key) -> Store | None:
         skipped = {name: SkipReason(SkipKind(kind), text) for name, (kind, text) in index["skipped"].items()}
         if (len(offsets), int(offsets[-1])) != (len(names) + 1, shape[0]):
             return None
-        if (folder / "data.bin").stat().st_size != math.prod(shape) * np.dtype(index["dtype"]).itemsize:
+        shards = index.get("shards", shape[:1])  # a store of an earlier version is one file
+        if sum(shards) != shape[0]:
             return None
-        data = np.memmap(folder / "data.bin", index["dtype"], "r", shape=shape)
+        parts = [map_shard(folder, number, index["dtype"], (rows, *shape[1:])) for number, rows in enumerate(shards)]
     except Exception:  # a damaged file makes NumPy raise almost anything
         return None
+    used = [part for part in parts if len(part)]
+    return Store(key, names, rate, offsets, used[0] if len(used) == 1 else JoinedRows(used), skipped)
+
+
+def map_shard(folder: Path, number: int, dtype: str, shape: tuple[int, ...]) -> Tensor:
+    """Map a shard's data into memory.
+
+    Raises:
+        ValueError or OSError: if there is no such file of the right size.
+    """
+    path = folder / shard_file("data.bin", number)
+    if path.stat().st_size != math.prod(shape) * np.dtype(dtype).itemsize:
+        raise ValueError(f"{path} is damaged")
+    if not shape[0]:  # an empty file cannot be mapped
+        return torch.from_numpy(np.empty(shape, dtype))
     with warnings.catch_warnings():  # a writable map could not be larger than memory
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return Store(key, names, rate, offsets, torch.from_numpy(data), skipped)
+        return torch.from_numpy(np.memmap(path, dtype, "r", shape=shape))
+
+
+def shard_file(name: str, number: int) -> str:
+    """The name of a shard's file: that of the first shard is NAME, of the others NAME.1, NAME.2, …"""
+    return f"{name}.{number}" if number else name
 
 
 def read_key(folder: Path) -> Key | None:
@@ -165,6 +242,11 @@ def related_stores(cache: Path, key: Key) -> Iterator[Store]:
             store = map_store(folder, other)
             if store:
                 yield store
+
+
+def shard_locks(cache: Path, name: str) -> list[Path]:
+    """The locks of the shards of a store, of which builders hold some while its folder is partial."""
+    return sorted(path for path in cache.glob(f"{name}.*.lock"))
 
 
 def count_kinds(kinds: Iterable[SkipKind]) -> str:

@@ -22,8 +22,10 @@ def genres_of(catalogue: Catalogue, task: Task) -> tuple[str, ...]:
 def genre_counts(catalogue: Catalogue, subsets: Mapping[str, str], task: Task) -> GenreCounts:
     """The number of tracks of each genre that counts in a task, per subset."""
     counts: dict[str, Counter[str]] = {subset: Counter() for subset in SUBSETS}
-    for track in catalogue.tracks:
-        counts[subsets[track.name]].update(task.labels(track.genres))
+    together = Counter((subsets[track.name], task.labels(track.genres)) for track in catalogue.tracks)
+    for (subset, genres), tracks in together.items():
+        for genre in genres:
+            counts[subset][genre] += tracks
     return counts
 
 
@@ -60,10 +62,11 @@ def where_found(genre: str, counts: GenreCounts) -> str:
 def with_genres_only(catalogue: Catalogue, genres: Iterable[str], task: Task) -> Catalogue:
     """The catalogue without the tracks of other genres, which it lists as skipped."""
     known = set(genres)
-    others = {t.name: [genre for genre in task.labels(t.genres) if genre not in known] for t in catalogue.tracks}
+    others = {t.name: task.labels(t.genres) for t in catalogue.tracks if not known.issuperset(task.labels(t.genres))}
+    first = {name: next(genre for genre in genres if genre not in known) for name, genres in others.items()}
     kind = SkipKind.UNTRAINED_GENRE
     return catalogue.without(
-        {name: SkipReason(kind, f"the genre {other[0]} is not learnt") for name, other in others.items() if other}
+        {name: SkipReason(kind, f"the genre {genre} is not learnt") for name, genre in first.items()}
     )
 
 

@@ -237,10 +237,9 @@ def markdown(sections: Mapping[str, Sequence[TableRow]], skipped: Sequence[str])
     """Return all tables as Markdown, before them that of the networks."""
     lines = ["# Results", "", NOTE, ""]
     if networks := networks_by_section(sections):
-        header, *table = networks
-        rules = ["---", *["---:"] * (len(header) - 1)]
+        rules = ["---", *["---:"] * (len(networks[0]) - 1)]
         lines += ["## Networks", "", "Test accuracy (95 % interval) of each network's best configuration.", ""]
-        lines += [*(markdown_row(row) for row in (header, rules, *table)), ""]
+        lines += [*(markdown_row(row) for row in (networks[0], rules, *networks[1:])), ""]
     for title, rows in sections.items():
         rules = ["---" if column in TEXT_COLUMNS else "---:" for column in TABLE_COLUMNS]
         lines += [f"## {title}", "", markdown_row(TABLE_COLUMNS), markdown_row(rules)]

@@ -17,7 +17,7 @@ from genre.redaction import redacted
 Shared = TypeVar("Shared", bound=Hashable)
 
 PRECISION = "trainer.precision"
-IGNORED_KEYS = ("seed", "folder", "resume", "debug", "data.cache", "trainer.enable_progress_bar")
+IGNORED_KEYS = ("seed", "folder", "resume", "debug", "profile", "data.cache", "trainer.enable_progress_bar")
 
 
 class Section(NamedTuple):

@@ -17,9 +17,9 @@ from torch.export.exported_program import ExportedProgram
 from genre.errors import UserError
 from genre.exporting.graph import WaveformGraph
 from genre.extras import import_extra
+from genre.paths import ONNX_SUFFIX
 from genre.prediction.exported import (
     DISTANCES,
-    ONNX_SUFFIX,
     POSITIONS,
     PROBABILITIES,
     PROGRAM_SUFFIX,

@@ -11,12 +11,11 @@ from genre.models.fine_tuning import fine_tune
 from genre.models.frozen import FrozenBackbone, fingerprint
 from genre.models.onnx_audio import build_onnx, open_onnx
 from genre.models.published import AudioNetwork
-from genre.models.torchaudio_bundles import PREFIX, BundleNetwork
+from genre.models.torchaudio_bundles import BUNDLE_PREFIX, BundleNetwork
 from genre.models.transformers_audio import build_transformers, open_transformers
-from genre.paths import expanded
+from genre.paths import ONNX_SUFFIX, expanded
 from genre.ranges import Count, DropoutProbability, Positive, SampleRate, Seconds, WholeNumber, checked
 
-ONNX_SUFFIX = ".onnx"
 CLIPS_AT_ONCE = {"cpu": 2, "cuda": 16}  # more do not fit a processor's cache
 
 
@@ -68,10 +67,10 @@ class AudioBackbone(FrozenBackbone):
         super().__init__()
         self.chosen_layers, self.cached_views, self.unfreeze_lr = layers, cached_views, unfreeze_lr
         samples = round(sample_rate * seconds)
-        built = build_audio(architecture, samples) if architecture else open_audio(name, sample_rate, samples)
+        built = build_audio(architecture, samples) if architecture else open_by_name(name, sample_rate, samples)
         self.backbone = built.eval().requires_grad_(False)
         self.architecture = self.backbone.architecture
-        check_input(name, self.backbone, sample_rate, seconds)
+        check_clips(name, self.backbone, sample_rate, seconds)
         check_layers(name, layers, self.backbone.widths)
         self.fingerprint = fingerprint(self.backbone.state_dict().values())
         self.learns = bool(unfreeze or lora)
@@ -106,7 +105,7 @@ class AudioBackbone(FrozenBackbone):
         return {"audio": self.fingerprint, "architecture": self.architecture, "layers": self.chosen_layers}
 
 
-def open_audio(name: str, sample_rate: int, samples: int) -> AudioNetwork:
+def open_by_name(name: str, sample_rate: int, samples: int) -> AudioNetwork:
     """Open a published network by its name; see ``AudioBackbone``.
 
     Args:
@@ -118,8 +117,8 @@ def open_audio(name: str, sample_rate: int, samples: int) -> AudioNetwork:
     """
     if name.endswith(ONNX_SUFFIX):
         return open_onnx(expanded(name), sample_rate, samples)
-    if name.startswith(PREFIX):
-        return BundleNetwork(name.removeprefix(PREFIX), published=True)
+    if name.startswith(BUNDLE_PREFIX):
+        return BundleNetwork(name.removeprefix(BUNDLE_PREFIX), published=True)
     return open_transformers(name)
 
 
@@ -132,7 +131,7 @@ def build_audio(architecture: Mapping[str, Any], samples: int) -> AudioNetwork:
     return build_transformers(architecture)
 
 
-def check_input(name: str, network: AudioNetwork, sample_rate: int, seconds: float) -> None:
+def check_clips(name: str, network: AudioNetwork, sample_rate: int, seconds: float) -> None:
     """Refuse clips that a network does not hear.
 
     Raises:

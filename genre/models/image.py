@@ -103,7 +103,7 @@ def open_timm(name: str, size: int, weights: str | None, published: bool) -> nn.
     arguments: dict[str, Any] = {"num_classes": 0}
     if timm.get_pretrained_cfg(name) and timm.get_pretrained_cfg(name).fixed_input_size:
         arguments["img_size"] = size
-    file = weights_file(name, timm, weights) if published else None
+    file = timm_file(name, timm, weights) if published else None
     if file:
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
     try:
@@ -124,7 +124,7 @@ def missing_weights(network: nn.Module, file: Path) -> list[str]:
     return sorted(name for name in network.state_dict().keys() - known if not name.endswith("num_batches_tracked"))
 
 
-def weights_file(name: str, timm: Any, weights: str | None) -> Path:
+def timm_file(name: str, timm: Any, weights: str | None) -> Path:
     """The file with the weights of a network of timm, from the disk or the hub.
 
     Raises:

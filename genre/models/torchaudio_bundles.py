@@ -10,7 +10,7 @@ from torch import Tensor
 from genre.errors import UserError
 from genre.models.published import AudioNetwork
 
-PREFIX = "torchaudio/"
+BUNDLE_PREFIX = "torchaudio/"
 
 
 class BundleNetwork(AudioNetwork):
@@ -32,7 +32,7 @@ class BundleNetwork(AudioNetwork):
         self.network = bundle_model(bundle)
         self.network.aux = None  # logits of letters
         if published:
-            weights = download(name, bundle)
+            weights = download_bundle(name, bundle)
             self.network.load_state_dict({key: v for key, v in weights.items() if not key.startswith("aux.")})
         self.network.eval()
         params = bundle._params
@@ -57,7 +57,7 @@ def find_bundle(name: str) -> Any:
     kinds = (pipelines.Wav2Vec2Bundle, pipelines.Wav2Vec2ASRBundle)
     known = sorted(key for key, value in vars(pipelines).items() if isinstance(value, kinds))
     if name not in known:
-        raise UserError(f"model.name={PREFIX}{name} is none of torchaudio's bundles: {', '.join(known)}")
+        raise UserError(f"model.name={BUNDLE_PREFIX}{name} is none of torchaudio's bundles: {', '.join(known)}")
     return getattr(pipelines, name)
 
 
@@ -68,7 +68,7 @@ def bundle_model(bundle: Any) -> Any:
     return (wavlm_model if bundle._model_type == "WavLM" else wav2vec2_model)(**bundle._params)
 
 
-def download(name: str, bundle: Any) -> dict[str, Tensor]:
+def download_bundle(name: str, bundle: Any) -> dict[str, Tensor]:
     """The published weights of a bundle, from PyTorch's cache or downloaded.
 
     Raises:
@@ -79,8 +79,8 @@ def download(name: str, bundle: Any) -> dict[str, Tensor]:
     except (URLError, OSError, RuntimeError, pickle.PickleError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"the weights of model.name={PREFIX}{name} cannot be downloaded ({reason}); fetch {bundle._path} from "
-            "https://download.pytorch.org/torchaudio/models/ into ~/.cache/torch/hub/checkpoints, or choose a local "
-            "folder"
+            f"the weights of model.name={BUNDLE_PREFIX}{name} cannot be downloaded ({reason}); fetch "
+            f"https://download.pytorch.org/torchaudio/models/{bundle._path} elsewhere into "
+            "~/.cache/torch/hub/checkpoints, or choose a local folder"
         ) from None
     return weights

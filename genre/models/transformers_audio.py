@@ -14,7 +14,7 @@ from genre.models.published import AudioNetwork, hub_failure, local_folder
 from genre.transforms.extractors import EXTRACTORS
 
 UNTRAINED = ("masked_spec_embed",)  # weights that some checkpoints lack, and inference does not use
-CLAP = "clap_audio_model"
+CLAP_TOWER = "clap_audio_model"
 
 
 class TransformersNetwork(AudioNetwork):
@@ -30,7 +30,7 @@ class TransformersNetwork(AudioNetwork):
         self.network, self.architecture = network, dict(architecture)
         self.input = EXTRACTORS[architecture["extractor"]["feature_extractor_type"]](architecture["extractor"])
         self.sample_rate, self.seconds = self.input.sample_rate, self.input.seconds
-        self.pools = architecture["config"]["model_type"] == CLAP  # its layers have widths of their own
+        self.pools = architecture["config"]["model_type"] == CLAP_TOWER  # its layers have widths of their own
         config: Any = network.config
         self.widths = [config.hidden_size] * (1 if self.pools else config.num_hidden_layers + 1)
 
@@ -56,7 +56,7 @@ def open_transformers(name: str) -> TransformersNetwork:
     """
     transformers = import_extra("transformers", "hub", "networks by name")
     source = local_folder("model.name", name) or name
-    with quiet(transformers):
+    with quiet_transformers(transformers):
         try:
             config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
             extractor = transformers.AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
@@ -78,7 +78,7 @@ def build_transformers(architecture: Mapping[str, Any]) -> TransformersNetwork:
     """Build a network with random weights from what a checkpoint carries."""
     transformers = import_extra("transformers", "hub", "networks by name")
     config = transformers.AutoConfig.for_model(**architecture["config"])
-    with quiet(transformers):
+    with quiet_transformers(transformers):
         if isinstance(config, transformers.ClapAudioConfig):
             return TransformersNetwork(transformers.ClapAudioModel(config), architecture)
         attention = attention_of(architecture)
@@ -88,7 +88,7 @@ def build_transformers(architecture: Mapping[str, Any]) -> TransformersNetwork:
 
 def attention_of(architecture: Mapping[str, Any]) -> str:
     """The implementation of attention; a checkpoint's own word for it is not heard."""
-    return "eager" if architecture["config"]["model_type"] == CLAP else "sdpa"
+    return "eager" if architecture["config"]["model_type"] == CLAP_TOWER else "sdpa"
 
 
 def plain_architecture(config: Any, extractor: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,14 +115,14 @@ def class_of(transformers: Any, architecture: Mapping[str, Any], saved_as: list[
     Args:
         saved_as: the classes that wrote the weights.
     """
-    if architecture["config"]["model_type"] != CLAP:
+    if architecture["config"]["model_type"] != CLAP_TOWER:
         return transformers.AutoModel
     alone = saved_as == ["ClapAudioModel"]
     return transformers.ClapAudioModel if alone else transformers.ClapAudioModelWithProjection
 
 
 @contextmanager
-def quiet(transformers: Any) -> Iterator[None]:
+def quiet_transformers(transformers: Any) -> Iterator[None]:
     """Silence transformers, which reports each file that it reads; what matters here becomes an error."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

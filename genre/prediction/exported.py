@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genre.models.postprocessing import PostProcessing
     from genre.tasks import Task
 
-ONNX_SUFFIX, PROGRAM_SUFFIX = ".onnx", ".pt2"
+PROGRAM_SUFFIX = ".pt2"
 FORMAT_VERSION = 1
 WAVEFORM, POSITIONS, PROBABILITIES, DISTANCES = "waveform", "positions", "probabilities", "distances"  # of the graph
 ONE_WINDOW = np.array([0.5], np.float32)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genre.errors import UserError
-from genre.prediction.exported import ONNX_SUFFIX, PROGRAM_SUFFIX, ExportedModel
+from genre.paths import ONNX_SUFFIX
+from genre.prediction.exported import PROGRAM_SUFFIX, ExportedModel
 from genre.prediction.waveforms import WaveformModel
 
 

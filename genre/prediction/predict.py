@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from genre.config.settings import PredictSettings, TrainerSettings, predict_settings
 from genre.data.audio import Recording
@@ -31,6 +30,7 @@ from genre.prediction.loading import load
 from genre.prediction.prediction import NO_FEATURES, Neighbour, Prediction
 from genre.prediction.results import Answer, ResultFiles
 from genre.prediction.waveforms import WaveformModel
+from genre.progress import PerSecond
 from genre.tagging.changes import write_tags
 from genre.tagging.undo import undo_tags
 from genre.terminal import plain_console
@@ -224,17 +224,9 @@ def threads_per_worker(workers: int, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class FilesPerSecond(ProgressColumn):
-    """The speed of a progress bar."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} files/s")
-
-
 def progress_bar() -> Progress:
     """A bar with the number of files, files per second and the time left."""
-    columns = BarColumn(), MofNCompleteColumn(), FilesPerSecond(), TimeRemainingColumn()
+    columns = BarColumn(), MofNCompleteColumn(), PerSecond("files"), TimeRemainingColumn()
     return Progress(TextColumn("{task.description}"), *columns, transient=True, console=plain_console(stderr=True))
 
 

@@ -26,12 +26,14 @@ FIXED_KEYS = (
     "worker",
     "resume",
     "debug",
+    "profile",
 )
 
 MAY_DIFFER = PATH_KEYS - {"init_from"} | {  # between two commands or two machines of one sweep
     "name",
     "worker",
     "debug",
+    "profile",
     "data.download",
     "trainer.enable_progress_bar",
     "trainer.accelerator",

@@ -20,8 +20,9 @@ from genre.training.claim import is_first_process, owner
 log = logging.getLogger(__name__)
 
 LIMITS = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
-NOT_COMPARED = {"folder", "resume", "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}
-FREE = {*PATH_KEYS, "debug", "trainer.enable_progress_bar", "trainer.enable_model_summary"}  # change no result
+DISPLAYS = {"debug", "profile", "trainer.enable_progress_bar", "trainer.enable_model_summary"}  # change no result
+NOT_COMPARED = {"folder", "resume", *DISPLAYS}
+FREE = {*PATH_KEYS, *DISPLAYS}
 LAST_FILES = ("metrics.json", "curve.json")  # the last file of a run, and of a learning curve
 
 

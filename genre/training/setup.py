@@ -1,17 +1,19 @@
-"""Steps that a run and a trial of a sweep share: precision, initial weights, monitored metric, classifier."""
+"""Steps that a run, its preparation and a trial of a sweep share: precision, data, initial weights, classifier."""
 
 import logging
 from collections.abc import Sequence
 from functools import partial
 
 import torch
+from lightning import seed_everything
 from torch import nn
 
-from genre.config.build import build_network
+from genre.config.build import build_data, build_network
 from genre.config.components import TARGET, Component
 from genre.config.errors import suggestion
 from genre.config.records import flatten
 from genre.config.settings import TrainSettings
+from genre.data.catalogue import Catalogue
 from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.models import checkpoint
@@ -41,6 +43,28 @@ def resolve_precision(settings: TrainSettings, device: torch.device) -> str:
     inputs = partial(settings.spectrogram.build().random_inputs, seconds=settings.view.build().seconds)
     build = partial(build_network, settings, MEASURED_GENRES)
     return faster_precision(kind, build, inputs, device, settings.data.cache)
+
+
+def open_data(
+    settings: TrainSettings, catalogue: Catalogue, device: torch.device, initial: bool = True
+) -> tuple[MusicData, nn.Module]:
+    """The data module of a run with its stores open, built where they do not exist yet, and its network.
+
+    Args:
+        initial: whether the network begins with the weights of ``init_from``.
+
+    Raises:
+        UserError: if the data cannot be used, or the run of ``init_from`` has other genres or another network.
+    """
+    data = build_data(settings, catalogue, settings.split, device)
+    data.assign_subsets()
+    seed_everything(settings.seed, verbose=False)
+    network = build_network(settings, len(data.genres))
+    if settings.init_from and initial:
+        load_initial_weights(str(settings.init_from), network, data.genres)
+    data.backbone = network
+    data.setup()
+    return data, network
 
 
 def load_initial_weights(run: str, network: nn.Module, genres: tuple[str, ...]) -> None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning import seed_everything
 from omegaconf import DictConfig
 
-from genre.config.build import build_data, build_network, check_buildable, read_training_catalogue, root_device
+from genre.config.build import check_buildable, read_training_catalogue, root_device
 from genre.config.settings import TrainSettings, train_record, train_settings
 from genre.data import leakage as leaks
 from genre.data.content import track_contents
@@ -29,7 +28,7 @@ from genre.paths import RECORD
 from genre.training.claim import claimed, is_first_process
 from genre.training.results import evaluate_and_report
 from genre.training.run_folder import begin_run, continued, folder_of, last_checkpoint, refuse_folder
-from genre.training.setup import build_classifier, check_initial_genres, load_initial_weights, resolve_precision
+from genre.training.setup import build_classifier, check_initial_genres, open_data, resolve_precision
 from genre.training.trainer import run_trainer
 
 log = logging.getLogger(__name__)
@@ -98,14 +97,7 @@ def train_in(folder: Path, settings: TrainSettings, begin: float) -> Result:
     if settings.init_from and not last:
         check_initial_genres(str(settings.init_from), genres_of(catalogue, settings.task.build()))
     begin_run(folder, settings.record)  # only now: an error in the data leaves no folder behind
-    data = build_data(settings, catalogue, settings.split, device)
-    data.assign_subsets()
-    seed_everything(settings.seed, verbose=False)
-    network = build_network(settings, len(data.genres))
-    if settings.init_from and not last:
-        load_initial_weights(str(settings.init_from), network, data.genres)
-    data.backbone = network
-    data.setup()
+    data, network = open_data(settings, catalogue, device, initial=last is None)
     write_splits(folder, data, resumed=last is not None)
     classifier = build_classifier(settings, network, data)
     trainer = run_trainer(settings, folder, classifier.monitor, step)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from genre.config.build import build_trainer
@@ -21,6 +21,8 @@ from genre.training.callbacks import (
     StopBetweenBatches,
     StopWhenNotFinite,
 )
+from genre.training.profiling import ProfileSteps
+from genre.training.watching import TrainingBar, Watch
 
 
 def run_trainer(settings: TrainSettings, folder: Path, monitor: str, step: int) -> Trainer:
@@ -53,7 +55,7 @@ def build_loggers(settings: TrainSettings, folder: Path, step: int) -> list[Logg
 
 
 def build_callbacks(settings: TrainSettings, folder: Path, monitor: str, bar: bool, logged: bool) -> list[Callback]:
-    """History, TensorBoard, learning rate, early stopping, two checkpoints, progress; then the configured ones.
+    """History, TensorBoard, learning rate, early stopping, two checkpoints, progress, profile; then the configured.
 
     Args:
         bar: whether there is a progress bar.
@@ -66,7 +68,7 @@ def build_callbacks(settings: TrainSettings, folder: Path, monitor: str, bar: bo
     callbacks: list[Callback] = [StopWhenNotFinite(), History(folder / "history.csv", monitor)]
     callbacks += [TensorBoardCallback(settings), StopBetweenBatches()]
     if logged:
-        callbacks.append(LearningRateMonitor(logging_interval="epoch"))
+        callbacks += [LearningRateMonitor(logging_interval="epoch"), Watch()]
     if settings.stopping.patience is not None:
         callbacks.append(ResumableEarlyStopping(monitor, patience=settings.stopping.patience, mode=mode))
     callbacks += [
@@ -75,5 +77,6 @@ def build_callbacks(settings: TrainSettings, folder: Path, monitor: str, bar: bo
         EpochLog(on_console=not bar),
     ]
     callbacks += [NetworkSummary(max_depth=2)] if settings.trainer.enable_model_summary else []
-    callbacks += [RichProgressBar(leave=True)] if bar else []
+    callbacks += [TrainingBar(settings.batch_size)] if bar else []
+    callbacks += [ProfileSteps(folder)] if settings.profile else []
     return callbacks + [component.build() for component in settings.callbacks.values()]

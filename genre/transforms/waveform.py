@@ -7,7 +7,7 @@ from genre.ranges import SampleRate, checked
 from genre.transforms.spectrogram import NetworkInput
 
 
-class Waveform(NetworkInput):
+class WaveformInput(NetworkInput):
     """The samples themselves.
 
     Args:

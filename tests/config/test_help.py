@@ -36,6 +36,7 @@ def test_every_group_is_listed_with_its_options():
         ("evaluate", "subset: null", "optimizer"),
         ("sweep", "lease: 60", "run:"),
         ("curve", "folds: 5", "grid:"),
+        ("prepare", "shard: 0", "run:"),
     ],
 )
 def test_a_command_lists_only_what_it_reads(config_name, present, absent):

@@ -26,6 +26,7 @@ def test_a_run_is_called_after_its_folder():
         (["name=mine"], "config", "mine"),
         (["grid=small"], "sweep", "small"),
         (["model=resnet"], "curve", "resnet-multiclass"),
+        (["data=synthetic"], "prepare", "synthetic"),
     ],
 )
 def test_a_configuration_composed_from_python_has_the_name_that_the_command_would_give(overrides, config_name, name):
@@ -39,6 +40,7 @@ def test_a_configuration_composed_from_python_has_the_name_that_the_command_woul
         (["train.py", "seed=0,1"], "train/cnn-multiclass/*"),
         (["sweep.py", "grid=small", "worker=0,1"], "sweep/small"),
         (["curve.py", "seed=0,1"], "curve/cnn-multiclass/*"),
+        (["prepare.py", "shard=0,1"], "prepare/folder"),
     ],
 )
 @pytest.mark.slow

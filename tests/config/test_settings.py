@@ -78,10 +78,10 @@ def timm_weights(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def published(request, monkeypatch):
     """Published networks whose files are not there."""
-    monkeypatch.setattr("genre.models.audio.open_audio", lambda *_: Silent())
+    monkeypatch.setattr("genre.models.audio.open_by_name", lambda *_: Silent())
     if "model=image" in str(request.node.name):
         weights = request.getfixturevalue("timm_weights")
-        monkeypatch.setattr("genre.models.image.weights_file", lambda *_: weights)
+        monkeypatch.setattr("genre.models.image.timm_file", lambda *_: weights)
 
 
 @cache

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from benchmarks import duplicates as large_collection
 from genre.data import duplicates
 from genre.data.catalogue import Track, build_catalogue, read_logmel
 from genre.data.duplicates import (
@@ -142,6 +143,54 @@ def test_known_duplicates_of_gtzan_are_found_with_at_most_3_others(shared, cache
         if (tracks[one].artist, tracks[one].extra["title"]) != (tracks[other].artist, tracks[other].extra["title"])
     ]
     assert len(differing) <= 3
+
+
+@pytest.fixture
+def small_collections_are_large(monkeypatch):
+    """Let the index be used for any number of tracks."""
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(duplicates, "COMPARED_WITH_ALL", 0)
+
+
+@pytest.mark.slow
+def test_the_index_finds_in_gtzan_what_the_correlation_of_all_pairs_finds(shared, cache, monkeypatch):
+    pytest.importorskip("faiss")
+    catalogue = read_logmel(shared / "gtzan_logmel_dev.npz", shared / "gtzan_tracks.csv")
+    store = first_store(catalogue, RATE, cache)
+    everything = find_duplicates(store, cache)
+    monkeypatch.setattr(duplicates, "COMPARED_WITH_ALL", 0)
+    indexed = find_duplicates(store, cache)
+    assert len(indexed) == len(everything) >= 40
+    for one, other in zip(indexed, everything, strict=True):
+        assert (one.one, one.other, one.shift, one.exact) == (other.one, other.other, other.shift, other.exact)
+        assert one.correlation == pytest.approx(other.correlation, abs=1e-5)
+
+
+def test_the_index_finds_shifted_quieter_lossy_and_short_copies(found, small_collections_are_large):
+    recordings = {f"{seed}.wav": song(seed) for seed in range(8)}
+    recordings |= {"0.mp3": song(0), "1.flac": 0.3 * song(1), "3.flac": song(3)[round(7.3 * RATE) :]}
+    recordings["jingle.wav"] = song(2)[8 * RATE : 14 * RATE]
+    pairs = {(pair.one, pair.other): round(pair.shift, 1) for pair in found()(recordings)}
+    assert pairs.keys() == {("0.mp3", "0.wav"), ("1.flac", "1.wav"), ("3.flac", "3.wav"), ("2.wav", "jingle.wav")}
+    assert pairs["3.flac", "3.wav"] == pytest.approx(7.3, abs=0.1)
+
+
+def test_the_index_finds_nothing_in_different_music(found, small_collections_are_large):
+    assert found()({f"{seed}.wav": song(seed, 4 + seed) for seed in range(12)}) == []
+
+
+def test_planted_copies_are_found_by_the_index_as_by_correlation():
+    """At least 95 % of copies that share 10 s or more, shifted and with noise."""
+    pytest.importorskip("faiss")
+    measured = large_collection.measure_size(400)
+    assert measured["copies"] >= 20 and measured["recall"] >= 0.95
+
+
+def test_a_large_collection_without_the_index_is_told_what_to_install(found, monkeypatch, caplog):
+    monkeypatch.setattr(duplicates, "COMPARED_WITH_ALL", 0)
+    monkeypatch.setattr(duplicates, "find_spec", lambda name: None)
+    assert len(found()({"a.wav": song(0), "b.wav": 0.3 * song(0), "c.wav": song(1)})) == 1
+    assert 'pip install "genre[large]"' in caplog.text
 
 
 def test_real_excerpts_are_found_in_altered_copies_only(shared, tmp_path):

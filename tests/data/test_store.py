@@ -22,7 +22,7 @@ ITEMS = (
 
 
 def build(folder):
-    return build_store(folder, KEY, RATE, ["a", "b", "c"], lambda begin: ITEMS[begin:], "making")
+    return build_store(folder, KEY, RATE, ["a", "b", "c"], lambda span: ITEMS[span], "making")
 
 
 def test_tracks_are_concatenated_and_skipped_ones_have_a_reason(tmp_path):
@@ -72,7 +72,7 @@ def test_a_store_larger_than_memory_can_be_read(tmp_path):
     rows = 4 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     folder = tmp_path / KEY.name
     os.truncate(folder / "data.bin", rows * 2)  # sparse: it takes no room
-    index = json.loads((folder / "index.json").read_text()) | {"shape": [rows]}
+    index = json.loads((folder / "index.json").read_text()) | {"shape": [rows], "shards": [rows]}
     (folder / "index.json").write_text(json.dumps(index))
     np.save(folder / "offsets.npy", np.array([0, 5, rows]))
     store = open_store(tmp_path, KEY)
