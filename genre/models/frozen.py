@@ -1,7 +1,7 @@
 """What networks with a frozen backbone share: the head that is trained on its features."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -106,7 +106,7 @@ class FrozenBackbone(nn.Module):
         return HeadLayers(normalization, first, dropout.p, last)
 
     @property
-    def feature_layers(self) -> list[nn.Module]:
+    def feature_layers(self) -> Sequence[nn.Module]:
         """The head's first linear layer, whose inputs are the features, normalised if the head does that."""
         return [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)][:1]
 
