@@ -9,6 +9,7 @@ from torch import nn
 from genre.models.cnn import CNN
 from genre.models.ensemble import Ensemble
 from genre.models.features import feature_layers, keep_features, kept_features, mean_features
+from genre.models.frozen import FrozenBackbone
 from genre.models.musicnn import MusiCNN
 from genre.models.resnet import ResNet
 
@@ -44,6 +45,14 @@ def test_the_features_of_a_frozen_backbone_are_normalised_by_its_head():
     inputs = torch.randn(5, network.width)
     expected = ((inputs - 0.1) / 2).mean(0)
     torch.testing.assert_close(computed(network, inputs), expected / expected.norm(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("dense_units", "layers"), [(0, 1), (4, 1), (4, 2), (0, 2)])
+def test_every_head_of_a_frozen_backbone_has_features(dense_units, layers):
+    network = FrozenBackbone()
+    network.add_head(3, 6 * layers, True, dense_units, 0.0, layers)
+    assert keep_features(network.eval())
+    assert computed(network, torch.randn(2, 6 * layers)).shape == (6,)
 
 
 def test_the_features_of_an_ensemble_are_those_of_its_members(resnet):
