@@ -1,4 +1,4 @@
-"""Progress bars: how many a second, the time left, and the memory of this process."""
+"""Progress bars: the number per second, the time left, and the memory of this process."""
 
 import resource
 import sys

@@ -49,7 +49,8 @@ def declared(requirements: list[str]) -> set[str]:
 
 
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-OPTIONAL = declared(EXTRAS["demo"] + EXTRAS["datasets"] + EXTRAS["large"])  # imported where they are used
+USED = ("demo", "datasets", "export", "hub", "large")  # extras that are imported where they are used
+OPTIONAL = declared([line for extra in USED for line in EXTRAS[extra]])
 
 
 def relative(path: Path) -> str:
@@ -70,6 +71,9 @@ def imported_modules(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{relative(path)}:{node.lineno} imports relatively"
             names = [node.module] if node.module != "genre" else [f"genre.{alias.name}" for alias in node.names]
             yield from names
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "import_extra":
+            assert isinstance(node.args[0], ast.Constant)
+            yield str(node.args[0].value)
 
 
 def is_assigned(node: ast.AST) -> bool:

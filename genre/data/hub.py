@@ -15,6 +15,7 @@ from rich.progress import track as progress
 from genre.data.catalogue import Catalogue, read_csv, walk_files
 from genre.data.store import Key
 from genre.errors import UserError
+from genre.extras import import_extra
 from genre.files import exclusive_lock, note_use, size_and_time, sync_tree, write_csv
 from genre.ranges import checked
 
@@ -79,26 +80,13 @@ def read_hf(
     return read_csv(target / HUB_TABLE)
 
 
-def library() -> Any:
-    """The package ``datasets``.
-
-    Raises:
-        UserError: if it is not installed.
-    """
-    try:
-        import datasets
-    except ImportError:
-        raise UserError('data=hf needs the package datasets: pip install "genre[datasets]"') from None
-    return datasets
-
-
 def open_splits(name: str, local: Path, config: str | None, revision: str | None) -> Mapping[str, Any]:
     """The splits of a data set, by name, without reading or fetching their rows.
 
     Raises:
         UserError: if there is no such data set.
     """
-    datasets = library()
+    datasets = import_extra("datasets", "datasets", "data sets of the Hub")
     try:
         if any((local / marker).is_file() for marker in SAVED):
             found = datasets.load_from_disk(str(local))
@@ -130,7 +118,7 @@ def write_audio(splits: Mapping[str, Any], columns: Columns, name: str, target: 
 
 def written_rows(split: str, data: Any, columns: Columns, name: str, folder: Path) -> Iterator[tuple[str, ...]]:
     """Write the audio of a split and yield its rows of the table."""
-    datasets = library()
+    datasets = import_extra("datasets", "datasets", "data sets of the Hub")
     features = data.features or data._resolve_features().features
     if missing := [column for column in columns if column is not None and column not in features]:
         raise UserError(f"the data set {name} has no column {missing[0]}; it has {', '.join(features)}")

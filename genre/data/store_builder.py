@@ -161,9 +161,7 @@ class Build:
         remaining, waiting = dict(enumerate(spans)), False
         with track_bar() as bar:
             task = bar.add_task(self.what, total=len(self.names))
-            while remaining := {
-                n: span for n, span in remaining.items() if not self.shard_path("complete", n).exists()
-            }:
+            while remaining := {n: span for n, span in remaining.items() if not self.is_complete(n)}:
                 bar.update(task, completed=len(self.names) - sum(span.stop - span.start for span in remaining.values()))
                 if not any(self.build_shard(number, span, bar, task) for number, span in remaining.items()):
                     if self.is_published():

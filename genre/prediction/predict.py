@@ -23,7 +23,13 @@ from genre.data.store import count_kinds
 from genre.data.store_builder import completed
 from genre.errors import BadAudio, SkipKind, UserError
 from genre.files import SizeAndTime, exclusive_lock, size_and_time, write_csv
-from genre.prediction.collection import features_of_answers, find_neighbours, read_collection, write_neighbours
+from genre.prediction.collection import (
+    TrackFeatures,
+    features_of_answers,
+    find_neighbours,
+    read_collection,
+    write_neighbours,
+)
 from genre.prediction.exported import ExportedModel
 from genre.prediction.inputs import list_inputs
 from genre.prediction.loading import load
@@ -112,18 +118,28 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
         inputs = ", ".join(map(str, settings.input))
         raise UserError(f"no file of {inputs} can be used: {count_kinds(item.kind for item in skipped)}")
     print_results(results, answers)
-    neighbours: dict[str, list[Neighbour]] = {}
-    if settings.neighbours:
-        own = features_of_answers(results.features, answers)
-        neighbours = find_neighbours(own, collection or own, settings.neighbours)
-        write_neighbours(folder, neighbours, settings.format)
-        print_neighbours(neighbours)
+    neighbours = name_neighbours(results, answers, collection) if settings.neighbours else {}
     if settings.write_tags:
         write_certain_genres(results, answers)
     named = [(answer.prediction.name, answer) for answer in answers]
     probabilities = {name: list(answer.prediction.probabilities) for name, answer in named}
     seen = {name: answer.seen for name, answer in named if answer.seen}
     return PredictedFiles(folder, model.genres, probabilities, seen, neighbours)
+
+
+def name_neighbours(
+    results: ResultFiles, answers: Sequence[Answer], collection: TrackFeatures | None
+) -> dict[str, list[Neighbour]]:
+    """Find, write and print the most similar tracks of each answered file.
+
+    Args:
+        collection: in which they are looked for; None: among the answered files.
+    """
+    settings, own = results.settings, features_of_answers(results.features, answers)
+    neighbours = find_neighbours(own, collection or own, settings.neighbours)
+    write_neighbours(results.folder, neighbours, settings.format)
+    print_neighbours(neighbours)
+    return neighbours
 
 
 def certain_genres(results: ResultFiles, answers: Sequence[Answer]) -> dict[Path, list[str]]:
