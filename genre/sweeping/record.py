@@ -27,6 +27,7 @@ SERVER_LOCKS = {  # backend -> statements that wait for a lock, and that try it 
     "postgresql": ("select pg_advisory_lock(:number) is not null", "select pg_try_advisory_lock(:number)"),
     "mysql": ("select get_lock(:name, -1)", "select get_lock(:name, 0)"),
 }
+ONE_CONNECTION = {"pool_size": 1}  # kept open per worker: PostgreSQL accepts 100 by default
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def open_record(folder: Path, address: str | None) -> SweepRecord:
     try:
         lock = database_locks(url)
         with lock("tables", True):  # two processes that create the tables at the same time fail
-            return SweepRecord(RDBStorage(url.render_as_string(hide_password=False)), lock)
+            return SweepRecord(RDBStorage(url.render_as_string(hide_password=False), ONE_CONNECTION), lock)
     except (SQLAlchemyError, ImportError) as error:
         reason, shown = str(error).splitlines()[0], url.render_as_string(hide_password=True)
         raise UserError(

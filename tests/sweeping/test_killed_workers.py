@@ -15,10 +15,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from genre.sweeping import record
@@ -79,10 +81,16 @@ def postgresql() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@lru_cache(maxsize=1)
+def open_storage(folder: Path, address: str | None) -> BaseStorage:
+    """Open it once per test: a server's connections are limited, and each open storage keeps some."""
+    return record.open_record(folder, address).storage
+
+
 def entries(folder: Path, address: str | None) -> list[optuna.trial.FrozenTrial]:
     """Trials of the study; empty if there is no study yet."""
     try:
-        study = optuna.load_study(study_name="small", storage=record.open_record(folder, address).storage)
+        study = optuna.load_study(study_name="small", storage=open_storage(folder, address))
     except KeyError:
         return []
     return study.get_trials(deepcopy=False)
