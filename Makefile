@@ -19,7 +19,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 1200 --durations 15 -m "slow and not gpu"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """The LightningDataModule: opens stores, assigns subsets, and turns index batches into pictures on the device."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from genre.data.catalogue import Catalogue, count_skipped, without_collections
 from genre.data.duplicates import Pair
 from genre.data.metadata import Bags, MetadataTable
 from genre.data.pipeline import Pipeline
+from genre.data.read_ahead import read_ahead
 from genre.data.sources import first_store
 from genre.data.splits import SUBSETS, Split, recorded_subsets
 from genre.data.store import Store
@@ -27,6 +28,7 @@ from genre.tasks import Task
 log = logging.getLogger(__name__)
 
 MAX_COMPARED_TRACKS = 3_000  # of which all pairs are correlated without being asked for (a minute or two)
+READ_AHEAD = ("waveform", "logmel", "picture")  # stages of which a batch may be large
 
 
 class Index(NamedTuple):
@@ -36,11 +38,13 @@ class Index(NamedTuple):
         rows: (batch,) rows of the first store.
         draw: seed of the batch's random numbers; None for evaluation inputs.
         weight: of this process's mean loss in the mean over all processes.
+        clips: what the training store holds of the tracks, where it has been read ahead.
     """
 
     rows: Tensor
     draw: int | None
     weight: float = 1.0
+    clips: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -91,11 +95,21 @@ class TrainingBatches:
         seed: of order and random numbers.
         rank: of this process.
         world_size: number of processes.
+        read: adds what a batch needs from a store, in a thread ahead of its use; None leaves all to its use.
     """
 
-    def __init__(self, rows: Tensor, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        rows: Tensor,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        read: Callable[[Index], Index] | None = None,
+    ) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.rank, self.world_size, self.epoch = rank, world_size, 0
+        self.read = read
 
     @property
     def sampler(self) -> "TrainingBatches":
@@ -111,6 +125,10 @@ class TrainingBatches:
         return max(whole + (rest >= self.world_size), 1)
 
     def __iter__(self) -> Iterator[Index]:
+        return read_ahead(self.indices(), self.read) if self.read else self.indices()
+
+    def indices(self) -> Iterator[Index]:
+        """The index batches of the epoch, of which nothing has been read."""
         shared, own = (np.random.SeedSequence([self.seed, self.epoch, process]) for process in (0, self.rank))
         order = np.random.default_rng(shared.generate_state(1)[0]).permutation(len(self.rows))
         ends = [*range(self.batch_size, self.batch_size * len(self), self.batch_size), len(order)]
@@ -322,7 +340,8 @@ class MusicData(LightningDataModule):
         rows, (rank, world_size) = self.rows("train"), self.rank_and_world_size
         if min(self.batch_size, len(rows)) < world_size:
             raise UserError(f"batch_size={self.batch_size} is too small for {world_size} processes; raise it")
-        return TrainingBatches(rows, self.batch_size, self.seed, rank, world_size)
+        reads = self.train_store.is_on_cpu and self.train_store.stage in READ_AHEAD
+        return TrainingBatches(rows, self.batch_size, self.seed, rank, world_size, self.read if reads else None)
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:
         """Validation batches of this process; an empty list without validation tracks."""
@@ -332,6 +351,16 @@ class MusicData(LightningDataModule):
         part = rows[rank::world_size]
         return EvaluationBatches(part if len(rows) >= world_size else rows, self.batch_size)
 
+    def read(self, index: Index) -> Index:
+        """Read what an index batch's training inputs are computed from, into memory that a GPU copies by itself."""
+        assert index.draw is not None
+        clips = self.pipeline.read(self.train_store, index.rows, index.draw)
+        return index._replace(clips=clips.pin_memory() if self.device.type == "cuda" else clips)
+
+    def transfer_batch_to_device(self, batch: Index, device: torch.device, dataloader_idx: int) -> Index:
+        """Copy what was read ahead while the device works; row numbers stay where the stores' indices are."""
+        return batch if batch.clips is None else batch._replace(clips=batch.clips.to(device, non_blocking=True))
+
     def on_after_batch_transfer(self, batch: Index, dataloader_idx: int = 0) -> Batch:
         """Turn an index batch into inputs and targets, on the device."""
         return self.fetch(batch)
@@ -339,8 +368,8 @@ class MusicData(LightningDataModule):
     @torch.no_grad()
     def fetch(self, index: Index) -> Batch:
         """Return the batch of an index batch."""
-        rows, own = index.rows.cpu(), self.targets[index.rows.cpu()]
-        inputs, targets = self.inputs_and_targets(rows, own, index.draw)
+        rows, own = index.rows, self.targets[index.rows]
+        inputs, targets = self.inputs_and_targets(index, own)
         metadata = self.bags(rows, (targets.cpu() != own).any(1), index.draw) if self.metadata else None
         if index.draw is not None:
             smooth = self.task.smooth_targets(targets)
@@ -363,13 +392,13 @@ class MusicData(LightningDataModule):
             bags = bags.mixed(partner, share.float())
         return bags.to(self.device)
 
-    def inputs_and_targets(self, rows: Tensor, targets: Tensor, draw: int | None) -> tuple[Tensor, Tensor]:
+    def inputs_and_targets(self, index: Index, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The network's inputs (batch, crops, ...) and targets (batch, genres), on the device."""
-        if draw is None or self.train_store.stage == "features":
-            return self.evaluation_inputs(rows), targets.to(self.device)
+        if index.draw is None or self.train_store.stage == "features":
+            return self.evaluation_inputs(index.rows), targets.to(self.device, non_blocking=True)
         if self.train_store.stage == "views":
-            return self.cached_view(rows, draw)
-        return self.pipeline.examples(self.train_store, rows, targets, self.task, draw)
+            return self.cached_view(index.rows, index.draw)
+        return self.pipeline.examples(self.train_store, index.rows, targets, self.task, index.draw, index.clips)
 
     def evaluation_inputs(self, rows: Tensor) -> Tensor:
         """Evaluation inputs: (batch,) rows -> (batch, crops, ...)."""
@@ -382,7 +411,7 @@ class MusicData(LightningDataModule):
         train_rows = torch.tensor([self.train_row_of[self.names[row]] for row in rows.tolist()])
         views = self.train_store.take(train_rows)
         chosen = torch.randint(views.shape[1], (len(rows),), generator=torch.Generator().manual_seed(draw))
-        view = views[torch.arange(len(rows)), chosen.to(views.device)].to(self.device)
+        view = views[torch.arange(len(rows)), chosen.to(views.device, non_blocking=True)].to(self.device)
         width = view.shape[1] - len(self.genres)
         return view[:, None, :width], view[:, width:]
 

@@ -39,23 +39,33 @@ class Pipeline:
     augment: Augment
     settings: dict[str, Any]
 
-    def log_mels(self, store: Store, rows: Tensor, generator: Generator | None = None) -> Tensor:
+    def log_mels(
+        self, store: Store, rows: Tensor, generator: Generator | None = None, clips: Tensor | None = None
+    ) -> Tensor:
         """Log-mels of a view: (batch,) rows of waveforms or log-mels -> (batch, crops, n_mels, columns) in [0, 1].
 
         Of a network that hears waveforms, the samples: (batch, crops, samples) in [-1, 1].
 
         Args:
             generator: draws training crops, on the CPU; None for evaluation crops.
+            clips: the crops, where they have been read before.
         """
         begin, length = self.crops(store, rows, generator)
-        count = begin.shape[1]
-        clips = store.gather(rows.repeat_interleave(count), begin.flatten(), length.flatten()).to(self.device)
+        if clips is None:
+            clips = gather_crops(store, rows, begin, length)
+        clips = clips.to(self.device, non_blocking=True)
         if store.stage == "waveform":
             log_mel = self.spectrogram(clips.float() / 32768, length.flatten(), self.view.seconds)
         else:
             changes = (length < store.lengths(rows)[:, None]).flatten() | (not self.log_mel_spectrogram.keeps_archived)
-            log_mel = self.rescale(from_cached(clips), changes.to(self.device))
-        return log_mel.unflatten(0, (len(rows), count))
+            log_mel = self.rescale(from_cached(clips), changes)
+        return log_mel.unflatten(0, begin.shape)
+
+    def read(self, store: Store, rows: Tensor, draw: int) -> Tensor:
+        """What ``examples`` reads of a store: (batch,) rows -> its pictures or crops, (batch, ...)."""
+        if store.stage == "picture":
+            return store.take(rows)
+        return gather_crops(store, rows, *self.crops(store, rows, torch.Generator().manual_seed(draw)))
 
     def crops(self, store: Store, rows: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """First row and length of each crop, relative to its track: (batch,) rows -> two (batch, crops)."""
@@ -67,11 +77,11 @@ class Pipeline:
         return self.view.train_spans(lengths, span, tolerance, generator)
 
     def rescale(self, log_mel: Tensor, changes: Tensor) -> Tensor:
-        """Make the chosen clips relative to their own maximum: (clips, n_mels, columns) and (clips,) of bool."""
+        """Make the chosen clips relative to their own maximum: (clips, n_mels, columns) and, on the CPU, (clips,)."""
         if not changes.any():
             return log_mel
         rescaled = self.log_mel_spectrogram.rescaled(decibels(to_power(log_mel)))
-        return rescaled.where(changes[:, None, None], log_mel)
+        return rescaled.where(changes.to(self.device, non_blocking=True)[:, None, None], log_mel)
 
     def pictures(self, store: Store, rows: Tensor) -> Tensor:
         """Evaluation inputs: (batch,) rows -> pictures (batch, crops, 1, size, size), or (batch, crops, 1, samples)."""
@@ -80,7 +90,9 @@ class Pipeline:
         log_mel = self.log_mels(store, rows)
         return self.spectrogram.picture(log_mel.flatten(0, 1)).unflatten(0, log_mel.shape[:2])
 
-    def examples(self, store: Store, rows: Tensor, targets: Tensor, task: Task, draw: int) -> tuple[Tensor, Tensor]:
+    def examples(
+        self, store: Store, rows: Tensor, targets: Tensor, task: Task, draw: int, clips: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Augmented training pictures, one random crop per track.
 
         Args:
@@ -88,17 +100,18 @@ class Pipeline:
             targets: (batch, genres).
             task: defines the targets of a mixture.
             draw: seed of the crops and of the augmentation.
+            clips: the result of ``read``, where it has been called before.
 
         Returns:
             Pictures (batch, 1, 1, size, size), or waveforms (batch, 1, 1, samples), and targets (batch, genres), on the
             device.
         """
         generator = torch.Generator(self.device).manual_seed(draw)
-        targets = targets.to(self.device)
+        targets = targets.to(self.device, non_blocking=True)
         if store.stage == "picture":
-            picture = store.take(rows).to(self.device)
+            picture = (store.take(rows) if clips is None else clips).to(self.device, non_blocking=True)
         else:
-            log_mel = self.log_mels(store, rows, torch.Generator().manual_seed(draw))[:, 0]
+            log_mel = self.log_mels(store, rows, torch.Generator().manual_seed(draw), clips)[:, 0]
             if self.augment.acts_on_power:
                 log_mel, targets = self.augment_power(log_mel, targets, task, generator)
             picture = self.spectrogram.picture(log_mel)
@@ -202,6 +215,11 @@ class Pipeline:
                 yield from (item[0] for item in parallel_map(arrays, rows[span].split(1)))
 
         return build_store(cache, key, rate, first.names, items, f"{stage}s", CACHE_BATCH)
+
+
+def gather_crops(store: Store, rows: Tensor, begin: Tensor, length: Tensor) -> Tensor:
+    """Cut each track's crops: (batch,) rows and two (batch, crops) -> (batch * crops, longest, ...)."""
+    return store.gather(rows.repeat_interleave(begin.shape[1]), begin.flatten(), length.flatten())
 
 
 @contextmanager

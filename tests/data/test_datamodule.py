@@ -38,6 +38,21 @@ def test_every_batch_has_its_own_seed(data):
     assert len(set(draws)) == len(draws)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "stage"),
+    [
+        (["augment=none"], "picture"), (["augment=strong"], "logmel"),
+        (["view=segments", "view.seconds=1"], "waveform"), (["data.keep=false"], "waveform"),
+    ],
+)  # fmt: skip
+def test_what_is_read_ahead_is_what_would_be_read_at_its_use(configured, overrides, stage):
+    data = opened_data(configured("batch_size=4", *overrides))
+    assert data.train_store.stage == stage
+    for index in at(data, 1):
+        ahead, late = data.fetch(index), data.fetch(index._replace(clips=None))
+        assert index.clips is not None and torch.equal(ahead.inputs, late.inputs)
+
+
 def at(data, epoch, rank=0, processes=1):
     data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)
     batches = data.train_dataloader()
