@@ -16,7 +16,8 @@ from benchmarks.timing import Bound, threads
 
 SIZES = (1024, 2048, 4096)  # rows of the square matrices; the fastest counts
 COPIED = 2**28  # float32 numbers, 1 GB: more than any cache
-LEAST = 0.5  # seconds of each measurement
+LEAST = 2.0  # seconds of each measurement, and
+CALLS = 20  # calls, of which one should meet no other load
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LIGHTNING = {"32-true": "float32", "bf16-mixed": "bfloat16"}  # Lightning's name of a precision -> ours
 
@@ -47,7 +48,7 @@ def fastest(function: Callable[[], object]) -> float:
     """Seconds of the fastest of several calls after one to warm up."""
     function()
     seconds: list[float] = []
-    while sum(seconds) < LEAST or len(seconds) < 3:
+    while sum(seconds) < LEAST or len(seconds) < CALLS:
         begin = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - begin)
@@ -62,13 +63,18 @@ def cache_size() -> int:
 def arithmetic_bound(operations: float, precision: str, count: int | None = None) -> Bound:
     """The seconds of so many operations at the peak of a matrix product, on all threads or so many."""
     speed = peak(precision, count or torch.get_num_threads())
-    return Bound(operations / speed, f"{operations / 1e9:,.3g} GFLOP at {speed / 1e9:,.0f} GFLOP/s ({precision})")
+    return Bound(operations / speed, f"{short(operations / 1e9)} GFLOP at {speed / 1e9:,.0f} GFLOP/s ({precision})")
 
 
 def traffic_bound(size: float, count: int | None = None) -> Bound:
     """The seconds of reading or writing so many bytes at the bandwidth of memory, on all threads or so many."""
     speed = bandwidth(count or torch.get_num_threads())
-    return Bound(size / speed, f"{size / 1e9:,.3g} GB at {speed / 1e9:,.0f} GB/s")
+    return Bound(size / speed, f"{short(size / 1e9)} GB at {speed / 1e9:,.0f} GB/s")
+
+
+def short(value: float) -> str:
+    """A number with three digits or, from 100 on, without decimals."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def operations(function: Callable[[], object]) -> float:

@@ -102,7 +102,7 @@ class Measurement:
 
     @property
     def share_of_bound(self) -> float | None:
-        """The bound's seconds over ours, 1 at most; None without a bound."""
+        """The bound's seconds over ours, at most 1 on a quiet machine; None without a bound."""
         return self.bound.seconds / self.ours.median if self.bound else None
 
     def row(self, benchmark: str) -> Row:
@@ -119,6 +119,8 @@ class Measurement:
         """The result in a line."""
         baseline = f", {self.ratio:.1f} times as fast as {self.baseline}" if self.ratio else ""
         bound = f", {self.share_of_bound:.0%} of the bound" if self.share_of_bound else ""
+        if (self.share_of_bound or 0) > 1:
+            bound += ", which was measured beside other load: run this again, alone"
         return f"{self.work}: {self.ours.median:.3g} s{baseline}{bound}"
 
 

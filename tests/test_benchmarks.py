@@ -109,6 +109,11 @@ def test_a_row_has_median_spread_ratio_and_share_of_the_bound():
     assert {name: made[name] for name in expected} == expected
 
 
+def test_a_bound_above_the_seconds_reached_is_told():
+    assert "measured beside other load" in Measurement("work", Timing((2.0,)), bound=Bound(3.0, "decoder")).summary()
+    assert "measured beside other load" not in Measurement("work", Timing((2.0,)), bound=Bound(1.0, "x")).summary()
+
+
 def test_without_baseline_and_bound_there_is_no_ratio_and_no_share():
     made = Measurement("work", Timing((2.0,))).row("start")
     assert not any(made[name] for name in ("baseline_seconds", "ratio", "bound_seconds", "share_of_bound", "peak_mb"))
@@ -145,6 +150,8 @@ def test_an_arithmetic_bound_is_the_operations_at_the_measured_peak(monkeypatch)
     monkeypatch.setattr(machine, "peak", lambda precision, count: {("bfloat16", 2): 2e12}[precision, count])
     bound = machine.arithmetic_bound(6.5e11, "bfloat16", 2)
     assert (bound.seconds, bound.what) == (0.325, "650 GFLOP at 2,000 GFLOP/s (bfloat16)")
+    assert machine.arithmetic_bound(2.656e13, "bfloat16", 2).what.startswith("26,560 GFLOP")
+    assert machine.arithmetic_bound(3.194e8, "bfloat16", 2).what.startswith("0.319 GFLOP")
 
 
 def test_an_unknown_benchmark_is_refused_by_name():
