@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.music import archive_or_synthetic
@@ -20,13 +19,13 @@ def measure() -> Iterator[Measurement]:
     with TemporaryDirectory() as name:
         numbers = count()
         own = [*archive_or_synthetic(), f"data.cache={name}/cache", "pictures=false"]
+        settings = explore_settings(compose(*own, "name=x", "folder=x", config_name="explore"))
+        tracks = len(read_catalogue(settings.data).tracks)
 
         def explore() -> Timing:
             return process("explore.py", *own, f"hydra.run.dir={name}/{next(numbers)}")
 
         explore()
         alone, ours = in_turn([lambda: importing(IMPORT_LIGHTNING), explore], ROUNDS)
-        settings = explore_settings(compose(*own, f"folder={Path(name, 'x')}", config_name="explore"))
-        tracks = len(read_catalogue(settings.data).tracks)
     work = f"`explore.py pictures=false`, {tracks} tracks, every pair compared at every shift"
     yield Measurement(work, ours, bound=import_bound(alone, "PyTorch and Lightning"), precision="float32")
