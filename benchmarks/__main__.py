@@ -1,44 +1,29 @@
-"""Run all benchmarks, or the named ones: python -m benchmarks prepare cnn_epoch"""
+"""Run all benchmarks, or the named ones: python -m benchmarks prepare cnn_epoch
 
+Each runs in a process of its own, so that neither memory nor threads nor a crash pass from one to the next. Its rows in
+outputs/benchmarks/results.csv are replaced as they are measured; those of the others stay.
+"""
+
+import subprocess
 import sys
-from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.results import RESULTS
 
-from benchmarks import cnn_epoch, large_catalogue, predict, prepare, sweep_cnn, sweep_heads, vgg16
-from benchmarks.timing import Measurement
-from genre.files import write_csv
-
-BENCHMARKS = {
-    "prepare": prepare.measure,
-    "cnn_epoch": cnn_epoch.measure,
-    "vgg16": vgg16.measure,
-    "large_catalogue": large_catalogue.measure,
-    "sweep_cnn": sweep_cnn.measure,
-    "sweep_heads": sweep_heads.measure,
-    "predict": predict.measure,
-}
-RESULTS = Path("outputs/benchmarks/results.csv")
+BENCHMARKS = (  # the modules of this folder, in the order of results.csv
+    "start", "log_mel", "prepare", "cnn_epoch", "plain_pytorch", "vgg16", "sweep_cnn", "sweep_heads", "full_run",
+    "evaluation", "leakage", "predict", "large_catalogue",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> None:
-    """Measure, print a table and write outputs/benchmarks/results.csv."""
+    """Measure; exit code 1 if a benchmark fails, after the others."""
     if unknown := [name for name in names if name not in BENCHMARKS]:
         sys.exit(f"error: there is no benchmark {unknown[0]}; choose from {', '.join(BENCHMARKS)}")
-    measurements: list[Measurement] = []
-    for name in names or BENCHMARKS:
-        for measurement in BENCHMARKS[name]():
-            measurements.append(measurement)
-            print(f"{name}: {measurement.ratio:.1f} times as fast as {measurement.baseline}", flush=True)
-    rows = [measurement.row() for measurement in measurements]
-    header = list(rows[0])
-    write_csv(RESULTS, header, (list(row.values()) for row in rows))
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
+    chosen = [name for name in BENCHMARKS if name in names or not names]
+    failed = [name for name in chosen if subprocess.run([sys.executable, "-m", "benchmarks.run", name]).returncode]
     print(RESULTS)
+    if failed:
+        sys.exit(f"error: failed, with the reason above: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

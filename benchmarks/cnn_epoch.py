@@ -1,25 +1,26 @@
 """One epoch of the base CNN over 699 pictures with the paper's augmentation; baseline: Keras' ImageDataGenerator."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from benchmarks.keras_runs import keras_epochs
-from benchmarks.timing import Measurement
+from benchmarks.keras_runs import PICTURES, keras_timing
+from benchmarks.machine import LIGHTNING
+from benchmarks.timing import Measurement, in_turn
 from benchmarks.training import prepare_training
 
 EPOCHS = 4
 ROUNDS = 2
 
 
-def measure() -> list[Measurement]:
-    """Median seconds per epoch, both in turn, without the first epoch of each round."""
-    keras: list[float] = []
-    ours: list[float] = []
+def measure() -> Iterator[Measurement]:
+    """Seconds per epoch, both in turn, without the first epoch of each round."""
     with TemporaryDirectory() as folder:
-        train = prepare_training(Path(folder))
-        for _ in range(ROUNDS):
-            keras += keras_epochs("cnn", EPOCHS)[1:]
-            ours += train(EPOCHS)[1:]
-    return [Measurement("cnn_epoch", "Keras + ImageDataGenerator", float(np.median(keras)), float(np.median(ours)))]
+        training = prepare_training(Path(folder))
+        keras, ours = in_turn(
+            [lambda: keras_timing("cnn", EPOCHS).after_first, lambda: training.epochs(EPOCHS).after_first], ROUNDS
+        )
+    yield Measurement(
+        f"an epoch of the base CNN, {PICTURES} pictures, batches of 32, the paper's augmentation", ours,
+        "Keras with ImageDataGenerator", keras, training.bound(), LIGHTNING[training.precision],
+    )  # fmt: skip

@@ -8,22 +8,29 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from benchmarks.music import random_pictures
+from benchmarks.timing import Timing
 
 PICTURES = 699
 
 
-def keras_epochs(network: str, epochs: int) -> list[float]:
-    """Return the seconds of each epoch of 'cnn' or 'vgg16', measured in a new process."""
+def keras_timing(network: str, epochs: int) -> Timing:
+    """Time 'cnn' or 'vgg16' in a new process; one repeat per epoch.
+
+    Raises:
+        RuntimeError: if Keras is not installed.
+    """
+    if find_spec("keras") is None:
+        raise RuntimeError("Keras is not installed here; make bench sets up .venv-bench, which has it")
     command = [sys.executable, "-m", "benchmarks.keras_runs", network, str(epochs)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     completed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    seconds: list[float] = json.loads(completed.stdout.splitlines()[-1])
-    return seconds
+    return Timing(tuple(json.loads(completed.stdout.splitlines()[-1])))
 
 
 def cnn(epochs: int) -> list[float]:

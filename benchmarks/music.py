@@ -9,14 +9,26 @@ import numpy.typing as npt
 from genre.data.gtzan import genre_folder
 from genre.data.synthetic import write_songs
 
+MOST = 100  # files that a benchmark reads
+TRAINED = 0.7  # share of the tracks that split=random trains on
+
+
+def real_music() -> Path | None:
+    """The folder of at least MOST real WAVs whose folders are genres; None without one."""
+    roots = (os.environ.get("GENRE_GTZAN"), "../shared/data/gtzan_mini")
+    folders = [folder for root in roots if root and (folder := genre_folder(Path(root)))]
+    return next((folder for folder in folders if len(list(folder.rglob("*.wav"))) >= MOST), None)
+
+
+def music_folder() -> Path:
+    """A folder of genres with 30-s WAVs in each: real ones, or MOST synthetic ones."""
+    return real_music() or write_songs(Path("outputs/benchmarks/music"), MOST // 10, 0, 30.0, 0)
+
 
 def wav_files(count: int) -> list[Path]:
-    """Return ``count`` WAV files of 30 s."""
-    for root in (os.environ.get("GENRE_GTZAN"), "../shared/data/gtzan_mini"):
-        folder = genre_folder(Path(root)) if root else None
-        if folder is not None and len(files := sorted(folder.rglob("*.wav"))) >= count:
-            return files[:: len(files) // count][:count]
-    return sorted(write_songs(Path("outputs/benchmarks/music"), 10, 0, 30.0, 0).rglob("*.wav"))[:count]
+    """Return ``count`` WAV files of 30 s, MOST at most, spread over the genres."""
+    files = sorted(music_folder().rglob("*.wav"))
+    return files[:: len(files) // count][:count]
 
 
 def archive_or_synthetic() -> list[str]:

@@ -1,46 +1,72 @@
 """Heads of grid=vgg16 on cached features, all in one pass; baseline: one trial per head, in one process."""
 
-import time
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
+import torch
+from torch import nn
+
+from benchmarks.machine import LIGHTNING, arithmetic_bound, cache_size, traffic_bound
 from benchmarks.music import archive_or_synthetic
-from benchmarks.timing import Measurement
+from benchmarks.timing import Bound, Measurement, Timing, in_turn, timed
+from genre.config.build import build_network
 from genre.config.compose import compose
 from genre.config.settings import TrainSettings, sweep_settings
 from genre.sweeping.grid import apply_point, grid_of
 from genre.sweeping.heads import train_family
 from genre.sweeping.trial import TrialData, train_point
+from genre.training.setup import resolve_precision
 
 HEADS = 24  # as many as sweep.py trains in one pass (grid.heads)
 MEASURED = 4  # heads trained separately, spread over the grid; extrapolated to all
 ROUNDS = 2
 FEATURES = ("flattened", "pooled")
+STORED = 4 * 4  # bytes per weight: itself, its gradient, Adam's two moments
+MOVED = 9 * 4  # bytes per weight and step: read forward, gradient written; Adam reads all four and writes three
 
 
-def measure() -> list[Measurement]:
-    """Seconds for all heads, 50 epochs each, with cached features."""
+def measure() -> Iterator[Measurement]:
+    """Seconds for all heads with cached features."""
     with TemporaryDirectory() as folder:
-        return [measure_features(kind, points_of(Path(folder), f"model.features={kind}")) for kind in FEATURES]
+        for kind in FEATURES:
+            yield measure_features(kind, points_of(Path(folder), f"model.features={kind}"))
 
 
 def measure_features(kind: str, points: Callable[[], list[TrainSettings]]) -> Measurement:
-    """Return the fastest of several rounds, both methods in turn."""
+    """Both methods in turn."""
     trial_data = TrialData()
     first = points()[0]
     train_point(first.replace(trainer__max_epochs=1), trial_data)
-    batched, separate = [], []
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        train_family(points(), trial_data)
-        batched.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
-        for settings in islice(points(), 0, None, HEADS // MEASURED):
-            train_point(settings, trial_data)
-        separate.append((time.perf_counter() - begin) * HEADS / MEASURED)
-    return Measurement(f"sweep_heads, {kind}", "one trial per head", min(separate), min(batched))
+    assert trial_data.data is not None
+    rows = len(trial_data.data.rows("train"))
+
+    def separate() -> Timing:
+        some = islice(points(), 0, None, HEADS // MEASURED)
+        return timed(lambda: [train_point(settings, trial_data) for settings in some]) * (HEADS / MEASURED)
+
+    alone, batched = in_turn([separate, lambda: timed(lambda: train_family(points(), trial_data))], ROUNDS)
+    precision = LIGHTNING[resolve_precision(first, torch.device("cpu"))]
+    work = (
+        f"{HEADS} heads of `grid=vgg16`, {kind}, {first.trainer.max_epochs} epochs each, {rows} training tracks, cached"
+    )
+    return Measurement(work, batched, "one trial per head, in one process", alone, bound(points(), rows), precision)
+
+
+def bound(points: Sequence[TrainSettings], rows: int) -> Bound:
+    """The arithmetic of all heads, or their weights' way through memory if that is longer and no cache holds them."""
+    heads = [build_network(settings, 10).head for settings in points]
+    weights = sum(value.numel() for head in heads for value in cast(nn.Module, head).parameters())
+    epochs = points[0].trainer.max_epochs
+    assert epochs
+    arithmetic = arithmetic_bound(6 * weights * rows * epochs, "float32")
+    if STORED * weights < cache_size():
+        return arithmetic
+    traffic = traffic_bound(MOVED * weights * epochs * math.ceil(rows / points[0].batch_size))
+    return max(arithmetic, traffic, key=lambda part: part.seconds)
 
 
 def points_of(cache: Path, *overrides: str) -> Callable[[], list[TrainSettings]]:
