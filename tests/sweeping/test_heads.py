@@ -86,6 +86,22 @@ def test_the_other_heads_continue_when_one_stops_early(base):
         assert_same(one, other)
 
 
+def test_heads_that_the_judge_stops_end_and_the_others_are_as_alone(base):
+    cfg, seen = base("augment=none"), {}
+    points = [{"optimizer.lr": 1e-3}, {"seed": 3}, {"optimizer.lr": 3e-3}, {"optimizer.lr": 1e-2}]
+
+    def judge(epochs, metrics):
+        seen.setdefault(epochs, []).extend(metrics)
+        return {0, 1} if epochs == 2 else {3} if epochs == 4 else ()
+
+    together = train_family([apply_point(cfg, point) for point in points], TrialData(), judge)
+    assert [(result.epochs, result.pruned) for result in together] == [(2, True), (2, True), (5, False), (4, True)]
+    assert {epochs: sorted(indices) for epochs, indices in seen.items()} == {
+        1: [0, 1, 2, 3], 2: [0, 1, 2, 3], 3: [2, 3], 4: [2, 3],
+    }  # fmt: skip
+    assert_same(together[2], train_point(apply_point(cfg, points[2]), TrialData()))
+
+
 def test_in_half_precision_a_head_is_close_to_its_own_run(base):
     cfg = base("augment=none", "trainer.precision=bf16-mixed")
     points = [apply_point(cfg, {"optimizer.lr": rate}) for rate in (1e-4, 1e-3)]
