@@ -19,7 +19,7 @@ from genre.data.duplicates import Pair
 from genre.data.splits import Split
 from genre.data.store import Key, Store
 from genre.models.classifier import Classifier
-from genre.training.setup import resolve_precision
+from genre.training.setup import fused_optimizer, resolve_precision
 
 
 class EpochTimer(Callback):
@@ -60,7 +60,8 @@ def prepare_training(cache: Path, *overrides: str) -> Callable[[int], list[float
         Catalogue(tracks), Split("column"), build_pipeline(settings), settings.task.build(),
         batch_size=settings.batch_size, seed=0, cache=cache, precision=precision, backbone=network,
     )  # fmt: skip
-    classifier = Classifier(network, data.task, torch.optim.Adam, None, "train/loss", 0, {"genres": data.genres})
+    optimizer = fused_optimizer(settings.optimizer.component.partial())
+    classifier = Classifier(network, data.task, optimizer, None, "train/loss", 0, {"genres": data.genres})
 
     def train(epochs: int) -> list[float]:
         quiet_lightning()

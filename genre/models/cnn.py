@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from genre.models.dropout import Dropout
+from genre.models.pooling import PoolReLUDropout
 from genre.ranges import Count, DropoutProbability, checked
 
 
@@ -70,6 +70,4 @@ def initialize(layer: nn.Module) -> None:
 
 def convolution_block(inputs: int, outputs: int, kernel_size: int, dropout: float) -> nn.Sequential:
     """One stage: (batch, inputs, height, width) -> (batch, outputs, height / 2, width / 2)."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.MaxPool2d(2), nn.ReLU(), Dropout(dropout)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel_size, padding="same"), PoolReLUDropout(dropout))

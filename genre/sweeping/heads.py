@@ -4,7 +4,6 @@ Heads of one seed share their batches, so that their first layers are one matrix
 optimiser, learning rate schedule and early stopping are separate for each head.
 """
 
-import inspect
 import json
 import math
 import time
@@ -35,7 +34,7 @@ from genre.sweeping.trial import (
     trial_result,
     with_precision,
 )
-from genre.training.setup import effective_monitor
+from genre.training.setup import effective_monitor, fused_optimizer
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "seed"})  # beside the backbone's head_arguments
 MONITORS = ("val/loss", "val/accuracy", "train/loss", "train/accuracy")  # which are computed for every head
@@ -131,13 +130,6 @@ class Head:
         self.best = cost if improved else self.best
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
         return patience is None or (math.isfinite(cost) and (improved or self.epochs_without_improvement < patience))
-
-
-def fused_optimizer(optimizer: Any) -> Any:
-    """Select the fused implementation of a partial optimiser, if it has one."""
-    if "fused" in inspect.signature(optimizer.func).parameters and not optimizer.keywords.get("foreach"):
-        optimizer.keywords.setdefault("fused", True)
-    return optimizer
 
 
 def merge_optimizers(optimizers: Sequence[Optimizer]) -> Optimizer:

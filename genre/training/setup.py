@@ -1,15 +1,17 @@
 """Steps that a run, its preparation and a trial of a sweep share: precision, data, initial weights, classifier."""
 
+import inspect
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from lightning import seed_everything
 from torch import nn
 
 from genre.config.build import build_data, build_network
-from genre.config.components import TARGET, Component
+from genre.config.components import TARGET
 from genre.config.errors import suggestion
 from genre.config.records import flatten
 from genre.config.settings import TrainSettings
@@ -108,9 +110,11 @@ def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicDat
         UserError: if ``stopping.monitor`` is not logged.
     """
     task = data.task
-    optimizer: Component[torch.optim.Optimizer] = settings.optimizer.component
+    optimizer = settings.optimizer.component.partial()
+    if settings.trainer.precision != "16-mixed":  # whose gradients Lightning then could not clip
+        optimizer = fused_optimizer(optimizer)
     classifier = Classifier(
-        network, task, optimizer.partial(), settings.scheduler, effective_monitor(settings.stopping.monitor, data),
+        network, task, optimizer, settings.scheduler, effective_monitor(settings.stopping.monitor, data),
         settings.seed,
         checkpoint.checkpoint_metadata(data.genres, settings.record, getattr(network, "architecture", {})),
         task.class_weights_of(data.targets[data.rows("train")]) if task.class_weights else None, new_branch(data),
@@ -121,6 +125,14 @@ def build_classifier(settings: TrainSettings, network: nn.Module, data: MusicDat
             f"{suggestion(settings.stopping.monitor, classifier.logged)}"
         )
     return classifier
+
+
+def fused_optimizer(optimizer: Any) -> Any:
+    """Select the implementation of a partial optimiser that updates weights in one pass, if it has one."""
+    others = ("foreach", "differentiable")
+    if "fused" in inspect.signature(optimizer.func).parameters and not any(map(optimizer.keywords.get, others)):
+        optimizer.keywords.setdefault("fused", True)
+    return optimizer
 
 
 def new_branch(data: MusicData) -> MetadataBranch | None:

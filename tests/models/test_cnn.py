@@ -13,7 +13,7 @@ def test_pictures_give_one_logit_per_genre():
 
 def test_has_three_convolutions_with_pooling_and_dropout_then_a_dense_layer_of_128():
     kinds = [type(layer).__name__ for layer in CNN(10, 128).modules()]
-    assert [kinds.count(name) for name in ("Conv2d", "MaxPool2d", "Linear")] == [3, 3, 2]
+    assert [kinds.count(name) for name in ("Conv2d", "PoolReLUDropout", "Linear")] == [3, 3, 2]
     assert kinds.count("Dropout") == 4
     parameters = 32 * 10 + 64 * (32 * 9 + 1) + 128 * (64 * 9 + 1) + 128 * (128 * 16 * 16 + 1) + 10 * 129
     assert sum(p.numel() for p in CNN(10, 128).parameters()) == parameters
