@@ -7,7 +7,8 @@ optimiser, learning rate schedule and early stopping are separate for each head.
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from itertools import accumulate, groupby
 from typing import Any
@@ -142,23 +143,47 @@ def merge_optimizers(optimizers: Sequence[Optimizer]) -> Optimizer:
     return merged
 
 
+def merge_groups(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge parameter groups with the same options, if a fused optimiser steps them: every group takes time."""
+    merged: list[dict[str, Any]] = []
+    for group in groups:
+        options = {key: value for key, value in group.items() if key != "params"}
+        same = (other for other in merged if group.get("fused") and options.items() <= other.items())
+        if (other := next(same, None)) is not None:
+            other["params"] = [*other["params"], *group["params"]]
+        else:
+            merged.append({**group})
+    return merged
+
+
+@contextmanager
+def rounded_products(half: bool) -> Iterator[None]:
+    """Let float32 matrix products round what they multiply to bfloat16, as autocast does, in the context.
+
+    Nothing of the weights' size is then written but the gradient: no copy in bfloat16, no gradient in bfloat16.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if half else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 class HeadBatch:
     """Heads that train in one pass; the parameters of each are views of the batch's tensors.
 
     Args:
         heads: sorted by width.
-        half: compute matrix products in bfloat16, as under autocast.
+        half: units and last layers are in bfloat16, as under autocast.
         optimizer: steps all heads.
     """
 
     def __init__(self, heads: Sequence[Head], half: bool, optimizer: Optimizer) -> None:
         self.heads, self.dtype, self.optimizer = heads, torch.bfloat16 if half else torch.float32, optimizer
-        optimizer.param_groups = [group for head in heads for group in head.optimizer.param_groups]
         self.weight = concatenate_shared([head.first.weight for head in heads])
         self.bias = concatenate_shared([head.first.bias for head in heads])
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
-        # allocated once: allocating tensors of this size per step takes longer than the products computed in them
-        self.buffers = [torch.empty_like(self.weight, dtype=self.dtype) for _ in range(2)] if half else []
         ends = list(accumulate(head.width for head in heads))
         for head, begin, end in zip(heads, [0, *ends], ends, strict=False):
             head.first.weight.grad, head.first.bias.grad = self.weight_grad[begin:end], self.bias_grad[begin:end]
@@ -180,8 +205,7 @@ class HeadBatch:
 
     def dense(self, inputs: Tensor) -> Tensor:
         """First layers of all heads: (batch, features) -> (batch, units of all heads)."""
-        weight = self.buffers[0].copy_(self.weight) if self.buffers else self.weight
-        return F.linear(inputs.to(self.dtype), weight, self.bias.to(self.dtype))
+        return F.linear(inputs, self.weight, self.bias).to(self.dtype)
 
     def step(self, inputs: Tensor, dense: Tensor, loss: Tensor) -> None:
         """Update every head from the sum of all heads' losses."""
@@ -189,11 +213,9 @@ class HeadBatch:
             weight.grad = bias.grad = None
         loss.backward()
         assert dense.grad is not None
-        gradient = self.buffers[1] if self.buffers else self.weight_grad
-        torch.mm(dense.grad.T, inputs.to(self.dtype), out=gradient)
-        if self.buffers:
-            self.weight_grad.copy_(gradient)
-        torch.sum(dense.grad.float(), dim=0, out=self.bias_grad)
+        gradient = dense.grad.float()
+        torch.mm(gradient.T, inputs, out=self.weight_grad)
+        torch.sum(gradient, dim=0, out=self.bias_grad)
         for group, (weight, bias) in zip(self.by_width, self.last_layers, strict=True):
             assert weight.grad is not None and bias.grad is not None
             for head, weight_grad, bias_grad in zip(group, weight.grad, bias.grad, strict=True):
@@ -272,8 +294,16 @@ class HeadTrainer:
 
     def train(self) -> None:
         """Train every head until it stops or ``max_epochs`` is reached."""
+        with rounded_products(self.half):
+            self.train_epochs()
+
+    def train_epochs(self) -> None:
+        """Train and validate epoch by epoch."""
         head_batch = HeadBatch(self.active, self.half, self.optimizer)
         for epoch in range(self.max_epochs):
+            self.optimizer.param_groups = merge_groups(
+                [group for head in self.active for group in head.optimizer.param_groups]
+            )
             scores = {"train": self.train_epoch(head_batch, epoch), "val": self.validate(head_batch)}
             rows = history_rows(epoch, scores)
             continuing = [head for head, row in zip(self.active, rows, strict=True) if head.finish_epoch(row)]

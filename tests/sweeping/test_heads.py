@@ -10,7 +10,7 @@ from genre.config.settings import train_settings
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.models.vgg16 import VGG16
 from genre.sweeping.grid import apply_point
-from genre.sweeping.heads import family_of, train_family
+from genre.sweeping.heads import family_of, merge_groups, rounded_products, train_family
 from genre.sweeping.trial import TrialData, train_point
 
 DIFFERENT = [
@@ -109,6 +109,30 @@ def test_in_half_precision_a_head_is_close_to_its_own_run(base):
     for one, values in zip(together, points, strict=True):
         alone = train_point(values, TrialData())
         assert one.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=0.02)
+
+
+def test_products_are_rounded_while_heads_train_in_half_precision_and_never_after():
+    before, (left, right) = torch.get_float32_matmul_precision(), torch.rand(2, 64, 64)
+    exact = left @ right
+    with rounded_products(False):
+        assert (left @ right).equal(exact)
+    with pytest.raises(KeyError), rounded_products(True):
+        assert torch.get_float32_matmul_precision() == "medium"
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_fused_optimiser_has_one_group_for_heads_with_the_same_options():
+    def group(fused, rate):
+        optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(2)) for _ in range(2)], lr=rate, fused=fused)
+        return optimizer.param_groups[0]
+
+    groups = [group(True, 0.1), group(True, 0.2), group(True, 0.1), group(False, 0.1), group(False, 0.1)]
+    merged = merge_groups(groups)
+    assert [(len(each["params"]), each["lr"], each["fused"]) for each in merged] == [
+        (4, 0.1, True), (2, 0.2, True), (2, 0.1, False), (2, 0.1, False),
+    ]  # fmt: skip
+    assert merged[0]["params"] == [*groups[0]["params"], *groups[2]["params"]] and len(groups[0]["params"]) == 2
 
 
 def test_points_of_one_family_differ_in_keys_of_the_head_only(base):
