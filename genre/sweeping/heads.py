@@ -143,7 +143,7 @@ def merge_optimizers(optimizers: Sequence[Optimizer]) -> Optimizer:
     return merged
 
 
-def merge_groups(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def groups_by_options(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Merge parameter groups with the same options, if a fused optimiser steps them: every group takes time."""
     merged: list[dict[str, Any]] = []
     for group in groups:
@@ -301,7 +301,7 @@ class HeadTrainer:
         """Train and validate epoch by epoch."""
         head_batch = HeadBatch(self.active, self.half, self.optimizer)
         for epoch in range(self.max_epochs):
-            self.optimizer.param_groups = merge_groups(
+            self.optimizer.param_groups = groups_by_options(
                 [group for head in self.active for group in head.optimizer.param_groups]
             )
             scores = {"train": self.train_epoch(head_batch, epoch), "val": self.validate(head_batch)}

@@ -55,7 +55,7 @@ def trial_result(
 ) -> TrialResult:
     """Build the result of a point from its history, one row per epoch."""
     names = [name for name in dict.fromkeys((*SELECTION_SCORES, monitor)) if column_of(name) in rows[0]]
-    history = {name: [recorded(row[column_of(name)]) for row in rows] for name in names}
+    history = {name: [history_value(row[column_of(name)]) for row in rows] for name in names}
     best = best_epoch([row[column_of(monitor)] for row in rows], monitor)
     return TrialResult(metrics_so_far(rows, monitor), len(rows), best, parameters, seconds, monitor, history, pruned)
 
@@ -83,7 +83,7 @@ def column_of(metric: str) -> str:
     return metric.replace("/", "_")
 
 
-def recorded(value: float) -> float:
+def history_value(value: float) -> float:
     """Return a value of a history with the six digits that are recorded."""
     return float(f"{nan_as_infinite(value):.6g}")
 

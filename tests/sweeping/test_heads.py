@@ -10,7 +10,7 @@ from genre.config.settings import train_settings
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.models.vgg16 import VGG16
 from genre.sweeping.grid import apply_point
-from genre.sweeping.heads import family_of, merge_groups, rounded_products, train_family
+from genre.sweeping.heads import family_of, groups_by_options, rounded_products, train_family
 from genre.sweeping.trial import TrialData, train_point
 
 DIFFERENT = [
@@ -128,7 +128,7 @@ def test_a_fused_optimiser_has_one_group_for_heads_with_the_same_options():
         return optimizer.param_groups[0]
 
     groups = [group(True, 0.1), group(True, 0.2), group(True, 0.1), group(False, 0.1), group(False, 0.1)]
-    merged = merge_groups(groups)
+    merged = groups_by_options(groups)
     assert [(len(each["params"]), each["lr"], each["fused"]) for each in merged] == [
         (4, 0.1, True), (2, 0.2, True), (2, 0.1, False), (2, 0.1, False),
     ]  # fmt: skip
