@@ -526,7 +526,9 @@ class GridSettings(SettingsGroup):
         axes: dotted key -> its values.
         sampler: 'grid' tries every point, 'random' and 'tpe' try ``trials`` of them.
         seed: of random and tpe.
-        prune: whether points are stopped that are worse than the median at the same epoch.
+        prune: 'median' stops points that are worse than the median at the same epoch, 'halving' all but one in ``eta``.
+        first_epochs: after which successive halving judges every point for the first time.
+        eta: of successive halving: one point in so many goes on, to so many times as many epochs.
         storage: URL of a database; None is a journal in the folder.
         retries: number of further attempts at a point that failed.
         lease: time without a heartbeat after which a worker is lost, in seconds.
@@ -542,7 +544,9 @@ class GridSettings(SettingsGroup):
     sampler: Literal["grid", "random", "tpe"]
     trials: Count | None
     seed: Seed
-    prune: bool
+    prune: Literal["median", "halving"] | None
+    first_epochs: Count
+    eta: FoldCount
     storage: str | None
     retries: WholeNumber
     lease: Duration
@@ -565,10 +569,8 @@ class GridSettings(SettingsGroup):
                 f"grid.sampler={self.sampler} does not go with grid.trials={show(self.trials)}: random and tpe need "
                 "grid.trials=N, the grid takes every point"
             )
-        if self.prune and self.sampler == "grid":
-            raise ValueError(
-                "grid.prune=true goes with grid.sampler=random or tpe; the exhaustive grid trains every point"
-            )
+        if self.prune == "median" and self.sampler == "grid":
+            raise ValueError("grid.prune=median goes with grid.sampler=random or tpe; to prune a grid, use halving")
         return self
 
 
@@ -585,6 +587,17 @@ class SweepSettings(Settings):
     grid: Annotated[GridSettings, section(GridSettings)]
     base: TrainSettings
     template: DictConfig
+
+    @model_validator(mode="after")
+    def check_epochs(self) -> Self:
+        """Refuse successive halving of runs that end before anything is judged."""
+        epochs, grid = self.base.trainer.max_epochs, self.grid
+        if grid.prune == "halving" and epochs is not None and -1 < epochs <= grid.first_epochs:
+            raise ValueError(
+                f"grid.prune=halving stops points after grid.first_epochs={grid.first_epochs} epochs, and "
+                f"trainer.max_epochs={epochs} is not more; raise it or lower grid.first_epochs"
+            )
+        return self
 
 
 class ShareSettings(SettingsGroup):

@@ -7,7 +7,8 @@ optimiser, learning rate schedule and early stopping are separate for each head.
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from itertools import accumulate, groupby
 from typing import Any
@@ -24,7 +25,16 @@ from genre.config.settings import TrainSettings
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.data.datamodule import MusicData
 from genre.models.classifier import dropout_seed, losses_and_probabilities
-from genre.sweeping.trial import HistoryRow, TrialData, TrialResult, initial_network, trial_result, with_precision
+from genre.sweeping.trial import (
+    HistoryRow,
+    Judge,
+    TrialData,
+    TrialResult,
+    initial_network,
+    metrics_so_far,
+    trial_result,
+    with_precision,
+)
 from genre.training.setup import effective_monitor, fused_optimizer
 
 HEAD_KEYS = frozenset({"optimizer.lr", "optimizer.weight_decay", "seed"})  # beside the backbone's head_arguments
@@ -51,12 +61,15 @@ def family_of(settings: TrainSettings) -> str | None:
     return json.dumps({key: v for key, v in flatten(settings.record) if key not in head_keys}, sort_keys=True)
 
 
-def train_family(points: Sequence[TrainSettings], trial_data: TrialData) -> list[TrialResult]:
+def train_family(
+    points: Sequence[TrainSettings], trial_data: TrialData, judge: Judge | None = None
+) -> list[TrialResult]:
     """Train the points of one family in one pass per seed.
 
     Args:
         points: the configuration of each point.
         trial_data: of the worker.
+        judge: of the points, by their index; None stops none.
 
     Returns:
         the result of each point, as if trained alone; its seconds are an equal share of the total.
@@ -65,27 +78,34 @@ def train_family(points: Sequence[TrainSettings], trial_data: TrialData) -> list
         UserError: if one of the configurations cannot be used.
     """
     begin = time.monotonic()
-    trained: dict[int, Head] = {}
-    by_seed = sorted(range(len(points)), key=lambda index: points[index].seed)
-    for _, group in groupby(by_seed, key=lambda index: points[index].seed):
-        indices = list(group)
-        trained |= zip(indices, train_heads([points[index] for index in indices], trial_data), strict=True)
+    heads = [head for indices in seed_groups(points) for head in train_heads(points, indices, trial_data, judge)]
     seconds = (time.monotonic() - begin) / len(points)
-    return [trial_result(head.rows, head.monitor, head.parameters, seconds) for _, head in sorted(trained.items())]
+    return [
+        trial_result(head.rows, head.monitor, head.parameters, seconds, head.pruned)
+        for head in sorted(heads, key=lambda head: head.index)
+    ]
+
+
+def seed_groups(points: Sequence[TrainSettings]) -> list[list[int]]:
+    """Return the indices of points with the same seed, which share their batches."""
+    by_seed = sorted(range(len(points)), key=lambda index: points[index].seed)
+    return [list(group) for _, group in groupby(by_seed, key=lambda index: points[index].seed)]
 
 
 class Head:
     """One head with its optimiser, schedule and early stopping.
 
     Args:
+        index: of its point among those of the family.
         layers: of the head.
         settings: of its point.
         monitor: the metric that schedule and early stopping follow.
         parameters: number of parameters of the whole network, backbone included.
     """
 
-    def __init__(self, layers: HeadLayers, settings: TrainSettings, monitor: str, parameters: int) -> None:
-        self.layers, self.settings, self.monitor, self.parameters = layers, settings, monitor, parameters
+    def __init__(self, index: int, layers: HeadLayers, settings: TrainSettings, monitor: str, parameters: int) -> None:
+        self.index, self.layers, self.settings = index, layers, settings
+        self.monitor, self.parameters, self.pruned = monitor, parameters, False
         self.first, self.last, self.dropout = layers.first, layers.last, layers.dropout
         learnable = [*layers.first.parameters(), *layers.last.parameters()]
         self.optimizer: Optimizer = fused_optimizer(settings.optimizer.component.partial())(learnable)
@@ -123,23 +143,47 @@ def merge_optimizers(optimizers: Sequence[Optimizer]) -> Optimizer:
     return merged
 
 
+def groups_by_options(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge parameter groups with the same options, if a fused optimiser steps them: every group takes time."""
+    merged: list[dict[str, Any]] = []
+    for group in groups:
+        options = {key: value for key, value in group.items() if key != "params"}
+        same = (other for other in merged if group.get("fused") and options.items() <= other.items())
+        if (other := next(same, None)) is not None:
+            other["params"] = [*other["params"], *group["params"]]
+        else:
+            merged.append({**group})
+    return merged
+
+
+@contextmanager
+def rounded_products(half: bool) -> Iterator[None]:
+    """Let float32 matrix products round what they multiply to bfloat16, as autocast does, in the context.
+
+    Nothing of the weights' size is then written but the gradient: no copy in bfloat16, no gradient in bfloat16.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if half else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 class HeadBatch:
     """Heads that train in one pass; the parameters of each are views of the batch's tensors.
 
     Args:
         heads: sorted by width.
-        half: compute matrix products in bfloat16, as under autocast.
+        half: units and last layers are in bfloat16, as under autocast.
         optimizer: steps all heads.
     """
 
     def __init__(self, heads: Sequence[Head], half: bool, optimizer: Optimizer) -> None:
         self.heads, self.dtype, self.optimizer = heads, torch.bfloat16 if half else torch.float32, optimizer
-        optimizer.param_groups = [group for head in heads for group in head.optimizer.param_groups]
         self.weight = concatenate_shared([head.first.weight for head in heads])
         self.bias = concatenate_shared([head.first.bias for head in heads])
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
-        # allocated once: allocating tensors of this size per step takes longer than the products computed in them
-        self.buffers = [torch.empty_like(self.weight, dtype=self.dtype) for _ in range(2)] if half else []
         ends = list(accumulate(head.width for head in heads))
         for head, begin, end in zip(heads, [0, *ends], ends, strict=False):
             head.first.weight.grad, head.first.bias.grad = self.weight_grad[begin:end], self.bias_grad[begin:end]
@@ -161,8 +205,7 @@ class HeadBatch:
 
     def dense(self, inputs: Tensor) -> Tensor:
         """First layers of all heads: (batch, features) -> (batch, units of all heads)."""
-        weight = self.buffers[0].copy_(self.weight) if self.buffers else self.weight
-        return F.linear(inputs.to(self.dtype), weight, self.bias.to(self.dtype))
+        return F.linear(inputs, self.weight, self.bias).to(self.dtype)
 
     def step(self, inputs: Tensor, dense: Tensor, loss: Tensor) -> None:
         """Update every head from the sum of all heads' losses."""
@@ -170,11 +213,9 @@ class HeadBatch:
             weight.grad = bias.grad = None
         loss.backward()
         assert dense.grad is not None
-        gradient = self.buffers[1] if self.buffers else self.weight_grad
-        torch.mm(dense.grad.T, inputs.to(self.dtype), out=gradient)
-        if self.buffers:
-            self.weight_grad.copy_(gradient)
-        torch.sum(dense.grad.float(), dim=0, out=self.bias_grad)
+        gradient = dense.grad.float()
+        torch.mm(gradient.T, inputs, out=self.weight_grad)
+        torch.sum(gradient, dim=0, out=self.bias_grad)
         for group, (weight, bias) in zip(self.by_width, self.last_layers, strict=True):
             assert weight.grad is not None and bias.grad is not None
             for head, weight_grad, bias_grad in zip(group, weight.grad, bias.grad, strict=True):
@@ -198,27 +239,30 @@ def stack_shared(parameters: Sequence[Tensor]) -> Tensor:
     return shared.requires_grad_()
 
 
-def train_heads(points: Sequence[TrainSettings], trial_data: TrialData) -> list[Head]:
-    """Train the heads of points with the same seed."""
-    settings = with_precision(points[0])
+def train_heads(
+    points: Sequence[TrainSettings], indices: Sequence[int], trial_data: TrialData, judge: Judge | None
+) -> list[Head]:
+    """Train the heads of those points of a family that have the same seed."""
+    settings = with_precision(points[indices[0]])
     seed_everything(settings.seed, verbose=False)
     network: Any = initial_network(settings, trial_data)
     data = trial_data.data_for(settings, network)
-    heads = build_heads(points, network, data)
-    HeadTrainer(heads, data, settings).train()
+    heads = build_heads({index: points[index] for index in indices}, network, data)
+    HeadTrainer(heads, data, settings, judge).train()
     return heads
 
 
-def build_heads(points: Sequence[TrainSettings], network: HeadBackbone, data: MusicData) -> list[Head]:
+def build_heads(points: Mapping[int, TrainSettings], network: HeadBackbone, data: MusicData) -> list[Head]:
     """Build one head per point, with the initial weights that its own network would have."""
-    monitor = effective_monitor(points[0].stopping.monitor, data)
+    monitor = effective_monitor(next(iter(points.values())).stopping.monitor, data)
     assert isinstance(network, nn.Module)
     backbone_parameters = parameter_count(network) - parameter_count(network.head)
     heads = []
-    for point in points:
+    for index, point in points.items():
         arguments = {key: value for key, value in point.model.arguments.items() if key in network.head_arguments}
         module = network.make_head(**arguments).to(data.device)
-        heads.append(Head(network.head_layers(module), point, monitor, backbone_parameters + parameter_count(module)))
+        parameters = backbone_parameters + parameter_count(module)
+        heads.append(Head(index, network.head_layers(module), point, monitor, parameters))
     return heads
 
 
@@ -234,10 +278,11 @@ class HeadTrainer:
         heads: of one seed and family.
         data: with cached features.
         settings: of one of the points, of which the keys that all share are read.
+        judge: of the heads; None stops none.
     """
 
-    def __init__(self, heads: Sequence[Head], data: MusicData, settings: TrainSettings) -> None:
-        self.active = sorted(heads, key=lambda head: head.width)
+    def __init__(self, heads: Sequence[Head], data: MusicData, settings: TrainSettings, judge: Judge | None) -> None:
+        self.active, self.judge = sorted(heads, key=lambda head: head.width), judge
         self.data, self.seed = data, settings.seed
         self.max_epochs = settings.trainer.max_epochs or 0
         self.half = settings.trainer.precision == "bf16-mixed"
@@ -249,15 +294,33 @@ class HeadTrainer:
 
     def train(self) -> None:
         """Train every head until it stops or ``max_epochs`` is reached."""
+        with rounded_products(self.half):
+            self.train_epochs()
+
+    def train_epochs(self) -> None:
+        """Train and validate epoch by epoch."""
         head_batch = HeadBatch(self.active, self.half, self.optimizer)
         for epoch in range(self.max_epochs):
+            self.optimizer.param_groups = groups_by_options(
+                [group for head in self.active for group in head.optimizer.param_groups]
+            )
             scores = {"train": self.train_epoch(head_batch, epoch), "val": self.validate(head_batch)}
             rows = history_rows(epoch, scores)
             continuing = [head for head, row in zip(self.active, rows, strict=True) if head.finish_epoch(row)]
+            continuing = self.not_pruned(continuing, epoch + 1)
             if not continuing:
                 return
             if len(continuing) < len(self.active):
                 self.active, head_batch = continuing, HeadBatch(continuing, self.half, self.optimizer)
+
+    def not_pruned(self, heads: list[Head], epochs: int) -> list[Head]:
+        """Return the heads that the judge lets go on, who sees all of them; none is stopped after the last epoch."""
+        if self.judge is None or not heads or epochs == self.max_epochs:
+            return heads
+        stopped = self.judge(epochs, {head.index: metrics_so_far(head.rows, head.monitor) for head in heads})
+        for head in heads:
+            head.pruned = head.index in stopped
+        return [head for head in heads if not head.pruned]
 
     def train_epoch(self, head_batch: HeadBatch, epoch: int) -> Tensor:
         """Train one epoch; return its running mean losses and accuracies, (2, heads)."""

@@ -11,13 +11,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from genre.errors import UserError
@@ -81,13 +82,20 @@ class Queue:
         base: the configuration that all points share, flat: key -> value.
         tracks: counts and digest of the tracks and their split.
         rules: direction, lease and retries.
+        pruner: decides which points stop early.
 
     Raises:
         UserError: if the sweep was started with other tracks.
     """
 
     def __init__(
-        self, record: SweepRecord, name: str, base: Mapping[str, Any], tracks: Mapping[str, Any], rules: QueueRules
+        self,
+        record: SweepRecord,
+        name: str,
+        base: Mapping[str, Any],
+        tracks: Mapping[str, Any],
+        rules: QueueRules,
+        pruner: BasePruner | None = None,
     ) -> None:
         self.record, self.name, self.rules, self.storage = record, name, rules, record.storage
         self.worker = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
@@ -95,7 +103,7 @@ class Queue:
         with self.lock():
             self.study = optuna.create_study(
                 storage=self.storage, study_name=name, direction=rules.direction, load_if_exists=True,
-                sampler=optuna.samplers.RandomSampler(), pruner=optuna.pruners.MedianPruner(),
+                sampler=optuna.samplers.RandomSampler(), pruner=pruner or NopPruner(),
             )  # fmt: skip
             self.study_id = self.storage.get_study_id_from_name(name)
             recorded = self.study.user_attrs
@@ -226,18 +234,19 @@ class Queue:
                 waiting = self.waiting()
             if not waiting:
                 return []
-            shared = family(waiting[0].point)
-            relatives = [entry for entry in waiting[1:] if shared is not None and family(entry.point) == shared]
-            claimed = [waiting[0], *relatives][:limit]
+            claimed = next_claim(waiting, limit, family)
             for entry in claimed:
                 self.set_attributes(entry, worker=self.worker)
                 self.set_state(entry, TrialState.RUNNING)
         return claimed
 
     def waiting(self) -> list[QueueEntry]:
-        """Waiting points in hashed order, so that finished points are a fair sample of the grid at any time."""
-        waiting = [entry for entry in self.entries() if entry.state == TrialState.WAITING]
-        return sorted(waiting, key=lambda entry: hashlib.sha256(self.identity(entry.point).encode()).digest())
+        """Waiting points, the next one first."""
+        return self.in_claim_order([entry for entry in self.entries() if entry.state == TrialState.WAITING])
+
+    def in_claim_order(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
+        """Sort points by a hash, so that finished points are a fair sample of the grid at any time."""
+        return sorted(entries, key=lambda entry: hashlib.sha256(self.identity(entry.point).encode()).digest())
 
     def requeue_expired(self) -> None:
         """Requeue running points without a heartbeat for a lease; the caller holds the lock.
@@ -273,11 +282,18 @@ class Queue:
             self.set_state(entry, TrialState.PRUNED if pruned else TrialState.COMPLETE, value)
             return True
 
-    def report(self, entry: QueueEntry, epoch: int, value: float) -> bool:
-        """Record a point's score at an epoch; return whether to continue, by Optuna's median pruner."""
-        trial = optuna.trial.Trial(self.study, self.storage_id(entry))
-        trial.report(value, epoch)
-        return not trial.should_prune()
+    def report(self, entries: Sequence[QueueEntry], epochs: int, scores: Sequence[float]) -> list[bool]:
+        """Record the scores of points after so many epochs, and then decide which of them continue."""
+        for entry, score in zip(entries, scores, strict=True):
+            with suppress(UpdateFinishedTrialError):  # this worker counted as lost, and another one finished the point
+                self.storage.set_trial_intermediate_value(self.storage_id(entry), epochs, score)
+        return [not self.study.pruner.prune(self.study, self.trial_at(entry, epochs)) for entry in entries]
+
+    def trial_at(self, entry: QueueEntry, epochs: int) -> FrozenTrial:
+        """Return Optuna's trial without what a lost worker reported of it beyond so many epochs."""
+        trial = self.storage.get_trial(self.storage_id(entry))
+        trial.intermediate_values = {step: value for step, value in trial.intermediate_values.items() if step <= epochs}
+        return trial
 
     def fail(self, entry: QueueEntry, traceback: str) -> bool:
         """Record a failure; return whether the point is requeued for another attempt."""
@@ -357,6 +373,13 @@ class Queue:
     def storage_id(self, entry: QueueEntry) -> int:
         """Id of a trial in the storage, which differs from its number in the study."""
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, entry.trial)
+
+
+def next_claim(waiting: Sequence[QueueEntry], limit: int, family: Callable[[Point], str | None]) -> list[QueueEntry]:
+    """Return the first waiting point, and those of its family that are trained with it."""
+    shared = family(waiting[0].point)
+    relatives = [entry for entry in waiting[1:] if shared is not None and family(entry.point) == shared]
+    return [waiting[0], *relatives][:limit]
 
 
 def axis_kind(values: Sequence[Any], recorded: Any) -> Any:

@@ -1,6 +1,8 @@
-"""The report of a sweep: trials.csv, figures, and TensorBoard's HParams."""
+"""The report of a sweep: trials.csv, report.txt, figures, and TensorBoard's HParams."""
 
+import logging
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +18,15 @@ from torch.utils.tensorboard import SummaryWriter
 
 from genre.data.datamodule import MusicData
 from genre.evaluation.figures import save_figure
-from genre.files import write_csv
+from genre.files import write_csv, write_text
 from genre.sweeping import drawing
 from genre.sweeping.finalists import Selection, format_number
 from genre.sweeping.grid import Grid, value_at, value_label
+from genre.sweeping.halving import Halving, Replay
 from genre.sweeping.proposal import in_memory_study
 from genre.sweeping.queue import QueueEntry
+
+log = logging.getLogger(__name__)
 
 STATE_NAMES = {
     TrialState.WAITING: "waiting",
@@ -71,6 +76,54 @@ def last_error(entry: QueueEntry) -> str:
     return lines[-1] if lines and entry.state == TrialState.FAIL else ""
 
 
+def write_summary(
+    folder: Path, entries: Sequence[QueueEntry], selection: Selection, halving: Halving, replayed: Replay | None
+) -> None:
+    """Write and log report.txt: the points, the best of them, and successive halving of the same points.
+
+    Args:
+        folder: of the sweep.
+        entries: every point of the sweep.
+        selection: ranks the points.
+        halving: the rule that was replayed.
+        replayed: its result; None if points were stopped early.
+    """
+    best = selection.rank(entries)[0]
+    sentences = [points_sentence(entries), f"The best is trial {best.trial} with {selection.score} {best.value:.4g}."]
+    if replayed:
+        sentences.append(replay_sentence(replayed, halving, selection, entries))
+    elif any(entry.state == TrialState.PRUNED for entry in entries):
+        sentences.append("How good the stopped points would have become is not known; grid.prune=null trains them all.")
+    for sentence in sentences:
+        log.info("%s", sentence)
+    write_text(folder / "report.txt", "\n".join(sentences) + "\n")
+
+
+def points_sentence(entries: Sequence[QueueEntry]) -> str:
+    """Return how many points there are, how many of them were stopped after how many epochs, and all their epochs."""
+    states = Counter(entry.state for entry in entries)
+    stopped = Counter(entry.attributes["epochs"] for entry in entries if entry.state == TrialState.PRUNED)
+    parts = [
+        f"{states[TrialState.COMPLETE]} trained in full",
+        *(f"{count} stopped after {epochs} epoch{'s' * (epochs > 1)}" for epochs, count in sorted(stopped.items())),
+        *([f"{states[TrialState.FAIL]} failed"] if states[TrialState.FAIL] else []),
+    ]
+    total = sum(entry.attributes.get("epochs", 0) for entry in entries)
+    return f"{len(entries)} points, {total} epochs: {', '.join(parts)}."
+
+
+def replay_sentence(replayed: Replay, halving: Halving, selection: Selection, entries: Sequence[QueueEntry]) -> str:
+    """Return what successive halving would have saved and missed."""
+    done = selection.rank(entries)
+    chosen, count = replayed.chosen, len(done)
+    result = f"trial {chosen.trial} with {selection.score} {chosen.value:.4g}, rank {replayed.rank} of {count}"
+    return (
+        f"Successive halving (grid.prune=halving grid.first_epochs={halving.first_epochs} grid.eta={halving.eta}, one "
+        f"worker) would have trained {replayed.trained} of these {replayed.total} epochs "
+        f"({replayed.trained / replayed.total:.0%}), and chosen {result}."
+    )
+
+
 def write_sweep_report(
     folder: Path, entries: Sequence[QueueEntry], base: Mapping[str, Any], selection: Selection, data: MusicData
 ) -> None:
@@ -78,8 +131,12 @@ def write_sweep_report(
     done = selection.rank(entries)
     axes = axes_of(done)
     points = [full_point(entry, axes, base) for entry in done]
-    title = f"Sweep {folder.name}: {len(done)} points, {data.subset_sizes()['val']} validation tracks"
-    for name, figure in sweep_figures(done, points, selection, title).items():
+    of_all = f" of {len(entries)}" if len(done) < len(entries) else ""
+    title = f"Sweep {folder.name}: {len(done)}{of_all} points, {data.subset_sizes()['val']} validation tracks"
+    figures = sweep_figures(done, points, selection, title)
+    if any(entry.state == TrialState.PRUNED for entry in entries):
+        figures["random"] = drawing.note_figure("Points were stopped early: random search is not simulated.", title)
+    for name, figure in figures.items():
         save_figure(figure, folder / "figures" / f"{name}.png")
     write_hparams(folder / "tensorboard", done, points, selection)
 

@@ -3,11 +3,10 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import nn
 
@@ -21,6 +20,9 @@ from genre.training.setup import build_classifier, load_initial_weights, resolve
 SHARED_GROUPS = ("data", "split", "spectrogram", "view", "augment", "task")
 SELECTION_SCORES = ("val/accuracy", "val/loss")  # by which points can be selected
 HistoryRow = dict[str, float]
+Judge = Callable[[int, Mapping[int, HistoryRow]], Collection[int]]
+"""Takes the number of epochs trained and, for each point that trains on, its metrics so far, by its index; returns the
+indices of those that stop."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class TrialResult:
         best_epoch: the epoch with the best ``stopping.monitor``, whose checkpoint train.py would save.
         parameters: number of the network's parameters.
         seconds: training time.
-        pruned: True if the pruner stopped it.
+        monitor: the metric that the best epoch has the best value of.
+        history: validation loss and accuracy and ``monitor``, one value per epoch.
+        pruned: True if it was stopped before its own end.
     """
 
     metrics: dict[str, float]
@@ -41,6 +45,8 @@ class TrialResult:
     best_epoch: int
     parameters: int
     seconds: float
+    monitor: str
+    history: dict[str, list[float]]
     pruned: bool = False
 
 
@@ -48,10 +54,38 @@ def trial_result(
     rows: Sequence[HistoryRow], monitor: str, parameters: int, seconds: float, pruned: bool = False
 ) -> TrialResult:
     """Build the result of a point from its history, one row per epoch."""
-    monitored = [nan_as_infinite(row[monitor.replace("/", "_")]) for row in rows]
-    best = monitored.index((min if monitor.endswith("loss") else max)(monitored))
-    metrics = {key.replace("_", "/", 1): value for key, value in rows[best].items() if key.startswith(("train", "val"))}
-    return TrialResult(metrics, len(rows), best, parameters, seconds, pruned)
+    names = [name for name in dict.fromkeys((*SELECTION_SCORES, monitor)) if column_of(name) in rows[0]]
+    history = {name: [history_value(row[column_of(name)]) for row in rows] for name in names}
+    best = best_epoch([row[column_of(monitor)] for row in rows], monitor)
+    return TrialResult(metrics_so_far(rows, monitor), len(rows), best, parameters, seconds, monitor, history, pruned)
+
+
+def metrics_so_far(rows: Sequence[HistoryRow], monitor: str) -> HistoryRow:
+    """Return the metrics of the best epoch until now: name -> value."""
+    row = rows[best_epoch([row[column_of(monitor)] for row in rows], monitor)]
+    return {key.replace("_", "/", 1): value for key, value in row.items() if key.startswith(("train", "val"))}
+
+
+def scores_so_far(history: Mapping[str, Sequence[float]], monitor: str, score: str) -> list[float]:
+    """Return the score that a point would have if it had stopped after each epoch, (epochs,)."""
+    best = [best_epoch(history[monitor][: epoch + 1], monitor) for epoch in range(len(history[monitor]))]
+    return [history[score][epoch] for epoch in best]
+
+
+def best_epoch(monitored: Sequence[float], monitor: str) -> int:
+    """Return the first epoch with the best value of the monitored metric."""
+    values = [nan_as_infinite(value) for value in monitored]
+    return values.index((min if monitor.endswith("loss") else max)(values))
+
+
+def column_of(metric: str) -> str:
+    """Return the column of a history that has a metric."""
+    return metric.replace("/", "_")
+
+
+def history_value(value: float) -> float:
+    """Return a value of a history with the six digits that are recorded."""
+    return float(f"{nan_as_infinite(value):.6g}")
 
 
 def nan_as_infinite(value: float) -> float:
@@ -90,12 +124,12 @@ def data_key(settings: TrainSettings, network: nn.Module | None) -> str:
     return json.dumps([shared, rest], sort_keys=True)
 
 
-def train_point(settings: TrainSettings, trial_data: TrialData, callbacks: Sequence[Callback] = ()) -> TrialResult:
+def train_point(settings: TrainSettings, trial_data: TrialData, judge: Judge | None = None) -> TrialResult:
     """Train a configuration as ``genre.train`` would, without writing files.
 
     Args:
         trial_data: of the worker.
-        callbacks: additional Lightning callbacks.
+        judge: of the point, whose index is 0; None never stops it.
 
     Raises:
         UserError: if the configuration cannot be used.
@@ -107,15 +141,15 @@ def train_point(settings: TrainSettings, trial_data: TrialData, callbacks: Seque
     data = trial_data.data_for(settings, network)
     classifier = build_classifier(settings, network, data)
     history, stopping = History(None, classifier.monitor), settings.stopping
-    all_callbacks: list[Callback] = [history, *callbacks]
+    callbacks: list[Callback] = [history]
     if stopping.patience is not None:
-        all_callbacks.append(ResumableEarlyStopping(classifier.monitor, patience=stopping.patience, mode=stopping.mode))
-    all_callbacks += [component.build() for component in settings.callbacks.values()]
-    trainer = build_trainer(settings.trainer, callbacks=all_callbacks, logger=False, enable_checkpointing=False)
+        callbacks.append(ResumableEarlyStopping(classifier.monitor, patience=stopping.patience, mode=stopping.mode))
+    callbacks += [component.build() for component in settings.callbacks.values()]
+    pruning = PruningCallback(judge, history, classifier.monitor)
+    trainer = build_trainer(settings.trainer, callbacks=[*callbacks, pruning], logger=False, enable_checkpointing=False)
     trainer.fit(classifier.train(), datamodule=data)
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
-    pruned = any(isinstance(callback, PruningCallback) and callback.pruned for callback in callbacks)
-    return trial_result(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruned)
+    return trial_result(history.rows, classifier.monitor, parameters, time.monotonic() - begin, pruning.pruned)
 
 
 def with_precision(settings: TrainSettings) -> TrainSettings:
@@ -134,17 +168,20 @@ def initial_network(settings: TrainSettings, trial_data: TrialData) -> nn.Module
 
 
 class PruningCallback(Callback):
-    """Stops training when a report of the epoch's score returns False.
+    """Stops training when the judge says so; not after the last epoch, and not if training stops anyway.
 
     Args:
-        score: one of SELECTION_SCORES.
-        report: takes epoch and score; returns whether to continue.
+        judge: of the point, whose index is 0; None never stops it.
+        history: of the point; its callback comes before this one, as early stopping does.
+        monitor: the metric that the best epoch has the best value of.
     """
 
-    def __init__(self, score: str, report: Callable[[int, float], bool]) -> None:
-        self.score, self.report, self.pruned = score, report, False
+    def __init__(self, judge: Judge | None, history: History, monitor: str) -> None:
+        self.judge, self.history, self.monitor, self.pruned = judge, history, monitor, False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        value = float(torch.as_tensor(trainer.callback_metrics[self.score]))
-        if not self.report(trainer.current_epoch, value):
-            self.pruned = trainer.should_stop = True
+        epochs = trainer.current_epoch + 1
+        if self.judge is None or trainer.should_stop or epochs == trainer.max_epochs:
+            return
+        metrics = {0: metrics_so_far(self.history.rows, self.monitor)}
+        self.pruned = trainer.should_stop = 0 in self.judge(epochs, metrics)

@@ -5,15 +5,15 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback
 from omegaconf import DictConfig
+from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 
 from genre.config.build import root_device
@@ -33,13 +33,14 @@ from genre.sweeping.failures import (
 )
 from genre.sweeping.finalists import Finalist, Selection, train_finalists
 from genre.sweeping.grid import MAY_DIFFER, Point, apply_point, grid_of
-from genre.sweeping.heads import family_of, train_family
+from genre.sweeping.halving import Halving, Replay, replay
+from genre.sweeping.heads import family_of, seed_groups, train_family
 from genre.sweeping.progress import SweepProgress
 from genre.sweeping.proposal import Plan
-from genre.sweeping.queue import Queue, QueueEntry, QueueRules
+from genre.sweeping.queue import Queue, QueueEntry, QueueRules, next_claim
 from genre.sweeping.record import open_record
-from genre.sweeping.report import write_sweep_report, write_trials
-from genre.sweeping.trial import PruningCallback, TrialData, TrialResult, nan_as_infinite, train_point
+from genre.sweeping.report import write_summary, write_sweep_report, write_trials
+from genre.sweeping.trial import HistoryRow, Judge, TrialData, TrialResult, nan_as_infinite, train_point
 from genre.training.setup import resolve_precision
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,9 @@ class Worker:
             check_columns(columns, self.data.catalogue)
         self.record = open_record(self.folder, self.settings.storage)
         shared, rules = shared_record(settings), QueueRules(self.selection.direction, own.lease, own.retries)
-        self.queue = Queue(self.record, settings.name, shared, tracks_digest(self.data), rules)
+        self.halving = Halving(own.first_epochs, own.eta, self.selection.direction)
+        pruner = {"halving": self.halving, "median": MedianPruner(), None: None}[own.prune]
+        self.queue = Queue(self.record, settings.name, shared, tracks_digest(self.data), rules, pruner)
         self.queue.refuse_changes(shared, list(grid.axes))
         measured = partial(resolve_precision, settings.base, root_device(settings.base.trainer))
         self.template.trainer.precision = self.queue.agree_on("precision", measured)
@@ -158,7 +161,7 @@ class Worker:
 
     def family(self, point: Point) -> str | None:
         """Return the key that points trained in one pass share; None for a point that trains alone."""
-        in_one_pass = self.settings.heads > 1 and not self.settings.prune
+        in_one_pass = self.settings.heads > 1 and self.settings.prune != "median"
         return family_of(self.settings_of(point)) if in_one_pass else None
 
     def train_entries(self, entries: Sequence[QueueEntry]) -> None:
@@ -175,7 +178,8 @@ class Worker:
             DeviceFailure: if the device is the cause.
         """
         try:
-            results = train_family([self.settings_of(entry.point) for entry in entries], self.trial_data)
+            points = [self.settings_of(entry.point) for entry in entries]
+            results = train_family(points, self.trial_data, self.judge_of(entries))
         except Exception as error:
             if is_device_failure(error):
                 raise device_failure(error, [entry.trial for entry in entries]) from error
@@ -193,7 +197,7 @@ class Worker:
             UserError: if it is the last of too many points in a row that failed.
         """
         try:
-            result = train_point(self.settings_of(entry.point), self.trial_data, self.pruning_callbacks(entry))
+            result = train_point(self.settings_of(entry.point), self.trial_data, self.judge_of([entry]))
             self.record_result(entry, result)
             self.failed_in_a_row.clear()
         except Exception as error:
@@ -220,11 +224,17 @@ class Worker:
             "which tries them again; otherwise run the same command again"
         )
 
-    def pruning_callbacks(self, entry: QueueEntry) -> list[Callback]:
-        """Return the callback that stops a point worse than the median, if pruning is enabled."""
-        if not self.settings.prune:
+    def judge_of(self, entries: Sequence[QueueEntry]) -> Judge | None:
+        """Return what stops points early, if pruning is enabled."""
+        return partial(self.judge, entries) if self.settings.prune else None
+
+    def judge(self, entries: Sequence[QueueEntry], epochs: int, metrics: Mapping[int, HistoryRow]) -> list[int]:
+        """Report the scores of points that train together; return the indices of those that stop."""
+        if self.settings.prune == "halving" and epochs not in self.halving.rungs(epochs + 1):
             return []
-        return [PruningCallback(self.selection.score, partial(self.queue.report, entry))]
+        scores = [nan_as_infinite(values[self.selection.score]) for values in metrics.values()]
+        continuing = self.queue.report([entries[index] for index in metrics], epochs, scores)
+        return [index for index, continues in zip(metrics, continuing, strict=True) if not continues]
 
     def record_result(self, entry: QueueEntry, result: TrialResult) -> None:
         """Record the result of a trained point; a NaN loss is recorded as infinite."""
@@ -240,8 +250,27 @@ class Worker:
             if not acquired:
                 log.info("another worker writes the report and trains the finalists")
                 return []
+            write_summary(self.folder, entries, self.selection, self.halving, self.replay(entries))
             write_sweep_report(self.folder, entries, self.queue.base, self.selection, self.data)
             return train_finalists(self.folder, entries, self.template, self.selection, self.data)
+
+    def replay(self, entries: Sequence[QueueEntry]) -> Replay | None:
+        """Return what successive halving would have done; None if points were stopped early or have no history."""
+        done = self.selection.rank(entries)
+        pruned = any(entry.state == TrialState.PRUNED for entry in entries)
+        if pruned or not all(entry.attributes.get("history") for entry in done):
+            return None
+        return replay(self.passes(done), self.halving, self.selection)
+
+    def passes(self, entries: Sequence[QueueEntry]) -> list[list[QueueEntry]]:
+        """Return the points that train together, in the order in which a single worker claims them."""
+        passes, waiting = [], self.queue.in_claim_order(entries)
+        while waiting:
+            claimed = next_claim(waiting, self.settings.heads, self.family)
+            points = [self.settings_of(entry.point) for entry in claimed]
+            passes += [[claimed[index] for index in indices] for indices in seed_groups(points)]
+            waiting = [entry for entry in waiting if entry not in claimed]
+        return passes
 
 
 def devices_of(trainer: TrainerSettings, worker: int) -> int | list[int]:
@@ -264,7 +293,8 @@ def shared_record(settings: SweepSettings) -> dict[str, Any]:
     shared = {key: value for key, value in flatten(redacted(settings.base.record)) if key not in MAY_DIFFER}
     if "model.weights" in shared:  # the path may differ between machines
         shared["model.weights"] = Path(str(shared["model.weights"])).name
-    return shared | {"grid.select_by": settings.grid.select_by}
+    halving = {"grid.prune": "halving", "grid.first_epochs": settings.grid.first_epochs, "grid.eta": settings.grid.eta}
+    return shared | {"grid.select_by": settings.grid.select_by} | (halving if settings.grid.prune == "halving" else {})
 
 
 def tracks_digest(data: MusicData) -> dict[str, Any]:

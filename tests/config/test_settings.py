@@ -209,7 +209,7 @@ def test_a_missing_gpu_is_named():
         ("grid.heads=0", "grid.heads=0 must be a whole number of at least 1"),
         ("grid.sampler=foo", "grid.sampler=foo must be one of grid, random, tpe"),
         ("grid.sampler=random", "grid.sampler=random does not go with grid.trials=null"),
-        ("grid.prune=true", "grid.prune=true goes with grid.sampler=random or tpe"),
+        ("grid.prune=median", "grid.prune=median goes with grid.sampler=random or tpe"),
         ("grid.experiment=../x", "grid.experiment=../x must be a name"),
         ("worker=-1", "worker=-1 must be a whole number of at least 0"),
     ],

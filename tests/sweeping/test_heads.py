@@ -10,7 +10,7 @@ from genre.config.settings import train_settings
 from genre.data.backbone_features import HeadBackbone, HeadLayers
 from genre.models.vgg16 import VGG16
 from genre.sweeping.grid import apply_point
-from genre.sweeping.heads import family_of, train_family
+from genre.sweeping.heads import family_of, groups_by_options, rounded_products, train_family
 from genre.sweeping.trial import TrialData, train_point
 
 DIFFERENT = [
@@ -86,6 +86,22 @@ def test_the_other_heads_continue_when_one_stops_early(base):
         assert_same(one, other)
 
 
+def test_heads_that_the_judge_stops_end_and_the_others_are_as_alone(base):
+    cfg, seen = base("augment=none"), {}
+    points = [{"optimizer.lr": 1e-3}, {"seed": 3}, {"optimizer.lr": 3e-3}, {"optimizer.lr": 1e-2}]
+
+    def judge(epochs, metrics):
+        seen.setdefault(epochs, []).extend(metrics)
+        return {0, 1} if epochs == 2 else {3} if epochs == 4 else ()
+
+    together = train_family([apply_point(cfg, point) for point in points], TrialData(), judge)
+    assert [(result.epochs, result.pruned) for result in together] == [(2, True), (2, True), (5, False), (4, True)]
+    assert {epochs: sorted(indices) for epochs, indices in seen.items()} == {
+        1: [0, 1, 2, 3], 2: [0, 1, 2, 3], 3: [2, 3], 4: [2, 3],
+    }  # fmt: skip
+    assert_same(together[2], train_point(apply_point(cfg, points[2]), TrialData()))
+
+
 def test_in_half_precision_a_head_is_close_to_its_own_run(base):
     cfg = base("augment=none", "trainer.precision=bf16-mixed")
     points = [apply_point(cfg, {"optimizer.lr": rate}) for rate in (1e-4, 1e-3)]
@@ -93,6 +109,30 @@ def test_in_half_precision_a_head_is_close_to_its_own_run(base):
     for one, values in zip(together, points, strict=True):
         alone = train_point(values, TrialData())
         assert one.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"], rel=0.02)
+
+
+def test_products_are_rounded_while_heads_train_in_half_precision_and_never_after():
+    before, (left, right) = torch.get_float32_matmul_precision(), torch.rand(2, 64, 64)
+    exact = left @ right
+    with rounded_products(False):
+        assert (left @ right).equal(exact)
+    with pytest.raises(KeyError), rounded_products(True):
+        assert torch.get_float32_matmul_precision() == "medium"
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_fused_optimiser_has_one_group_for_heads_with_the_same_options():
+    def group(fused, rate):
+        optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(2)) for _ in range(2)], lr=rate, fused=fused)
+        return optimizer.param_groups[0]
+
+    groups = [group(True, 0.1), group(True, 0.2), group(True, 0.1), group(False, 0.1), group(False, 0.1)]
+    merged = groups_by_options(groups)
+    assert [(len(each["params"]), each["lr"], each["fused"]) for each in merged] == [
+        (4, 0.1, True), (2, 0.2, True), (2, 0.1, False), (2, 0.1, False),
+    ]  # fmt: skip
+    assert merged[0]["params"] == [*groups[0]["params"], *groups[2]["params"]] and len(groups[0]["params"]) == 2
 
 
 def test_points_of_one_family_differ_in_keys_of_the_head_only(base):

@@ -10,21 +10,23 @@ from optuna.trial import TrialState
 from genre.errors import UserError
 from genre.sweeping import record
 from genre.sweeping.grid import Grid
+from genre.sweeping.halving import Halving
 from genre.sweeping.queue import MAX_LOST_WORKERS, Queue, QueueRules
 
 BASE = {"model.filters": [8], "model.kernel_size": 3, "optimizer.lr": 0.001, "batch_size": 32}
 TRACKS = {"counts": {"train": 3, "val": 1, "test": 1}, "sha256": "0"}
 GRID = Grid({"model.filters": [[8], [16]], "model.kernel_size": [3, 5]})
 QUICK = QueueRules(lease=0.2)
+MEDIAN = optuna.pruners.MedianPruner()
 
 
 @pytest.fixture(params=["journal", "sqlite"])
 def join(request, tmp_path):
     """Return a function that opens the sweep as a new worker."""
 
-    def open_queue(base=BASE, tracks=TRACKS, rules=QUICK, axes=GRID.axes):
+    def open_queue(base=BASE, tracks=TRACKS, rules=QUICK, axes=GRID.axes, pruner=MEDIAN):
         address = None if request.param == "journal" else f"sqlite:///{tmp_path / 'sweep.db'}"
-        queue = Queue(record.open_record(tmp_path, address), "test", base, tracks, rules)
+        queue = Queue(record.open_record(tmp_path, address), "test", base, tracks, rules, pruner)
         queue.refuse_changes(base, list(axes))
         return queue
 
@@ -112,10 +114,42 @@ def test_a_score_worse_than_the_median_of_five_complete_points_is_not_worth_cont
     queue.add([{"batch_size": size} for size in range(1, 8)])
     for _ in range(5):
         (entry,) = queue.claim()
-        assert queue.report(entry, 0, 0.5)
+        assert queue.report([entry], 1, [0.5]) == [True]
         queue.complete(entry, 0.5, {})
-    assert not queue.report(queue.claim()[0], 0, worse)
-    assert queue.report(queue.claim()[0], 0, better)
+    assert queue.report(queue.claim(), 1, [worse]) == [False]
+    assert queue.report(queue.claim(), 1, [better]) == [True]
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
+def test_points_of_a_pass_are_judged_when_all_have_reported(join, direction, sign):
+    queue = join(rules=QueueRules(direction=direction), pruner=Halving(2, 3, direction))
+    queue.add([{"batch_size": size} for size in range(1, 8)])
+    together = queue.claim(6, lambda point: "family")
+    scores = [sign * score for score in (0.1, 0.6, 0.3, 0.5, 0.4, 0.2)]
+    assert queue.report(together, 1, scores) == [True] * 6  # not yet
+    assert queue.report(together, 2, scores) == [False, True, False, True, False, False]
+    assert queue.report(queue.claim(), 2, [sign * 0.45]) == [False]  # the third of seven
+
+
+def test_a_point_of_a_lost_worker_is_judged_by_its_new_attempt(join):
+    lost, queue = (join(rules=QueueRules(), pruner=Halving(1, 2, "maximize")) for _ in range(2))
+    lost.add([{"batch_size": size} for size in range(1, 4)])
+    (entry,) = lost.claim()
+    assert lost.report([entry], 1, [0.5]) == lost.report([entry], 2, [0.9]) == [True]
+    others = queue.claim(2, lambda point: "family")
+    lost.release(lost=True)
+    assert [again.trial for again in queue.claim()] == [entry.trial]
+    assert queue.report(others, 1, [0.6, 0.7]) == [False, True]
+    assert queue.report([entry], 1, [0.5]) == [False]  # 0.5 of (0.5 0.6 0.7), whatever the lost attempt had later
+    assert queue.complete(entry, 0.5, {"epochs": 1}, pruned=True) and states(queue).count(TrialState.PRUNED) == 1
+
+
+def test_the_score_of_a_point_that_another_worker_finished_is_ignored(join):
+    queue = join(pruner=Halving(1, 2, "maximize"))
+    queue.add(list(GRID.points())[:1])
+    (entry,) = queue.claim()
+    queue.complete(entry, 0.5, {})
+    assert queue.report([entry], 1, [0.5]) == [True]
 
 
 def test_an_interrupted_worker_releases_its_point_at_once(join):

@@ -8,7 +8,7 @@ from genre.data.datamodule import MusicData
 from genre.errors import UserError
 from genre.sweeping import trial
 from genre.sweeping.grid import apply_point
-from genre.sweeping.trial import PruningCallback, TrialData, train_point, trial_result
+from genre.sweeping.trial import TrialData, scores_so_far, train_point, trial_result
 
 
 @pytest.mark.parametrize("overrides", [(), ("augment=none", "stopping.patience=1"), ("task=multilabel", "seed=4")])
@@ -71,6 +71,8 @@ def test_the_best_epoch_has_the_best_monitored_value():
     assert best.best_epoch == 1 and best.epochs == 3
     assert best.metrics == {"train/loss": 2.0, "val/loss": 1.0, "val/accuracy": 0.2}
     assert trial_result(rows, "val/accuracy", 10, 1.0).best_epoch == 2
+    assert best.history == {"val/loss": [2.0, 1.0, float("inf")], "val/accuracy": [0.1, 0.2, 0.9]}
+    assert scores_so_far(best.history, "val/loss", "val/accuracy") == [0.1, 0.2, 0.2]
 
 
 def test_a_trial_starts_from_the_weights_of_init_from(configured):
@@ -80,10 +82,22 @@ def test_a_trial_starts_from_the_weights_of_init_from(configured):
 
 
 def test_training_stops_when_the_pruner_says_so(configured):
-    reported = []
-    prune = PruningCallback("val/accuracy", lambda epoch, value: (reported.append(epoch), epoch < 1)[1])
-    result = train_point(train_settings(configured("trainer.max_epochs=5")), TrialData(), [prune])
-    assert result.pruned and result.epochs == 2 and reported == [0, 1]
+    judged = {}
+    result = train_point(
+        train_settings(configured("trainer.max_epochs=5")),
+        TrialData(),
+        lambda epochs, metrics: (judged.update({epochs: metrics[0]}), {0} if epochs == 2 else ())[1],
+    )
+    assert result.pruned and result.epochs == 2 and list(judged) == [1, 2]
+    assert judged[2] == result.metrics
+
+
+def test_a_point_is_not_judged_after_its_last_epoch(configured):
+    judged = []
+    result = train_point(
+        train_settings(configured("trainer.max_epochs=2")), TrialData(), lambda epochs, _: judged.append(epochs) or ()
+    )
+    assert judged == [1] and result.epochs == 2 and not result.pruned
 
 
 def test_an_unknown_key_of_the_trainer_is_a_user_error(configured):

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import genre
 from genre import paths
 from genre.config.build import root_device
-from genre.config.settings import train_settings
+from genre.config.settings import sweep_settings, train_settings
 from genre.errors import UserError
 from genre.sweeping import trial, worker
 from genre.sweeping.finalists import Selection
@@ -118,7 +118,7 @@ def test_every_point_trains_on_its_workers_device(swept, monkeypatch):
 
     def train(settings, *given):
         devices.append(settings.trainer.devices)
-        return TrialResult(metrics, epochs=1, best_epoch=0, parameters=1, seconds=1.0)
+        return TrialResult(metrics, 1, best_epoch=0, parameters=1, seconds=1.0, monitor="val/loss", history={})
 
     monkeypatch.setattr(worker, "train_point", train)
     swept()
@@ -227,7 +227,7 @@ def test_a_broken_device_ends_the_worker_and_its_points_keep_their_retries(swept
 
 
 def test_a_broken_device_ends_the_worker_in_a_pass_over_several_heads(swept, monkeypatch, tmp_path):
-    def fail(points, trial_data):
+    def fail(*given):
         raise torch.AcceleratorError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr(worker, "train_family", fail)
@@ -297,19 +297,53 @@ def test_random_and_tpe_try_as_many_points_as_configured_and_none_twice(swept, s
 def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swept, monkeypatch):
     started = []
 
-    def train(settings, trial_data, callbacks):
-        (callback,) = callbacks
+    def train(settings, trial_data, judge):
         started.append(settings)
         score = 0.9 if len(started) <= 5 else 0.1 if len(started) == 6 else 0.95
         metrics = {f"{subset}/{name}": score for subset in ("train", "val") for name in ("loss", "accuracy")}
-        epochs = next((epoch + 1 for epoch in range(4) if not callback.report(epoch, score)), 4)
-        return TrialResult(metrics, epochs=epochs, best_epoch=0, parameters=1, seconds=1.0, pruned=epochs < 4)
+        epochs = next((epochs for epochs in range(1, 4) if 0 in judge(epochs, {0: metrics})), 4)
+        return TrialResult(metrics, epochs, 0, 1, 1.0, "val/loss", {}, pruned=epochs < 4)
 
     monkeypatch.setattr(worker, "train_point", train)
     wide = AXES.replace("[3,5]", "[1,3,5,7]")
-    rows = trials(swept("grid.sampler=random", "grid.trials=7", "grid.prune=true", axes=wide).folder)
+    rows = trials(swept("grid.sampler=random", "grid.trials=7", "grid.prune=median", axes=wide).folder)
     outcomes = sorted((row["state"], row["epochs"], row["val/accuracy"]) for row in rows)
     assert outcomes == [("complete", "4", "0.9")] * 5 + [("complete", "4", "0.95"), ("pruned", "1", "0.1")]
+
+
+HALVING = ("grid.prune=halving", "grid.first_epochs=1", "grid.eta=2", "trainer.max_epochs=3")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "axes"),
+    [
+        pytest.param(("augment=none",), AXES.replace("[1e-3]", "[1e-2,1e-5]"), marks=pytest.mark.slow),
+        ((*VGG16, "grid.select_by=val/loss"), HEADS),
+    ],
+)
+def test_halving_trains_what_its_replay_over_the_complete_grid_says(swept, tmp_path, overrides, axes):
+    halved = swept(*HALVING, *overrides, "name=halved", f"folder={tmp_path / 'halved'}", axes=axes)
+    rows = trials(halved.folder)
+    assert {(row["state"], int(row["epochs"])) for row in rows} <= {
+        ("complete", 3), ("complete", 2), ("pruned", 1), ("pruned", 2),
+    }  # fmt: skip
+    stopped = sum(row["state"] == "pruned" for row in rows)
+    assert 0 < stopped < len(rows)
+    first, *_, last = (halved.folder / "report.txt").read_text().splitlines()
+    trained = sum(int(row["epochs"]) for row in rows)
+    assert first.startswith(f"{len(rows)} points, {trained} epochs: {len(rows) - stopped} trained in full, ")
+    assert last.startswith("How good the stopped points would have become is not known")
+    full = swept(*HALVING[1:], *overrides, axes=axes)
+    replayed = (full.folder / "report.txt").read_text().splitlines()[-1]
+    assert f"would have trained {trained} of these {3 * len(rows)} epochs" in replayed
+    assert f"{halved.objective:.4g}, rank " in replayed
+
+
+@pytest.mark.parametrize("other", ["grid.prune=null", "grid.eta=3"])
+def test_a_sweep_with_halving_is_not_continued_under_another_rule(composed, other):
+    worker.Worker(sweep_settings(composed(*HALVING)))
+    with pytest.raises(UserError, match=r"the sweep test was started with grid\.(prune=halving|eta=2), not (null|3)"):
+        worker.Worker(sweep_settings(composed(*HALVING, other)))
 
 
 @pytest.mark.parametrize(
@@ -318,7 +352,10 @@ def test_with_pruning_points_below_the_median_of_the_first_five_are_stopped(swep
         ("grid.sampler=genetic", "grid.sampler=genetic must be one of grid, random, tpe"),
         ("grid.sampler=random", "random and tpe need grid.trials=N"),
         ("grid.trials=3", "the grid takes every point"),
-        ("grid.prune=true", "grid.prune=true goes with"),
+        ("grid.prune=median", "grid.prune=median goes with"),
+        ("grid.prune=true", "grid.prune=true must be one of median, halving or null"),
+        ("grid.prune=halving", "grid.prune=halving stops points after grid.first_epochs=2 epochs, and trainer.max_ep"),
+        ("grid.eta=1", "grid.eta=1 must be a whole number of at least 2"),
         ("grid.select_by=test/accuracy", "grid.select_by=test/accuracy must be one of"),
         ("grid.lease=0", "grid.lease=0 must be a number above 0"),
         ("grid.retries=-1", "grid.retries=-1"),
@@ -443,9 +480,9 @@ def test_heads_of_a_frozen_backbone_train_in_one_pass(swept, monkeypatch):
     passes = []
     train_family = worker.train_family
 
-    def count(points, trial_data):
+    def count(points, *given):
         passes.append(len(points))
-        return train_family(points, trial_data)
+        return train_family(points, *given)
 
     monkeypatch.setattr(worker, "train_family", count)
     result = swept(*VGG16, axes=HEADS)
@@ -453,7 +490,7 @@ def test_heads_of_a_frozen_backbone_train_in_one_pass(swept, monkeypatch):
 
 
 def test_heads_whose_pass_fails_are_trained_alone(swept, monkeypatch):
-    monkeypatch.setattr(worker, "train_family", lambda points, trial_data: 1 / 0)
+    monkeypatch.setattr(worker, "train_family", lambda *given: 1 / 0)
     result = swept(*VGG16, axes=HEADS)
     assert {row["state"] for row in trials(result.folder)} == {"complete"}
 
