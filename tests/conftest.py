@@ -29,10 +29,9 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny tensors are faster on one thread, and logging that a test changed does not reach the next."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # also for what several tests share, which is made before this fixture
     logging.getLogger().setLevel(logging.WARNING)
 
 

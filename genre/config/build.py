@@ -233,7 +233,7 @@ def build_trainer(trainer: TrainerSettings, enable_progress_bar: bool = False, *
         UserError: naming the key that Lightning does not know or refuses.
     """
     quiet_lightning()
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # which takes 6 % of heads' time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 6 % of heads
     arguments = DEFAULTS | trainer.arguments | {"enable_progress_bar": enable_progress_bar}
     arguments["precision"] = "32-true" if trainer.precision == "auto" else trainer.precision
     known = parameters(Trainer)

@@ -36,13 +36,17 @@ class PoolReLUDropout(nn.Module):
 
 
 class PoolReLUDropoutFunction(torch.autograd.Function):
-    """The step with its gradient, in operations that run at the speed of memory where channels are last."""
+    """The step with its gradient, in operations that run at the speed of memory where channels are last.
+
+    Floats are compared as the whole numbers that have their bits, which takes less time in bfloat16: among positive
+    floats the order is the same, and negative ones, NaN with a sign among them, are below and become 0 anyway.
+    """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, p: float) -> Tensor:
         """(batch, channels, height, width) -> (batch, channels, height // 2, width // 2)."""
-        rows = torch.maximum(*pairs(maps, 2))
-        out = torch.maximum(*pairs(rows, 3)).clamp_min_(0)
+        rows = torch.maximum(*pairs(bits_of(maps), 2))
+        out = torch.maximum(*pairs(rows, 3)).clamp_min_(0).view(maps.dtype)
         if p > 0:
             out.mul_(dropout_factors(out, p))
         ctx.save_for_backward(maps, rows, out)
@@ -54,8 +58,14 @@ class PoolReLUDropoutFunction(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Gradient of the output -> gradient of the maps."""
         maps, rows, out = ctx.saved_tensors
-        of_maxima = torch.ops.aten.threshold_backward(gradient, out, 0).mul_(ctx.scale)
-        return send_to_maxima(send_to_maxima(of_maxima, rows, 3), maps, 2), None
+        of_maxima = bits_of(torch.ops.aten.threshold_backward(gradient, out, 0).mul_(ctx.scale))
+        of_maps = send_to_maxima(send_to_maxima(of_maxima, rows, 3), bits_of(maps), 2)
+        return of_maps.view(maps.dtype), None
+
+
+def bits_of(values: Tensor) -> Tensor:
+    """The same memory as whole numbers: (any shape) of float16, bfloat16, float32 or float64 -> same shape."""
+    return values.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()])
 
 
 def pairs(maps: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -67,7 +77,7 @@ def pairs(maps: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def send_to_maxima(gradient: Tensor, maps: Tensor, dim: int) -> Tensor:
     """Gradient of the maxima of pairs -> gradient of the maps: the larger value of a pair has it, or the first.
 
-    Without ``torch.where``, which takes several times as long on a CPU.
+    Both are given as bits. A product with 0 or 1 and a difference take less time than ``torch.where``.
     """
     out = torch.empty_like(maps)
     if maps.shape[dim] % 2:
