@@ -5,20 +5,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Wanted = TypeVar("Wanted")
+Read = TypeVar("Read")
 
 DEPTH = 2  # items that are read, and threads that read them, while another is used
 
 
-def read_ahead(items: Iterator[Item], read: Callable[[Item], Result]) -> Iterator[Result]:
+def read_ahead(items: Iterator[Wanted], read: Callable[[Wanted], Read]) -> Iterator[Read]:
     """Yield ``read(item)`` of each item in order.
 
     Raises:
         Exception: what ``read`` raised for an item, in its place.
     """
     pool = ThreadPoolExecutor(DEPTH, thread_name_prefix="read-ahead")
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[Read]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(read, item))

@@ -178,11 +178,13 @@ class Build:
         """Build a shard, unless it is complete or another process builds it; return whether this process did."""
         with ExitStack() as stack:
             with self.lock:
-                if self.is_published() or self.is_complete(number):
+                if self.is_published():
                     return False
                 try:
                     stack.enter_context(FileLock(self.cache / f"{self.key.name}.{number}.lock").acquire(timeout=0))
                 except Timeout:
+                    return False
+                if self.is_complete(number):  # known only now: whoever had the lock may just have finished
                     return False
             self.write_shard(number, span, bar, task)
         return True

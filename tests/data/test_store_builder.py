@@ -10,11 +10,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from genre.data import store_builder
 from genre.data.store import Key, open_store
-from genre.data.store_builder import build_store
+from genre.data.store_builder import Build, build_store
 from genre.errors import SkipKind, SkipReason, UserError
+from genre.files import SizeAndTime
+from genre.progress import track_bar
 
 KEY = Key("waveform", {"sample_rate": 4}, list("abcdef"))
 UNREADABLE = SkipReason(SkipKind.UNREADABLE, "unreadable: no music")
@@ -176,6 +179,22 @@ def test_one_of_several_threads_builds_while_the_others_wait(tmp_path):
         thread.join()
     assert begun == [0]
     assert {name for name in os.listdir(tmp_path) if not name.endswith(".lock")} == {KEY.name}
+
+
+def test_a_shard_that_another_finishes_just_before_its_lock_is_taken_is_not_built_again(tmp_path, monkeypatch):
+    begun = []
+
+    class LateLock(FileLock):
+        def acquire(self, *arguments, **options):
+            if self.lock_file.endswith(".0.lock"):
+                other = Build(tmp_path, KEY, 4, KEY.inputs, recording(begun), "making", 1, SizeAndTime(0, 0))
+                with track_bar() as bar:
+                    other.write_shard(0, slice(0, len(ITEMS)), bar, bar.add_task("making"))
+            return super().acquire(*arguments, **options)
+
+    monkeypatch.setattr(store_builder, "FileLock", LateLock)
+    assert build(tmp_path, recording(begun)).data.tolist() == WHOLE
+    assert begun == [0]
 
 
 MANY = [f"{number:03d}" for number in range(1_000)]
