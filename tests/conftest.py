@@ -21,7 +21,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_configure() -> None:
-    """Let SIGINT interrupt: a shell lets what it starts in the background ignore it, and tests send it."""
+    """Compute on one thread, and let SIGINT interrupt: what a shell starts in the background ignores it."""
+    torch.set_num_threads(1)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,7 +32,7 @@ def one_thread() -> Iterator[None]:
     """Tiny tensors are faster on one thread, and logging that a test changed does not reach the next."""
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(1)  # also for what several tests share, which is made before this fixture
+    torch.set_num_threads(1)  # also for what several tests share, which is made before this fixture begins
     logging.getLogger().setLevel(logging.WARNING)
 
 

@@ -48,7 +48,7 @@ def faster_precision(
         gain = speedup(network, random_batch(inputs, device))
         precision = PRECISIONS[gain >= MARGIN]
         log.info(
-            "bfloat16 is %.1f times as fast as float32 for %s on %s (%.1f is needed): precision %s",
+            "bfloat16 is %.2f times as fast as float32 for %s on %s (%.2f is needed): precision %s",
             gain, kind, about["device"], MARGIN, precision,
         )  # fmt: skip
         if keep:
