@@ -1,23 +1,36 @@
 """Small music made on the spot, configurations that write into temporary folders, and the real music where it lies."""
 
+import inspect
 import logging
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-import genre
 from genre.evaluation import figures
 from genre.exploration import features
+from helpers import composed
 
 RATE = 22_050
 GENRES = ("blues", "jazz", "rock")
 SHARED = Path(__file__).parents[2] / "shared"
+FIGURES_OF_A_RUN: tuple[Callable[..., Figure], ...] = (
+    figures.confusion,
+    figures.genre_bars,
+    figures.reliability_diagram,
+    figures.cooccurrence,
+    figures.grad_cam_panels,
+    figures.curves,
+    figures.examples,
+    figures.threshold_curves,
+)
 
 
 def pytest_configure() -> None:
@@ -36,13 +49,28 @@ def one_thread() -> Iterator[None]:
     logging.getLogger().setLevel(logging.WARNING)
 
 
-@pytest.fixture(autouse=True)
-def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not draw figures: most tests train a run, half of whose time that would take.
+def blank(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """A function with the arguments of another that returns an empty figure."""
+    signature = inspect.signature(draw)
+
+    def draw_nothing(*arguments: Any, **named: Any) -> Figure:
+        signature.bind(*arguments, **named)
+        return Figure()
+
+    return draw_nothing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blank_figures() -> Iterator[None]:
+    """Do not draw the figures of a run: most tests train one, half of whose time that would take.
 
     The folders and files of tests that look at figures override this fixture.
     """
-    monkeypatch.setattr(figures, "rasterize", lambda figure: np.full((8, 8, 3), 255, np.uint8))
+    with pytest.MonkeyPatch.context() as patch:
+        for draw in FIGURES_OF_A_RUN:
+            patch.setattr(figures, draw.__name__, blank(draw))
+        patch.setattr(figures, "rasterize", lambda figure: np.full((8, 8, 3), 255, np.uint8))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +127,6 @@ def configured(tmp_path: Path, music: Path, cache: Path) -> Callable[..., DictCo
             "trainer.enable_model_summary=false",
         ]
         small = ["model.filters=[4,4,8]", "model.dense_units=8"] if network == "cnn" else []
-        return genre.compose(*own, *quick, *small, *overrides, config_name=config_name)
+        return composed(*own, *quick, *small, *overrides, config_name=config_name)
 
     return compose

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import mutagen
@@ -12,13 +14,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from mutagen.id3 import TALB, TCON, TDRC, TIT2, TPE1
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+import genre
 from genre.config.build import build_data, build_network, read_catalogue
 from genre.config.settings import train_settings
 from genre.data.datamodule import MusicData
+from genre.paths import CONF, literal
 
 TESTS = Path(__file__).parent
 
@@ -32,6 +37,43 @@ def csv_rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
 def csv_rows_by_key(path: Path, key: str = "track") -> dict[str, dict[str, str]]:
     """The rows of a CSV file by the values of one of its columns."""
     return {row[key]: row for row in csv_rows(path)}
+
+
+@cache
+def composed_options(config_name: str, *overrides: str) -> DictConfig:
+    """A configuration that is composed once for all tests of a process."""
+    return genre.compose(*overrides, config_name=config_name)
+
+
+def composed(*overrides: str, config_name: str = "config") -> DictConfig:
+    """As ``genre.compose``; tests with the same options share them, since Hydra takes a fifth of a second for each."""
+    values = [override for override in overrides if is_value(override)]
+    options = [override for override in overrides if override not in values]
+    cfg = composed_options(config_name, "folder=x", *options).copy()
+    if all(has_key(cfg, override.partition("=")[0]) for override in values):
+        return with_values(cfg, values)
+    return genre.compose(*overrides, config_name=config_name)
+
+
+def has_key(cfg: DictConfig, key: str) -> bool:
+    """Whether a configuration has a key, also one without a value."""
+    parent, _, last = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return isinstance(node, DictConfig) and last in list(node.keys())
+
+
+def is_value(override: str) -> bool:
+    """Whether an override sets the value of one key: it names no option of a group, class, run or further key."""
+    key, _, value = override.partition("=")
+    of_a_value = key.replace(".", "").replace("_", "").isalnum() and not value.startswith("{")
+    return of_a_value and not (CONF / key).is_dir() and key != "resume" and not key.endswith("_target_")
+
+
+def with_values(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A configuration with the values of ``key=value`` in it, in place."""
+    for override in OverridesParser.create().parse_overrides([literal(override) for override in overrides]):
+        OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
+    return cfg
 
 
 def opened_data(cfg: DictConfig, network: nn.Module | None = None) -> MusicData:

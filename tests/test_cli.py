@@ -130,7 +130,7 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train.py", "data.root=nowhere"], "no GTZAN at nowhere"),
+        slow(["train.py", "data.root=nowhere"], "no GTZAN at nowhere"),
         (["train.py", "model=alexnet"], "alexnet"),
         (["train.py", "modle.filters=[1]"], "modle"),
         slow(["train.py", "data=synthetic", "model.kernel_size=2"], "model.kernel_size=2 must be odd"),

@@ -44,6 +44,7 @@ def test_a_reader_in_a_strangers_checkpoint_is_not_called(configured, tmp_path):
     assert not planted.exists()
 
 
+@pytest.mark.slow
 def test_tracks_are_limited_in_evaluation_and_exploration_too(configured, music, tmp_path):
     run = genre.train(configured())
     other = ["data=folder", f"data.root={music}", "data.limit_tracks=2", f"data.cache={tmp_path}"]

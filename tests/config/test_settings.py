@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import genre
@@ -23,6 +22,7 @@ from genre.config.settings import (
 from genre.errors import UserError
 from genre.models.published import AudioNetwork
 from genre.paths import CONF
+from helpers import with_values
 from small_networks import write_timm
 
 GROUPS = sorted(
@@ -96,10 +96,8 @@ def option_values(*overrides, config_name="config"):
 def composed(*overrides, config_name="config"):
     """The configuration of options (``group=option``) with further values (``key.name=value``) in it."""
     options = [override for override in overrides if (CONF / override.partition("=")[0]).is_dir()]
-    cfg = option_values(*options, config_name=config_name).copy()
-    for override in OverridesParser.create().parse_overrides([o for o in overrides if o not in options]):
-        OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
-    return cfg
+    values = [override for override in overrides if override not in options]
+    return with_values(option_values(*options, config_name=config_name).copy(), values)
 
 
 def numeric_keys():

@@ -128,6 +128,7 @@ def test_no_pairs_give_no_groups():
     assert duplicate_groups([]) == []
 
 
+@pytest.mark.slow
 def test_known_duplicates_of_gtzan_are_found_with_at_most_3_others(shared, cache):
     catalogue = read_logmel(shared / "gtzan_logmel_dev.npz", shared / "gtzan_tracks.csv")
     tracks = {track.name: track for track in catalogue.tracks}
