@@ -163,7 +163,7 @@ class Store:
         spans = zip(rows.tolist(), begin.tolist(), length.tolist(), strict=True)
         for index, (row, first, count) in enumerate(spans):
             origin, end = int(self.offsets[row]), int(self.offsets[row + 1])
-            span = self.data[origin + max(first, 0) : min(origin + first + count, end)]
+            span = self.data[origin + max(first, 0) : min(origin + max(first + count, 0), end)]
             out[index, max(-first, 0) : max(-first, 0) + len(span)] = span
         return out
 
