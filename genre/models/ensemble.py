@@ -1,6 +1,6 @@
 """Several networks trained side by side as one run, whose probabilities are averaged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ class Ensemble(nn.Module):
     """Networks that see the same pictures and learn independently of each other.
 
     Each member has its own loss and its own probabilities, as crops of a track do; both are averaged. If all members
-    are frozen backbones, their features are cached, in the same stores as those of each member alone.
+    are frozen backbones, their features are cached, in the same stores as those of each member alone. Frozen weights
+    that several members have are in memory, and in a checkpoint, once.
 
     Args:
         members: the networks by name.
@@ -28,6 +29,7 @@ class Ensemble(nn.Module):
         if not members:
             raise ValueError("model.members={} must name at least one network")
         self.members = nn.ModuleDict(members)
+        share_frozen_weights(members.values())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, 1, size, size) in [0, 1], or features (batch, width) -> logits (batch, members, genres)."""
@@ -81,3 +83,15 @@ class Ensemble(nn.Module):
             own = getattr(network, "parameter_groups", None)
             groups += own() if own else [{"params": list(network.parameters())}]
         return groups
+
+
+def share_frozen_weights(networks: Iterable[nn.Module]) -> None:
+    """Replace, in place, the frozen weights of a network by those of an earlier one that has the same."""
+    known: dict[tuple[str, str], nn.Parameter] = {}
+    for network in networks:
+        for place, module in network.named_modules():
+            for name, weights in module.named_parameters(place, recurse=False):
+                if not weights.requires_grad:
+                    first = known.setdefault((getattr(network, "fingerprint", ""), name), weights)
+                    if first.shape == weights.shape and torch.equal(first, weights):
+                        setattr(module, name.rpartition(".")[2], first)

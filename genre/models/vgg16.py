@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from urllib.error import URLError
 
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge, Le, Unit
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -70,6 +71,7 @@ class VGG16(FrozenBackbone):
         features: 'flattened': output of the last pooling (the paper); 'pooled': mean, maximum and standard deviation
             over the picture of every channel of ``blocks``.
         blocks: blocks that are pooled, 1 to 5.
+        enlarge: factor by which pictures are enlarged first, so that the convolutions see finer details.
         unfreeze: number of blocks, counted from the last, that are trained with the head.
         unfreeze_lr: learning rate of those blocks.
         dense_units: width of the dense layer.
@@ -91,6 +93,7 @@ class VGG16(FrozenBackbone):
         transform: Literal["auto", "IMAGENET1K_FEATURES", "IMAGENET1K_V1"] = "auto",
         features: Literal["flattened", "pooled"] = "flattened",
         blocks: Sequence[Annotated[int, Ge(1), Le(5)]] = (2, 3, 4, 5),
+        enlarge: Annotated[int, Ge(1), Le(4)] = 1,
         unfreeze: Annotated[int, Ge(0), Le(5)] = 0,
         unfreeze_lr: Positive = 1e-5,
         dense_units: Count = 128,
@@ -102,6 +105,7 @@ class VGG16(FrozenBackbone):
             raise ValueError("model.blocks=[] must name at least one block from 1 to 5")
         self.pooled_blocks = tuple(sorted(blocks)) if features == "pooled" else ()
         self.unfreeze, self.unfreeze_lr, self.cached_views = unfreeze, unfreeze_lr, cached_views
+        self.enlarge = enlarge
         self.features = make_layers(cfgs["D"], batch_norm=False)
         name = load_weights(self.features, weights)
         self.fingerprint = fingerprint(self.features.state_dict().values())
@@ -110,7 +114,9 @@ class VGG16(FrozenBackbone):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(published.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(published.std).view(1, 3, 1, 1), persistent=False)
-        width = sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (size // 32) ** 2
+        width = (
+            sum(3 * CHANNELS[block - 1] for block in self.pooled_blocks) or CHANNELS[-1] * (enlarge * size // 32) ** 2
+        )
         self.add_head(genres, width, bool(self.pooled_blocks), dense_units, dropout)
         self.features.requires_grad_(False)
         self.unfrozen_layers.requires_grad_(True)
@@ -119,6 +125,12 @@ class VGG16(FrozenBackbone):
     def unfrozen_layers(self) -> nn.Sequential:
         """The layers of the blocks that are trained."""
         return self.features[([0, *BLOCKS][-1 - self.unfreeze]) :]
+
+    @property
+    def grad_cam_layer(self) -> nn.Conv2d:
+        """The last convolution that the head's features depend on."""
+        used = self.features[: BLOCKS[max(self.pooled_blocks, default=5) - 1]]
+        return [layer for layer in used if isinstance(layer, nn.Conv2d)][-1]
 
     def embed(self, picture: Tensor) -> Tensor:
         """(batch, 1, size, size) grey in [0, 1] -> features (batch, width)."""
@@ -132,10 +144,15 @@ class VGG16(FrozenBackbone):
         return torch.cat([pool_statistics(block.float()) for block in maps], dim=1)
 
     def block_maps(self, picture: Tensor, blocks: Sequence[int]) -> list[Tensor]:
-        """(batch, 3, size, size) RGB in [0, 1] -> output of each block, (batch, channels, size / 2**block, same)."""
+        """(batch, 3, size, size) RGB in [0, 1] -> each block's output, (batch, channels, side / 2**block, same).
+
+        ``side`` is ``enlarge * size``.
+        """
+        if self.enlarge > 1:
+            picture = F.interpolate(picture, scale_factor=self.enlarge, mode="bilinear")
         values = ((picture - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        maps = []
-        for block, (first, end) in enumerate(zip([0, *BLOCKS], BLOCKS, strict=False), start=1):
+        maps, ends = [], BLOCKS[: max(blocks)]
+        for block, (first, end) in enumerate(zip([0, *ends], ends, strict=False), start=1):
             values = self.features[first:end](values)
             if block in blocks:
                 maps.append(values)
@@ -147,7 +164,8 @@ class VGG16(FrozenBackbone):
         if self.unfreeze:
             return None
         transform = [self.mean.flatten().tolist(), self.std.flatten().tolist()]
-        return {"vgg16": self.fingerprint, "transform": transform, "blocks": list(self.pooled_blocks)}
+        identity = {"vgg16": self.fingerprint, "transform": transform, "blocks": list(self.pooled_blocks)}
+        return identity | ({"enlarge": self.enlarge} if self.enlarge > 1 else {})
 
 
 def pool_statistics(maps: Tensor) -> Tensor:

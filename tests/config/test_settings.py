@@ -51,14 +51,16 @@ NEEDED = {
     "experiment=probe/mir_ref": ["model.name=some/network"],
 }
 VGG16_WEIGHTS = ["model.weights=random"]
+TWO_RANDOM = [f"model.members.{name}.weights=random" for name in ("original", "enlarged")]
 SKIPPED = ("trainer=debug", "scheduler=none")  # which set keys of several groups, or none
 RANDOM_WEIGHTS = {
     **dict.fromkeys(("model=vgg16", "experiment=document/vgg16", "experiment=document/multigenre"), VGG16_WEIGHTS),
-    "experiment=vgg16": VGG16_WEIGHTS,
+    "experiment=vgg16": TWO_RANDOM,
     "experiment=vgg16_pooled": VGG16_WEIGHTS,
     "experiment=vgg16_finetuned": VGG16_WEIGHTS,
     "experiment=best": ["model.members.vgg16.weights=random"],
     "model=ensemble": ["model.members.vgg16.weights=random"],
+    "model=vgg16_scales": TWO_RANDOM,
 }
 
 

@@ -67,9 +67,10 @@ def test_evidence_in_one_corner_is_found_there():
         lambda: CRNN(3, 64, filters=(4, 8), units=4),
         lambda: CRNN(3, 64, filters=(4, 8), units=4, over_time="attention"),
         lambda: VGG16(3, 64, weights="random", dense_units=8),
+        lambda: VGG16(3, 64, weights="random", features="pooled", blocks=[3, 2], dense_units=8),
         lambda: Ensemble({"one": MusiCNN(3, 64), "other": CNN(3, 64, filters=(4, 4, 8), dense_units=8)}),
     ],
-    ids=["cnn", "resnet", "gru", "attention", "frozen vgg16", "ensemble"],
+    ids=["cnn", "resnet", "gru", "attention", "frozen vgg16", "its first blocks", "ensemble"],
 )
 def test_every_network_has_a_map_and_is_unchanged(network):
     network = network().eval()

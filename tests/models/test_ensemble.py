@@ -52,6 +52,21 @@ def test_frozen_members_have_their_features_cached():
     torch.testing.assert_close(network(features), network(pictures))
 
 
+def test_frozen_weights_that_members_share_are_kept_once(tmp_path):
+    one, other, third = frozen(4), frozen(6), frozen(6)
+    other.features.load_state_dict(one.features.state_dict())
+    other.fingerprint = one.fingerprint
+    pictures = torch.rand(2, 1, 32, 32)
+    alone = [member.eval()(pictures) for member in (one, other, third)]
+    network = Ensemble({"one": one, "other": other, "third": third}).eval()
+    torch.testing.assert_close(network(pictures), torch.stack(alone, dim=1))
+    assert other.features[0].weight is one.features[0].weight is not third.features[0].weight
+    assert other.head[1].weight is not one.head[1].weight
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    size = sum(p.numel() * p.element_size() for p in {id(p): p for p in network.parameters()}.values())
+    assert size <= (tmp_path / "weights.pt").stat().st_size < 1.1 * size
+
+
 def test_with_a_member_that_is_trained_as_a_whole_nothing_is_cached():
     assert not frozen_backbones(Ensemble({"one": frozen(4), "other": CNN(3, 32)}))
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from PIL.Image import Resampling
 from safetensors.torch import save_file
 from torchvision.models import VGG16_Weights, vgg16
 
@@ -106,6 +108,22 @@ def test_pooled_features_are_mean_maximum_and_standard_deviation_of_each_channel
     expected = np.concatenate([part for m in maps for part in (m.mean(1), m.max(1), m.std(1))])
     assert embedded.shape == (3 * (128 + 512),)
     np.testing.assert_allclose(embedded, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("features", ["flattened", "pooled"])
+def test_enlarged_pictures_have_the_features_of_larger_ones(features):
+    torch.manual_seed(0)
+    model = network(features=features, enlarge=2).eval()
+    picture = torch.rand(2, 1, 64, 64)
+    larger = torch.from_numpy(
+        np.stack(
+            [np.asarray(Image.fromarray(p).resize((128, 128), Resampling.BILINEAR)) for p in picture[:, 0].numpy()]
+        )
+    )
+    as_it_is = VGG16(10, 128, "random", features=features)
+    as_it_is.features.load_state_dict(model.features.state_dict())
+    torch.testing.assert_close(model.embed(picture), as_it_is.eval().embed(larger[:, None]), rtol=1e-3, atol=1e-4)
+    assert model.width == as_it_is.width and model.feature_identity != as_it_is.feature_identity
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
