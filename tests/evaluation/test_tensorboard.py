@@ -21,6 +21,11 @@ GENRES = ("blues", "jazz", "rock")
 ALL = {"images": 0, "audio": 0, "tensors": 0, "scalars": 0}
 
 
+@pytest.fixture(autouse=True)
+def blank_figures():
+    """Figures are drawn here."""
+
+
 def trained(folder, music, cache, *overrides):
     return genre.train(
         genre.compose(
