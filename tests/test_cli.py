@@ -149,6 +149,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(tmp_path, arguments, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path):
     done = command(tmp_path, "train.py", "data.root=nowhere", "debug=true")
     assert done.returncode == 1 and "Traceback" in done.stderr

@@ -379,6 +379,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, encoding="utf-8", cwd=Path(__file__).parents[2])
 
 
+@pytest.mark.slow
 def test_the_command_prints_songs_per_genre_and_skipped_rows(table, song, out):
     song("a, b=c.mp3")
     song("other.wav", seed=1)

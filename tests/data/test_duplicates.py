@@ -194,6 +194,7 @@ def test_a_large_collection_without_the_index_is_told_what_to_install(found, mon
     assert 'pip install "genre[large]"' in caplog.text
 
 
+@pytest.mark.slow
 def test_real_excerpts_are_found_in_altered_copies_only(shared, tmp_path):
     tracks = []
     for index, path in enumerate(sorted((shared / "gtzan_mini").rglob("*.wav"))[::5]):

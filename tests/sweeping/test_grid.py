@@ -53,7 +53,12 @@ def test_the_small_grid_has_24_points():
     assert len(grid_of(sweep_settings(composed()).grid)) == 24
 
 
-@pytest.mark.parametrize("name", GRIDS)
+SLOWEST = ("document", "vgg16")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOWEST else []) for name in GRIDS]
+)
 def test_every_value_of_a_grid_can_be_built(name):
     model = ["model=vgg16", "model.weights=random"] if name == "vgg16" else []
     grid_of(sweep_settings(composed(*model, grid=name)).grid).check(base(*model))

@@ -51,7 +51,7 @@ def assert_same(together, alone, tolerance=1e-3):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("augment=none",),
+        pytest.param(("augment=none",), marks=pytest.mark.slow),
         pytest.param(("augment=document", "model.cached_views=2"), marks=pytest.mark.slow),
         pytest.param(("augment=none", "model.features=pooled", "model.blocks=[2]"), marks=pytest.mark.slow),
         pytest.param(("augment=none", "task=multilabel", "task.class_weights=true"), marks=pytest.mark.slow),

@@ -89,6 +89,7 @@ def metrics_of(run):
     return {key: value for key, value in run.metrics.items() if key.startswith(("train/", "val/", "test/"))}
 
 
+@pytest.mark.slow
 def test_frozen_weights_come_from_where_they_came_and_must_be_the_same(configured, broken_off, tmp_path):
     overrides = ("model=vgg16", "model.weights=random", "augment=none", "trainer.max_epochs=2")
     broken_off(1)
