@@ -25,6 +25,19 @@ class DeviceFailure(UserError):
     """The device of this worker cannot compute any more; other points would fail, too."""
 
 
+def raise_interruption(error: Exception) -> None:
+    """Interrupt if an exception has replaced an interruption, which it does where a library's cleaning up fails.
+
+    Raises:
+        KeyboardInterrupt: if the exception was raised while one was handled.
+    """
+    before = error.__context__
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        before = before.__context__
+
+
 def is_device_failure(error: Exception) -> bool:
     """Return whether an exception says that the device is broken or gone, rather than that its memory is full."""
     message = str(error).lower()

@@ -30,6 +30,7 @@ from genre.sweeping.failures import (
     device_failure,
     first_line,
     is_device_failure,
+    raise_interruption,
 )
 from genre.sweeping.finalists import Finalist, Selection, train_finalists
 from genre.sweeping.grid import MAY_DIFFER, Point, apply_point, grid_of
@@ -181,6 +182,7 @@ class Worker:
             points = [self.settings_of(entry.point) for entry in entries]
             results = train_family(points, self.trial_data, self.judge_of(entries))
         except Exception as error:
+            raise_interruption(error)
             if is_device_failure(error):
                 raise device_failure(error, [entry.trial for entry in entries]) from error
             log.warning("%d points could not be trained in one pass (%s); each is trained alone", len(entries), error)
@@ -201,6 +203,7 @@ class Worker:
             self.record_result(entry, result)
             self.failed_in_a_row.clear()
         except Exception as error:
+            raise_interruption(error)
             if is_device_failure(error):
                 raise device_failure(error, [entry.trial]) from error
             retry = self.queue.fail(entry, traceback.format_exc())

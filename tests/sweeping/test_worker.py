@@ -152,6 +152,20 @@ def test_the_same_command_continues_an_interrupted_sweep(swept, monkeypatch, tmp
     assert points(swept().folder) == EVERY and len(trained) == 3
 
 
+def test_an_interruption_that_another_exception_replaced_is_one(swept, monkeypatch, tmp_path):
+    def stop(settings):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("a library's cleaning up failed") from None
+
+    with monkeypatch.context() as patched:
+        record_trained(patched, stop)
+        with pytest.raises(KeyboardInterrupt):
+            swept()
+    assert [row["state"] for row in trials(tmp_path / "sweep")] == ["waiting"] * 4
+
+
 def test_a_changed_grid_extends_the_sweep(swept, monkeypatch):
     swept()
     trained = record_trained(monkeypatch)
