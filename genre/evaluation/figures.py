@@ -1,6 +1,7 @@
 """Figures of results in one style: readable in print and by the colour-blind, without global matplotlib state."""
 
 import logging
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 DOTS_PER_INCH = 150
+LETTERS_PER_INCH = 9.5  # of a title's line
 FEW_CASES = 10  # a bin of the reliability diagram with fewer is hatched
 GENRES_OVER_TIME = 20
 PAPER_THRESHOLD = 0.2
@@ -105,6 +107,12 @@ def shorten(name: str, longest: int) -> str:
     return f"{name[: longest - 1 - end]}…{name[-end:]}"
 
 
+def wrapped(title: str, figure: Figure) -> str:
+    """A title in lines that fit above the axes of a figure."""
+    width = round(LETTERS_PER_INCH * figure.get_figwidth())
+    return "\n".join(textwrap.wrap(title, width, break_on_hyphens=False))
+
+
 def save_figure(figure: Figure | Pixels, path: Path) -> None:
     """Write a figure as PNG; its folder is made if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +141,8 @@ def confusion(
                 text = f"{count}\n{share[row, column]:.0%}"
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7.5, linespacing=1.1)
         label_genre_axes(axes, genres)
-        axes.set(xlabel="predicted", ylabel="one of the true genres" if multilabel else "true", title=title)
+        axes.set(xlabel="predicted", ylabel="one of the true genres" if multilabel else "true")
+        axes.set_title(wrapped(title, figure))
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true genre's tracks")
     return figure
 
@@ -158,7 +167,12 @@ def genre_bars(report: Mapping[str, Mapping[str, float]], title: str) -> Figure:
             axes.axhline(mean, color=colour, linewidth=0.8, linestyle=(0, (4, 2 + index)), zorder=0)
         names = [f"{genre}\n({report[genre]['support']:.0f})" for genre in genres]
         axes.set_xticks(range(len(genres)), names, fontsize=9)
-        axes.set(ylim=(0, 1), title=title, ylabel="score", xlabel="genre (tracks); dashed: mean over the genres")
+        axes.set(
+            ylim=(0, 1),
+            title=wrapped(title, figure),
+            ylabel="score",
+            xlabel="genre (tracks); dashed: mean over the genres",
+        )
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -189,7 +203,7 @@ def reliability_diagram(
         above.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect calibration")
         above.plot(probability, accuracy, "o", color=VERMILION, markersize=4, label="mean of a bin", clip_on=False)
         above.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1))
-        above.set_title(f"{title}\nexpected calibration error {error:.3f}")
+        above.set_title(f"{wrapped(title, figure)}\nexpected calibration error {error:.3f}")
         figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
         below.bar(middle, count, 0.92 * width, color=GREY)
         below.set(xlabel="probability", ylabel="cases")

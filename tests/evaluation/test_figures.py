@@ -74,3 +74,26 @@ def test_only_installed_fonts_are_asked_for(caplog):
     with caplog.at_level(logging.WARNING, "matplotlib.font_manager"):
         figures.rasterize(figures.examples(np.zeros((1, 8, 8), np.float32), ["A$AP $x^$ Ünï"]))
     assert caplog.text == ""
+
+
+LONG = (
+    "test, split artist (seed 0, fold 1 of 5, fault-filtered train and val, 43 of 639 tracks without artist), 9 tracks"
+)
+
+
+@pytest.mark.parametrize("genres", [4, 10])
+def test_a_long_title_lies_inside_the_figure(genres):
+    names, ones = [f"genre{number}" for number in range(genres)], np.ones(genres)
+    row = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 9.0}
+    bins = np.linspace(0.05, 0.95, 10)
+    drawn = [
+        figures.confusion(np.eye(genres, dtype=int), ones.astype(int), names, LONG, False),
+        figures.genre_bars(dict.fromkeys([*names, "macro average"], row), LONG),
+        figures.reliability_diagram(bins, bins, np.full(10, 9), 0.0, LONG),
+    ]
+    for figure in drawn:
+        figures.rasterize(figure)
+        title = figure.axes[0].title
+        assert " ".join(title.get_text().split()).startswith(LONG)
+        box, page = title.get_window_extent(), figure.bbox
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and box.y1 <= page.y1
