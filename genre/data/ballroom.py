@@ -14,6 +14,8 @@ from genre.data.catalogue import (
     printable_name,
     visible_folders,
 )
+from genre.data.unpack import Collection
+from genre.data.web import WebArchive, install_from_web
 from genre.errors import SkipKind, SkipReason, UserError
 from genre.ranges import checked
 
@@ -23,6 +25,9 @@ DANCES = {
     "viennesewaltz": "VienneseWaltz", "waltz": "Waltz",
 }  # fmt: skip  # folder, in small letters -> dance
 LISTED = "allBallroomFiles"
+CHECKSUM = "md5:2872a3e52070bc342a4510a95e2fa0b8"  # as the README of github.com/CPJKU/BallroomAnnotations states it
+ARCHIVE = WebArchive("https://mtg.upf.edu/ismir2004/contest/tempoContest/data1.tar.gz", CHECKSUM, 1_500_000_000)
+UNPACKED_BYTES = 2_000_000_000  # at most
 COPIES: Mapping[str, str] = {  # Sturm 2014, as the README of github.com/CPJKU/BallroomAnnotations lists them
     "Albums-Chrisanne2-12": "Albums-AnaBelen_Veneo-11",  # the first four are equal to the last sample,
     "Albums-Fire-09": "Albums-Fire-08",  # this pair in two dances
@@ -41,19 +46,23 @@ COPIES: Mapping[str, str] = {  # Sturm 2014, as the README of github.com/CPJKU/B
 
 
 @checked
-def read_ballroom(root: str | Path) -> Catalogue:
+def read_ballroom(root: str | Path, download: bool = False) -> Catalogue:
     """Read Ballroom without the second of each of its 13 pairs of copies; a track is named by its file.
 
     The three folders of rumbas are one dance. ``extra`` has the album in the names of files ('Albums-Latin_Jam-06').
 
     Args:
         root: the folder with the folders of the dances, or that above it (BallroomData).
+        download: True to fetch the archive to ``root``/BallroomData if there is no folder of a dance.
 
     Raises:
-        UserError: if there is no folder of a dance with audio.
+        UserError: if there is no folder of a dance with audio, or the archive cannot be fetched.
     """
+    place = Path(root).expanduser()
+    if download and find_layout(place) is None:
+        install_from_web(ARCHIVE, Collection("Ballroom", place / "BallroomData", find_layout, UNPACKED_BYTES))
     base = existing_folder(root, "data.root")
-    folder = next((each for each in (base / "BallroomData", base) if folders_of_dances(each)), base)
+    folder = find_layout(base) or base
     tracks: dict[str, Track] = {}
     skipped = folders_of_no_dance(folder)
     for place, dance in folders_of_dances(folder).items():
@@ -63,7 +72,10 @@ def read_ballroom(root: str | Path) -> Catalogue:
             name = printable_name(file.stem)
             tracks[name] = Track(name, (dance,), file, extra={"album": album_of(name)})
     if not tracks:
-        raise UserError(f"no Ballroom at {root}: data.root must contain the folders ChaChaCha, Jive, … with audio")
+        raise UserError(
+            f"no Ballroom at {root}: data.root must contain the folders ChaChaCha, Jive, … with audio; "
+            "data.download=true fetches it (1.5 GB)"
+        )
     skipped += missing_files(folder / LISTED, tracks)
     copies = {
         name: SkipReason(SkipKind.COPY, f"the same recording as {other}")
@@ -71,6 +83,11 @@ def read_ballroom(root: str | Path) -> Catalogue:
         if {name, other} <= tracks.keys()
     }
     return build_catalogue(tracks.values(), skipped).without(copies)
+
+
+def find_layout(tree: Path) -> Path | None:
+    """The folder with the folders of the dances: BallroomData in a tree, or the tree itself."""
+    return next((folder for folder in (tree / "BallroomData", tree) if folders_of_dances(folder)), None)
 
 
 def folders_of_dances(folder: Path) -> dict[Path, str]:

@@ -17,10 +17,22 @@ from genre.data.catalogue import (
 )
 from genre.data.genre_tree import GenreTree
 from genre.data.listed_audio import files_in_folders
+from genre.data.unpack import Collection
+from genre.data.web import WebArchive, install_from_web
 from genre.errors import BadRow, SkipKind, UserError
 from genre.ranges import checked
 
 SUBSETS_OF_EXCERPTS = ("small", "medium", "large")  # each a part of the next
+ADDRESS = "https://os.unil.cloud.switch.ch/fma"
+ARCHIVES = {  # sizes and checksums as the README of github.com/mdeff/fma states them
+    "metadata": WebArchive(f"{ADDRESS}/fma_metadata.zip", "sha1:f0df49ffe5f2a6008d7dc83c6915b31835dfe733", 360 * 10**6),
+    "small": WebArchive(f"{ADDRESS}/fma_small.zip", "sha1:ade154f733639d52e35e32f5593efe5be76c6d70", 8 * 10**9),
+    "medium": WebArchive(f"{ADDRESS}/fma_medium.zip", "sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b", 24 * 10**9),
+    "large": WebArchive(f"{ADDRESS}/fma_large.zip", "sha1:497109f4dd721066b5ce5e5f250ec604dc78939e", 100 * 10**9),
+    "full": WebArchive(f"{ADDRESS}/fma_full.zip", "sha1:0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab", 944 * 10**9),
+}
+UNPACKED = {"metadata": 10.0}  # the unpacked files' size, at most, as a multiple of the archive's
+UNPACKED_MP3S = 1.1  # the same of the other archives
 TRACK_NUMBER = "track_id"  # begins the third row, which names the index
 LONGEST_CELL = 1 << 27  # characters; biographies may exceed csv's limit of 131,072
 CUT_WRONGLY = frozenset(  # github.com/mdeff/fma, issue 8: a wrong length in FMA's database, so that nothing is left
@@ -54,6 +66,7 @@ def read_fma(
     root: str | Path,
     subset: Literal["small", "medium", "large", "full"] = "small",
     genres: Literal["top", "all"] = "top",
+    download: bool = False,
 ) -> Catalogue:
     """Read a subset of FMA with its official split; a track is named by its number, '000002'.
 
@@ -65,10 +78,13 @@ def read_fma(
             or 'full' (the same, whole tracks).
         genres: 'top' (the track's root genre; tracks without one are skipped) or 'all' (with their ancestors, the root
             first).
+        download: True to fetch what ``root`` lacks of the tables and the audio.
 
     Raises:
         UserError: if a table or the audio is missing, a table is something else, or no track can be used.
     """
+    if download:
+        download_missing(Path(root).expanduser(), subset)
     base = existing_folder(root, "data.root")
     metadata = base / "fma_metadata"
     reader = TrackReader(*read_genres(metadata / "genres.csv"), genres, subset, subset_folder(base, subset))
@@ -87,20 +103,53 @@ def read_fma(
     return build_catalogue(tracks, skipped, tree=reader.tree)
 
 
+def download_missing(base: Path, subset: str) -> None:
+    """Fetch and unpack the tables, and the audio of a subset, unless they are there.
+
+    Raises:
+        UserError: if it fails.
+    """
+    install_part(base, "metadata", "tracks.csv")
+    if not any(folder.is_dir() for folder in subset_folders(base, subset)):
+        install_part(base, subset, "000")
+
+
+def install_part(base: Path, part: str, contains: str) -> None:
+    """Fetch one of ARCHIVES and unpack it, unless it is there.
+
+    Args:
+        contains: a file or folder in it, by which it is known.
+
+    Raises:
+        UserError: if it fails.
+    """
+    name = f"fma_{part}"
+
+    def find_layout(tree: Path) -> Path | None:
+        return next((folder for folder in (tree / name, tree) if (folder / contains).exists()), None)
+
+    unpacked_bytes = int(ARCHIVES[part].size * UNPACKED.get(part, UNPACKED_MP3S))
+    install_from_web(ARCHIVES[part], Collection(name, base / name, find_layout, unpacked_bytes))
+
+
+def subset_folders(base: Path, subset: str) -> list[Path]:
+    """Where a subset's audio may lie: excerpts also in the folder of a larger subset."""
+    larger = SUBSETS_OF_EXCERPTS[SUBSETS_OF_EXCERPTS.index(subset) :] if subset in SUBSETS_OF_EXCERPTS else (subset,)
+    return [base / f"fma_{name}" for name in larger]
+
+
 def subset_folder(base: Path, subset: str) -> Path:
-    """The folder of a subset's audio: excerpts may lie in that of a larger subset.
+    """The folder of a subset's audio.
 
     Raises:
         UserError: if there is none.
     """
-    names = [subset]
-    if subset in SUBSETS_OF_EXCERPTS:
-        names = list(SUBSETS_OF_EXCERPTS[SUBSETS_OF_EXCERPTS.index(subset) :])
-    for folder in (base / f"fma_{name}" for name in names):
+    for folder in subset_folders(base, subset):
         if folder.is_dir():
             return folder
     raise UserError(
-        f"{base} has no folder fma_{subset}; unpack fma_{subset}.zip there, or set data.subset to what is there"
+        f"{base} has no folder fma_{subset}; unpack fma_{subset}.zip there, fetch it by data.download=true "
+        f"({ARCHIVES[subset].size / 1e9:.0f} GB), or set data.subset to what is there"
     )
 
 

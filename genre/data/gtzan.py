@@ -21,7 +21,8 @@ from genre.data.catalogue import (
     visible_folders,
     walk_files,
 )
-from genre.data.download import ArchiveSource, install_archive
+from genre.data.gtzan_archive import HubArchive, from_disk, from_hub
+from genre.data.unpack import Collection, install
 from genre.errors import SkipKind, UserError
 from genre.ranges import Count, checked
 
@@ -57,8 +58,9 @@ def read_gtzan(
     """
     base = Path(root).expanduser()
     if (download or archive) and genre_folder(base) is None:
-        source = ArchiveSource(repository, filename, revision, archive, unpacked_bytes)
-        install_archive(source, base / "genres", genre_folder)
+        hub = HubArchive(repository, filename, revision)
+        collection = Collection("GTZAN", base / "genres", genre_folder, unpacked_bytes, limit_key="data.unpacked_bytes")
+        install(collection, lambda: from_disk(archive) if archive else from_hub(hub))
     folder = genre_folder(base)
     if folder is None:
         raise UserError(missing_message(root))

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from genre.data.catalogue import Catalogue, Skipped, Track, build_catalogue, existing_folder, opened_table
 from genre.data.listed_audio import files_in_folders
 from genre.data.splits import FOLD_COLUMN
+from genre.data.unpack import Collection
+from genre.data.web import WebArchive, install_from_web
 from genre.errors import BadRow, SkipKind, UserError
 from genre.ranges import checked
 
@@ -14,6 +16,10 @@ OFFICIAL_SPLITS = 5
 LISTS = ("train", "validation", "test")
 LIST_COLUMNS = ("TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS")
 TAG = "genre---"
+REPOSITORY = "https://github.com/MTG/mtg-jamendo-dataset"
+ADDRESS = "https://cdn.freesound.org/mtg-jamendo/raw_30s"
+QUALITIES = {"low": ("audio-low", 156 * 10**9), "full": ("audio", 508 * 10**9)}  # name in addresses, bytes
+MOST = 1.5  # the largest of the archives, as a multiple of their mean
 LOW_QUALITY = ".low.mp3"  # how the files of audio-low end
 
 
@@ -28,7 +34,12 @@ class ListRow(NamedTuple):
 
 
 @checked
-def read_mtg_jamendo(root: str | Path, audio: str | Path | None = None) -> Catalogue:
+def read_mtg_jamendo(
+    root: str | Path,
+    audio: str | Path | None = None,
+    download: bool = False,
+    quality: Literal["low", "full"] = "low",
+) -> Catalogue:
     """Read the 87 genres of MTG-Jamendo's five splits; a track is named as there, 'track_0000214'.
 
     ``extra`` has album and the subset of each split, ``split_0`` to ``split_4``, but for tracks that a split leaves
@@ -37,11 +48,15 @@ def read_mtg_jamendo(root: str | Path, audio: str | Path | None = None) -> Catal
     Args:
         root: the data set's repository, with data/splits.
         audio: the folder with 14/214.mp3 or 14/214.low.mp3; None is ``root``/audio.
+        download: True to fetch the folders 00 to 99 that are not there.
+        quality: of the download: 'low' (mono of variable bit rate, 156 GB) or 'full' (stereo at 320 kbit/s, 508 GB).
 
     Raises:
         UserError: if a list or the audio is missing, a list is something else, or no track can be used.
     """
     base = existing_folder(root, "data.root")
+    if download:
+        download_missing(base, Path(audio).expanduser() if audio else base / "audio", quality)
     folder = existing_folder(audio, "data.audio") if audio else folder_of_audio(base)
     files = files_in_folders(folder)
     rows, subsets, skipped = read_lists(base / "data" / "splits")
@@ -58,6 +73,44 @@ def read_mtg_jamendo(root: str | Path, audio: str | Path | None = None) -> Catal
     return build_catalogue(tracks, skipped)
 
 
+def download_missing(base: Path, folder: Path, quality: str) -> None:
+    """Fetch and unpack the archives of the audio whose folders are not there, one after the other.
+
+    Args:
+        base: the data set's repository, which has the archives' checksums.
+        folder: of the audio.
+
+    Raises:
+        UserError: if the checksums are missing, or an archive cannot be fetched or unpacked.
+    """
+    kind, total_bytes = QUALITIES[quality]
+    checksums = read_checksums(base / "data" / "download" / f"raw_30s_{kind}_sha256_tars.txt")
+    size = total_bytes // len(checksums)
+    for file, checksum in checksums.items():
+        number = file.removesuffix(".tar").rpartition("-")[2]
+
+        def find_layout(tree: Path, number: str = number) -> Path | None:
+            return next((each for each in (tree / number, tree) if any(each.glob("*.mp3"))), None)
+
+        archive = WebArchive(f"{ADDRESS}/{kind}/{file}", f"sha256:{checksum}", size)
+        install_from_web(archive, Collection(file, folder / number, find_layout, int(size * MOST)))
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Name of an archive -> its SHA-256, from a list of the repository.
+
+    Raises:
+        UserError: if it is missing or something else.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no {path}; data.root should be a copy of the repository: git clone {REPOSITORY}")
+    with opened_table(path) as file:
+        rows = [line.split() for line in file if line.strip()]
+    if not rows or any(len(row) != 2 or not row[1].endswith(".tar") for row in rows):
+        raise UserError(f"{path} is no list of checksums and archives; fetch the repository again ({REPOSITORY})")
+    return {name: checksum for checksum, name in rows}
+
+
 def folder_of_audio(base: Path) -> Path:
     """The folder of the audio below the repository.
 
@@ -66,7 +119,8 @@ def folder_of_audio(base: Path) -> Path:
     """
     if not (base / "audio").is_dir():
         raise UserError(
-            f"{base} has no folder audio; set data.audio to the folder that holds 00, 01, … with the MP3 files"
+            f"{base} has no folder audio; set data.audio to the folder that holds 00, 01, … with the MP3 files, or "
+            "fetch them by data.download=true (156 GB)"
         )
     return base / "audio"
 

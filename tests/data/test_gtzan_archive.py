@@ -19,7 +19,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 import genre
 from genre.config.build import read_catalogue
 from genre.config.settings import train_settings
-from genre.data import download
+from genre.data import unpack
 from genre.data.gtzan import genre_folder, read_gtzan
 from genre.errors import UserError
 
@@ -211,7 +211,7 @@ def test_an_absolute_path_is_unpacked_below_the_folder(root, archive, tmp_path):
 
 
 def test_the_number_of_files_is_bounded(root, archive, monkeypatch):
-    monkeypatch.setattr(download, "MAX_FILES", 3)
+    monkeypatch.setattr(unpack, "MAX_FILES", 3)
     with pytest.raises(UserError, match="holds more than 3 files"):
         install(root, archive)
 
@@ -227,14 +227,14 @@ def test_the_remains_of_a_killed_process_are_replaced(root, archive):
 def test_a_killed_process_publishes_nothing_and_frees_the_lock(root, archive, monkeypatch):
     started = multiprocessing.get_context("fork").Event()
 
-    def extract_half(path, folder, limit):
+    def extract_half(path, folder, collection):
         (folder / "genres" / "blues").mkdir(parents=True)
         (folder / "genres" / "blues" / "blues.00000.wav").write_bytes(b"half")
         started.set()
         time.sleep(60)
 
     with monkeypatch.context() as patch:
-        patch.setattr(download, "extract", extract_half)
+        patch.setattr(unpack, "extract", extract_half)
         child = multiprocessing.get_context("fork").Process(target=install, args=(root, archive))
         child.start()
         assert started.wait(30)
@@ -245,14 +245,14 @@ def test_a_killed_process_publishes_nothing_and_frees_the_lock(root, archive, mo
 
 
 def test_one_of_several_processes_unpacks_while_the_others_wait(root, archive, monkeypatch):
-    extract, calls, results = download.extract, [], []
+    extract, calls, results = unpack.extract, [], []
 
     def slow_extract(*arguments):
         calls.append(arguments)
         time.sleep(0.2)
         extract(*arguments)
 
-    monkeypatch.setattr(download, "extract", slow_extract)
+    monkeypatch.setattr(unpack, "extract", slow_extract)
     threads = [threading.Thread(target=lambda: results.append(install(root, archive))) for _ in range(3)]
     for thread in threads:
         thread.start()
