@@ -17,7 +17,8 @@ from genre.prediction.waveforms import WaveformModel
 MOVED = 0.05  # of a probability
 FORMATS = {  # name -> file name and FFmpeg's options
     "flac": ("a.flac", ""),
-    "ogg (Vorbis)": ("a.ogg", ""),
+    "ogg (Vorbis), FFmpeg's default quality": ("a.ogg", ""),
+    "ogg (Vorbis), quality 6": ("b.ogg", "-q:a 6"),
     "mp3, 128 kbit/s": ("a.mp3", "-b:a 128k"),
     "m4a (AAC), 128 kbit/s": ("a.m4a", "-b:a 128k"),
     "wav, 44.1 kHz, stereo": ("a.wav", "-ar 44100 -ac 2"),

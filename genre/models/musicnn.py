@@ -43,6 +43,7 @@ class MusiCNN(FrozenBackbone):
         dense_units: width of the dense layer.
         dropout: probability after the dense layer.
         cached_views: random views per track that are cached; 0: none, the backbone runs in every epoch.
+        stride: frames from one output of the first layer to the next, linear between them; 1 is the published network.
     """
 
     grad_cam_layer = None  # its maps have time and bands exchanged
@@ -57,13 +58,14 @@ class MusiCNN(FrozenBackbone):
         dense_units: Count = 128,
         dropout: DropoutProbability = 0.5,
         cached_views: WholeNumber = 8,
+        stride: Count = 1,
     ) -> None:
         super().__init__()
         self.cached_views, self.frames = cached_views, round(seconds * FRAME_RATE)
         self.patches = max(1, round(seconds / PATCH_SECONDS))
         self.bands: Tensor
         self.register_buffer("bands", band_interpolation(size, f_max), persistent=False)
-        self.backbone = MusiCNNBackbone()
+        self.backbone = MusiCNNBackbone(stride)
         self.backbone.load_state_dict({name: value.float() for name, value in load_file(weights_file()).items()})
         self.backbone.requires_grad_(False)
         self.fingerprint = fingerprint(self.backbone.state_dict().values())
@@ -87,7 +89,7 @@ class MusiCNN(FrozenBackbone):
     def feature_identity(self) -> dict[str, Any]:
         """What the features depend on besides the pictures."""
         identity = {"musicnn": self.fingerprint, "frames": self.frames, "patches": self.patches}
-        return identity | {"bands": fingerprint([self.bands])}
+        return identity | {"bands": fingerprint([self.bands]), "stride": self.backbone.stride}
 
 
 class MusiCNNBackbone(nn.Module):
@@ -95,10 +97,14 @@ class MusiCNNBackbone(nn.Module):
 
     Convolutions over many bands or frames have some of these as input channels, which is the same sum and, with more
     than one input channel, several times as fast.
+
+    Args:
+        stride: as of ``MusiCNN``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = 1) -> None:
         super().__init__()
+        self.stride = stride
         self.scale, self.shift = (nn.Parameter(torch.zeros(BANDS)) for _ in range(2))  # per band, to musicnn's range
         self.input_norm = nn.BatchNorm1d(1, eps=1e-3)
         self.timbral = nn.ModuleList(
@@ -117,7 +123,8 @@ class MusiCNNBackbone(nn.Module):
         values = self.input_norm((log_mel * self.scale + self.shift).flatten(1)[:, None])[:, 0].view_as(log_mel)
         parts = [*self.timbral_inputs(values), *self.temporal_inputs(values)]
         layers = zip([*self.timbral, *self.temporal], self.front_norms, parts, strict=True)
-        front = torch.cat([peaks(convolution, norm, part) for convolution, norm, part in layers], dim=1)
+        peaks = [strided_peaks(convolution, norm, part, self.stride) for convolution, norm, part in layers]
+        front = filled_in(torch.cat(peaks, dim=1), self.stride)[..., : log_mel.shape[1]]
         maps, latest = [front], torch.zeros(())
         for convolution, norm in zip(self.middle, self.middle_norms, strict=True):
             latest = norm(F.relu(convolution(maps[-1])).float()) + latest
@@ -134,8 +141,10 @@ class MusiCNNBackbone(nn.Module):
         return [part.unfold(1, TAPS, 1).permute(0, 3, 1, 2) for part in padded]
 
 
-def peaks(convolution: nn.Module, norm: nn.Module, inputs: Tensor) -> Tensor:
-    """Convolution, ReLU, normalisation, maximum over positions: (…, frames, positions) -> (batch, channels, frames).
+def strided_peaks(convolution: nn.Module, norm: nn.Module, inputs: Tensor, stride: int) -> Tensor:
+    """Convolution, ReLU, normalisation, maximum over positions, at every ``stride``-th frame.
+
+    (batch, channels, frames, positions) -> (batch, channels, frames / stride)
 
     The maximum is taken before the normalisation, which has fewer values to work on then; a negative factor of the
     normalisation turns it into the minimum.
@@ -145,10 +154,18 @@ def peaks(convolution: nn.Module, norm: nn.Module, inputs: Tensor) -> Tensor:
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     weight = convolution.weight * sign.view(-1, 1, 1, 1)
     assert convolution.bias is not None and isinstance(convolution.padding, tuple)
-    maps = F.conv2d(inputs, weight, convolution.bias * sign, padding=convolution.padding, dilation=convolution.dilation)
+    padding, dilation = convolution.padding, convolution.dilation
+    maps = F.conv2d(inputs, weight, convolution.bias * sign, (stride, 1), padding, dilation)
     highest = maps.permute(0, 2, 3, 1).amax(dim=2).float() * sign  # over positions, in the layout in memory
     normalized: Tensor = norm(F.relu(highest).transpose(1, 2))
     return normalized
+
+
+def filled_in(maps: Tensor, stride: int) -> Tensor:
+    """Every ``stride``-th frame -> all frames, linear between them: (…, n) -> (…, n * stride)."""
+    following = torch.cat([maps[..., 1:], maps[..., -1:]], dim=-1)
+    shares = torch.arange(stride, device=maps.device) / stride
+    return (maps[..., None] + (following - maps)[..., None] * shares).flatten(-2)
 
 
 def approximate_log_mel(pictures: Tensor, bands: Tensor, frames: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genre.data.backbone_features import Backbone
-from genre.models.musicnn import MusiCNN, approximate_log_mel, band_interpolation
+from genre.models.musicnn import FRONT_CHANNELS, MusiCNN, approximate_log_mel, band_interpolation
 
 REFERENCE = Path(__file__).with_name("musicnn_reference.csv")  # the published graph's pooled maps of ``noise()``
 
@@ -28,6 +28,16 @@ def test_maps_equal_those_of_the_published_graph():
         maps = backbone(noise()[None])[0]
     torch.testing.assert_close(maps.mean(-1), mean, atol=0.02, rtol=0.02)  # the weights are kept in half precision
     torch.testing.assert_close(maps.amax(-1), maximum, atol=0.05, rtol=0.02)
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_with_a_stride_the_first_layer_has_every_second_or_third_frame_and_what_lies_between(stride):
+    front = {n: MusiCNN(10, 128, stride=n).eval().backbone(noise()[None])[0, :FRONT_CHANNELS] for n in (1, stride)}
+    kept = front[1][:, ::stride]
+    torch.testing.assert_close(front[stride][:, ::stride], kept, atol=1e-4, rtol=1e-4)
+    places = torch.arange(187).numpy() / stride
+    expected = np.stack([np.interp(places, np.arange(kept.shape[1]), row) for row in kept.numpy()])
+    torch.testing.assert_close(front[stride], torch.from_numpy(expected).float(), atol=1e-4, rtol=1e-4)
 
 
 def test_bands_are_interpolated_on_librosas_mel_scale():
@@ -58,8 +68,8 @@ def test_features_and_pictures_give_the_same_logits():
     torch.testing.assert_close(network(network.embed(pictures)), network(pictures))
 
 
-@pytest.mark.parametrize("options", [{"seconds": 5.0}, {"f_max": 11_025.0}])
-def test_cached_features_depend_on_what_a_picture_covers(options):
+@pytest.mark.parametrize("options", [{"seconds": 5.0}, {"f_max": 11_025.0}, {"stride": 2}])
+def test_cached_features_depend_on_what_a_picture_covers_and_the_stride(options):
     assert MusiCNN(10, 64).feature_identity != MusiCNN(10, 64, **options).feature_identity
 
 
