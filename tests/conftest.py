@@ -1,9 +1,14 @@
 """Small music made on the spot, configurations that write into temporary folders, and the real music where it lies."""
 
+import atexit
 import inspect
 import logging
+import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +39,23 @@ FIGURES_OF_A_RUN: tuple[Callable[..., Figure], ...] = (
 
 
 def pytest_configure() -> None:
-    """Compute on one thread, and let SIGINT interrupt: what a shell starts in the background ignores it."""
+    """Compute on one thread, provide FFmpeg, let SIGINT interrupt: what a shell starts in the background ignores it."""
     torch.set_num_threads(1)
+    if not shutil.which("ffmpeg"):
+        provide_ffmpeg()
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def provide_ffmpeg() -> None:
+    """Put the FFmpeg of imageio-ffmpeg on the path, under its usual name; without that package nothing."""
+    with suppress(ImportError, RuntimeError):
+        import imageio_ffmpeg
+
+        folder = tempfile.mkdtemp(prefix="ffmpeg-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        Path(folder, "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+        os.environ["PATH"] += os.pathsep + folder
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,9 @@ from genre.errors import BadAudio, SkipKind
 MISSING = "needs FFmpeg, which is not installed; install it (apt install ffmpeg, brew install ffmpeg)"
 HEADER_BYTES = 24  # of Sun's AU, which FFmpeg writes: magic, offset of the samples, size, encoding, rate, channels
 FIRST_BYTES = 16
+DECODED_BEYOND = (
+    1.0  # seconds that are decoded behind a slice: FFmpeg counts from the file's first time, which may not be 0
+)
 SIGNATURES = (  # offset and first bytes of containers that libsndfile does not read
     (4, b"ftyp"), (0, b"\x30\x26\xb2\x75"), (0, b"\x1aE\xdf\xa3"), (0, b"\xff\xf1"), (0, b"\xff\xf9"), (0, b"MAC "),
     (0, b"wvpk"), (0, b"TTA1"), (0, b"DSD "), (0, b"FRM8"), (0, b"MPCK"), (0, b"MP+"), (0, b"#!AMR"), (0, b"\x0bw"),
@@ -59,16 +62,17 @@ def ffmpeg_blocks(
     program = ffmpeg_program()
     if program is None:
         raise BadAudio(SkipKind.OTHER_FORMAT, f"{path.suffix.lower()} {MISSING}")
-    part = ["-ss", f"{start}", *(["-t", f"{duration}"] if duration is not None else [])]
-    source = ["-protocol_whitelist", "file", *part, "-i", f"file:{path}"]  # a list of addresses is not followed
-    result = ["-map", "0:a:0", "-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
+    source = ["-protocol_whitelist", "file", "-i", f"file:{path}"]  # a list of addresses is not followed
+    length = [] if duration is None else ["-t", f"{start + duration + DECODED_BEYOND}"]
+    result = [*length, "-map", "0:a:0", "-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
     with tempfile.TemporaryFile() as messages:
         command = [program, "-v", "error", "-nostdin", *source, *result]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, stdin=subprocess.DEVNULL) as process:
             try:
                 assert process.stdout is not None
                 rate, channels = read_header(process.stdout, messages)
-                yield rate, read_blocks(process, channels, size, messages)
+                count = None if duration is None else round(duration * rate)
+                yield rate, part_of_blocks(read_blocks(process, channels, size, messages), round(start * rate), count)
             finally:
                 process.kill()
 
@@ -97,6 +101,21 @@ def read_blocks(
         raise BadAudio(SkipKind.TRUNCATED, "truncated")
     if process.wait():
         raise undecodable(messages)
+
+
+def part_of_blocks(
+    blocks: Iterator[npt.NDArray[np.float32]], begin: int, count: int | None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Cut blocks (samples, channels) to a part of the samples; FFmpeg's own seeking is up to a frame of AAC wrong."""
+    end = None if count is None else begin + count
+    place = 0
+    for block in blocks:
+        part = block[max(0, begin - place) : None if end is None else max(0, end - place)]
+        place += len(block)
+        if len(part):
+            yield part
+        if end is not None and place >= end:
+            return
 
 
 def undecodable(messages: IO[bytes]) -> BadAudio:

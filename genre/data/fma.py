@@ -23,13 +23,15 @@ from genre.errors import BadRow, SkipKind, UserError
 from genre.ranges import checked
 
 SUBSETS_OF_EXCERPTS = ("small", "medium", "large")  # each a part of the next
-ADDRESS = "https://os.unil.cloud.switch.ch/fma"
+FMA_ADDRESS = "https://os.unil.cloud.switch.ch/fma"
 ARCHIVES = {  # sizes and checksums as the README of github.com/mdeff/fma states them
-    "metadata": WebArchive(f"{ADDRESS}/fma_metadata.zip", "sha1:f0df49ffe5f2a6008d7dc83c6915b31835dfe733", 360 * 10**6),
-    "small": WebArchive(f"{ADDRESS}/fma_small.zip", "sha1:ade154f733639d52e35e32f5593efe5be76c6d70", 8 * 10**9),
-    "medium": WebArchive(f"{ADDRESS}/fma_medium.zip", "sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b", 24 * 10**9),
-    "large": WebArchive(f"{ADDRESS}/fma_large.zip", "sha1:497109f4dd721066b5ce5e5f250ec604dc78939e", 100 * 10**9),
-    "full": WebArchive(f"{ADDRESS}/fma_full.zip", "sha1:0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab", 944 * 10**9),
+    "metadata": WebArchive(
+        f"{FMA_ADDRESS}/fma_metadata.zip", "sha1:f0df49ffe5f2a6008d7dc83c6915b31835dfe733", 360 * 10**6
+    ),
+    "small": WebArchive(f"{FMA_ADDRESS}/fma_small.zip", "sha1:ade154f733639d52e35e32f5593efe5be76c6d70", 8 * 10**9),
+    "medium": WebArchive(f"{FMA_ADDRESS}/fma_medium.zip", "sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b", 24 * 10**9),
+    "large": WebArchive(f"{FMA_ADDRESS}/fma_large.zip", "sha1:497109f4dd721066b5ce5e5f250ec604dc78939e", 100 * 10**9),
+    "full": WebArchive(f"{FMA_ADDRESS}/fma_full.zip", "sha1:0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab", 944 * 10**9),
 }
 UNPACKED = {"metadata": 10.0}  # the unpacked files' size, at most, as a multiple of the archive's
 UNPACKED_MP3S = 1.1  # the same of the other archives
@@ -84,7 +86,7 @@ def read_fma(
         UserError: if a table or the audio is missing, a table is something else, or no track can be used.
     """
     if download:
-        download_missing(Path(root).expanduser(), subset)
+        download_parts(Path(root).expanduser(), subset)
     base = existing_folder(root, "data.root")
     metadata = base / "fma_metadata"
     reader = TrackReader(*read_genres(metadata / "genres.csv"), genres, subset, subset_folder(base, subset))
@@ -103,7 +105,7 @@ def read_fma(
     return build_catalogue(tracks, skipped, tree=reader.tree)
 
 
-def download_missing(base: Path, subset: str) -> None:
+def download_parts(base: Path, subset: str) -> None:
     """Fetch and unpack the tables, and the audio of a subset, unless they are there.
 
     Raises:

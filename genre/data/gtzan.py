@@ -22,7 +22,7 @@ from genre.data.catalogue import (
     walk_files,
 )
 from genre.data.gtzan_archive import HubArchive, from_disk, from_hub
-from genre.data.unpack import Collection, install
+from genre.data.unpack import Collection, install_collection
 from genre.errors import SkipKind, UserError
 from genre.ranges import Count, checked
 
@@ -60,7 +60,7 @@ def read_gtzan(
     if (download or archive) and genre_folder(base) is None:
         hub = HubArchive(repository, filename, revision)
         collection = Collection("GTZAN", base / "genres", genre_folder, unpacked_bytes, limit_key="data.unpacked_bytes")
-        install(collection, lambda: from_disk(archive) if archive else from_hub(hub))
+        install_collection(collection, lambda: from_disk(archive) if archive else from_hub(hub))
     folder = genre_folder(base)
     if folder is None:
         raise UserError(missing_message(root))

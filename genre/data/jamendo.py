@@ -17,7 +17,7 @@ LISTS = ("train", "validation", "test")
 LIST_COLUMNS = ("TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS")
 TAG = "genre---"
 REPOSITORY = "https://github.com/MTG/mtg-jamendo-dataset"
-ADDRESS = "https://cdn.freesound.org/mtg-jamendo/raw_30s"
+JAMENDO_ADDRESS = "https://cdn.freesound.org/mtg-jamendo/raw_30s"
 QUALITIES = {"low": ("audio-low", 156 * 10**9), "full": ("audio", 508 * 10**9)}  # name in addresses, bytes
 MOST = 1.5  # the largest of the archives, as a multiple of their mean
 LOW_QUALITY = ".low.mp3"  # how the files of audio-low end
@@ -56,7 +56,7 @@ def read_mtg_jamendo(
     """
     base = existing_folder(root, "data.root")
     if download:
-        download_missing(base, Path(audio).expanduser() if audio else base / "audio", quality)
+        download_folders(base, Path(audio).expanduser() if audio else base / "audio", quality)
     folder = existing_folder(audio, "data.audio") if audio else folder_of_audio(base)
     files = files_in_folders(folder)
     rows, subsets, skipped = read_lists(base / "data" / "splits")
@@ -73,7 +73,7 @@ def read_mtg_jamendo(
     return build_catalogue(tracks, skipped)
 
 
-def download_missing(base: Path, folder: Path, quality: str) -> None:
+def download_folders(base: Path, folder: Path, quality: str) -> None:
     """Fetch and unpack the archives of the audio whose folders are not there, one after the other.
 
     Args:
@@ -92,7 +92,7 @@ def download_missing(base: Path, folder: Path, quality: str) -> None:
         def find_layout(tree: Path, number: str = number) -> Path | None:
             return next((each for each in (tree / number, tree) if any(each.glob("*.mp3"))), None)
 
-        archive = WebArchive(f"{ADDRESS}/{kind}/{file}", f"sha256:{checksum}", size)
+        archive = WebArchive(f"{JAMENDO_ADDRESS}/{kind}/{file}", f"sha256:{checksum}", size)
         install_from_web(archive, Collection(file, folder / number, find_layout, int(size * MOST)))
 
 

@@ -56,7 +56,7 @@ class Collection:
         return f"{self.limit_key}={self.unpacked_bytes}" if self.limit_key else f"{self.unpacked_bytes:,} bytes"
 
 
-def install(collection: Collection, fetch: Callable[[], Path], download_bytes: int = 0) -> None:
+def install_collection(collection: Collection, fetch: Callable[[], Path], download_bytes: int = 0) -> None:
     """Unpack a collection's archive to its folder, unless another process has done so in the meantime.
 
     Args:

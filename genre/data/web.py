@@ -15,12 +15,12 @@ from pathlib import Path
 import rich.progress
 from rich.progress import Progress, TaskID
 
-from genre.data.unpack import Collection, install
+from genre.data.unpack import Collection, install_collection
 from genre.errors import UserError
 
 log = logging.getLogger(__name__)
 
-BLOCK = 1 << 20  # bytes
+BYTES_AT_ONCE = 1 << 20  # bytes
 ATTEMPTS = 6  # of connections without a byte, one after the other
 FIRST_PAUSE = 1.0  # seconds before the second attempt; doubled before each further one
 SILENCE = 60.0  # seconds without a byte until a connection counts as lost
@@ -53,7 +53,7 @@ class WebArchive:
 
     def missing_bytes(self, folder: Path) -> int:
         """What must still be downloaded, about, in bytes."""
-        return 0 if self.copy_in(folder).is_file() else max(0, self.size - size_of(self.download_in(folder)))
+        return 0 if self.copy_in(folder).is_file() else max(0, self.size - bytes_in(self.download_in(folder)))
 
 
 def install_from_web(archive: WebArchive, collection: Collection) -> None:
@@ -65,7 +65,7 @@ def install_from_web(archive: WebArchive, collection: Collection) -> None:
         UserError: if the archive cannot be fetched, is damaged or another, or cannot be written.
     """
     folder = collection.folder.parent
-    install(collection, lambda: fetch(archive, folder), archive.missing_bytes(folder))
+    install_collection(collection, lambda: fetch(archive, folder), archive.missing_bytes(folder))
     archive.download_in(folder).unlink(missing_ok=True)
 
 
@@ -100,12 +100,12 @@ def download_rest(address: str, path: Path) -> None:
     failures = 0
     with transfer_bar(path.name) as (bar, task):
         while True:
-            before = size_of(path)
+            before = bytes_in(path)
             try:
                 append_rest(address, path, bar, task)
                 return
             except LOST as error:
-                failures = 1 if size_of(path) > before else failures + 1
+                failures = 1 if bytes_in(path) > before else failures + 1
                 refused = isinstance(error, urllib.error.HTTPError) and error.code < LOWEST_FAULT_OF_SERVER
                 if refused or failures == ATTEMPTS:
                     raise
@@ -118,7 +118,7 @@ def append_rest(address: str, path: Path, bar: Progress, task: TaskID) -> None:
     Raises:
         ConnectionError: if the connection ends before the file.
     """
-    begin = size_of(path)
+    begin = bytes_in(path)
     request = urllib.request.Request(address, headers={"Range": f"bytes={begin}-"} if begin else {})
     try:
         response = urllib.request.urlopen(request, timeout=SILENCE)
@@ -130,7 +130,7 @@ def append_rest(address: str, path: Path, bar: Progress, task: TaskID) -> None:
         length = response.headers.get("Content-Length")
         total = file.tell() + int(length) if length else None
         bar.update(task, total=total, completed=file.tell())
-        while block := response.read(BLOCK):
+        while block := response.read(BYTES_AT_ONCE):
             file.write(block)
             bar.advance(task, len(block))
         if total is not None and file.tell() < total:
@@ -145,7 +145,7 @@ def transfer_bar(name: str) -> Iterator[tuple[Progress, TaskID]]:
         yield bar, bar.add_task(name, total=None)
 
 
-def size_of(path: Path) -> int:
+def bytes_in(path: Path) -> int:
     """Length of a file, in bytes; 0 if there is none."""
     return path.stat().st_size if path.is_file() else 0
 

@@ -52,6 +52,18 @@ def test_a_slice_is_the_requested_part(song):
 
 
 @installed
+@pytest.mark.parametrize("suffix", [".m4a", ".wma", ".mka"])
+def test_a_slice_begins_at_its_sample_and_a_whole_file_at_its_first(song, suffix):
+    path = convert(song, song.with_suffix(suffix))
+    whole = audio.read_audio(path, 44_100)
+    part = audio.read_audio(path, 44_100, start=1.5, duration=1.25)
+    np.testing.assert_array_equal(part, whole[66_150:][:55_125])
+    if suffix == ".m4a":
+        original = audio.read_audio(song, 44_100).astype(float)
+        assert np.abs(whole - original)[2_000:100_000].max() < 0.1 * np.abs(original).max()
+
+
+@installed
 def test_the_name_does_not_matter(song):
     m4a = convert(song, song.with_suffix(".m4a"))
     shutil.copy(m4a, song.with_name("wrong.mp3"))

@@ -212,14 +212,14 @@ REFUSED = {
 def test_a_bad_zip_is_refused_and_leaves_nothing(tmp_path, content, reason):
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(UserError, match=rf"x\.zip .*{reason}.*: delete or replace it"):
-        unpack.install(collection(tmp_path / "songs"), lambda: tmp_path / "x.zip")
+        unpack.install_collection(collection(tmp_path / "songs"), lambda: tmp_path / "x.zip")
     assert {path.name for path in tmp_path.iterdir()} == {"x.zip", ".songs.lock"}
 
 
 def test_names_in_a_zip_that_lead_outside_stay_inside(tmp_path):
     names = ["../../escape", "/songs/b.mp3", "songs/../../escape"]
     (tmp_path / "x.zip").write_bytes(zipped({"songs/a.mp3": b"a"} | {name: b"x" for name in names}))
-    unpack.install(collection(tmp_path / "inner" / "songs"), lambda: tmp_path / "x.zip")
+    unpack.install_collection(collection(tmp_path / "inner" / "songs"), lambda: tmp_path / "x.zip")
     assert {path.name for path in tmp_path.iterdir()} == {"x.zip", "inner"}
     assert {path.name for path in (tmp_path / "inner").iterdir()} == {"songs", ".songs.lock"}
 
@@ -275,7 +275,7 @@ def test_ballroom_is_fetched_once(server, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("quality", "kind", "suffix"), [("low", "audio-low", ".low.mp3"), ("full", "audio", ".mp3")])
 def test_the_folders_of_mtg_jamendo_that_are_missing_are_fetched(server, tmp_path, monkeypatch, quality, kind, suffix):
     write_jamendo_lists(tmp_path, [200, 201])
-    monkeypatch.setattr(jamendo, "ADDRESS", server.address)
+    monkeypatch.setattr(jamendo, "JAMENDO_ADDRESS", server.address)
     names = {n: f"raw_30s_{kind}-{n % 100:02d}.tar" for n in (200, 201)}
     served = {
         n: server.archive(f"{kind}/{name}", tarred({f"{n % 100:02d}/{n}{suffix}": b"x"}), "sha256")

@@ -121,7 +121,10 @@ def test_test_labels_change_test_metrics_only(configured, music, tmp_path, task)
         assert {**row, "true": ""} == {**predictions[1][name], "true": ""}
 
 
-FROZEN = ("model=musicnn", "model.cached_views=1", "model.dense_units=8", "spectrogram.size=64", "view.seconds=2")
+FROZEN = (
+    "model=musicnn", "model.stride=1", "model.cached_views=1", "model.dense_units=8", "spectrogram.size=64",
+    "view.seconds=2",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
