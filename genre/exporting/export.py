@@ -13,7 +13,6 @@ from genre.exporting.card import model_card
 from genre.exporting.formats import FORMATS
 from genre.exporting.graph import WaveformGraph
 from genre.files import write_bytes, write_text
-from genre.models.onnx_audio import OnnxNetwork
 from genre.models.pretrained import read_network
 from genre.prediction.exported import ExportMetadata
 from genre.prediction.model import Model
@@ -64,13 +63,11 @@ def export_metadata(model: Model) -> ExportMetadata:
     """What a file says about a model.
 
     Raises:
-        UserError: if its task decides in a way of its own, or ONNX Runtime runs its network: no file can hold that.
+        UserError: if its task decides in a way of its own, which no file can hold.
     """
     task, fitted, view = model.task, model.postprocessing, model.pipeline.view
     if type(task).decide not in (Multiclass.decide, Multilabel.decide):
         raise UserError(f"the task {type(task).__name__} decides by its own code, which no exported file can hold")
-    if any(isinstance(part, OnnxNetwork) for part in model.network.modules()):
-        raise UserError("a network in an ONNX file cannot be exported with its head; predict with the run's folder")
     return ExportMetadata(
         genres=model.genres,
         task="multilabel" if isinstance(task, Multilabel) else "multiclass",

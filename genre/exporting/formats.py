@@ -16,6 +16,7 @@ from torch.export.exported_program import ExportedProgram
 
 from genre.errors import UserError
 from genre.exporting.graph import WaveformGraph
+from genre.exporting.onnx_network import insert, onnx_networks, placeholders
 from genre.extras import import_extra
 from genre.paths import ONNX_SUFFIX
 from genre.prediction.exported import (
@@ -46,12 +47,15 @@ def to_onnx(graph: WaveformGraph, metadata: ExportMetadata) -> bytes:
     if isinstance(graph.view, Segments):
         inputs, sizes = [*inputs, graph.view.positions], [*sizes, {0: CROPS}]
     outputs = [PROBABILITIES] if metadata.uncertain_beyond is None else [PROBABILITIES, DISTANCES]
-    with quiet(), clear_refusal(graph):
+    networks = onnx_networks(graph)
+    with quiet(), clear_refusal(graph), placeholders(networks):
         program: Any = torch.onnx.export(
             graph, tuple(inputs), dynamo=True, verbose=False, output_names=outputs,
             input_names=[WAVEFORM, POSITIONS][: len(inputs)], dynamic_shapes=tuple(sizes),
         )  # fmt: skip
-    proto = program.model_proto
+        proto = program.model_proto
+        for number, network in enumerate(networks):
+            insert(proto, number, network.content.numpy().tobytes())
     if len(inputs) > 1:
         proto.graph.initializer.append(onnx.numpy_helper.from_array(inputs[1].numpy(), POSITIONS))
     onnx.helper.set_model_props(proto, metadata.texts())
@@ -65,6 +69,8 @@ def to_torch(graph: WaveformGraph, metadata: ExportMetadata) -> bytes:
     Raises:
         UserError: if the network cannot be exported.
     """
+    if onnx_networks(graph):
+        raise UserError("a run whose network is an ONNX file can be exported with format=onnx only")
     with quiet(), clear_refusal(graph), torch.no_grad():
         program: ExportedProgram = torch.export.export(
             graph, (example(graph),), dynamic_shapes={WAVEFORM: {0: BATCH, 1: SAMPLES}}, strict=False

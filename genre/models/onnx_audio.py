@@ -30,7 +30,7 @@ class OnnxNetwork(AudioNetwork):
     def __init__(self, content: Tensor, sample_rate: int, width: int, samples: int, source: str) -> None:
         super().__init__()
         self.content = nn.Parameter(content, requires_grad=False)
-        self.sample_rate, self.source = sample_rate, source
+        self.sample_rate, self.samples, self.source = sample_rate, samples, source
         self.opened: Any = None
         width = width or self.tried(torch.zeros(2, samples))
         self.widths = [width]
