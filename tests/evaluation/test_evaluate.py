@@ -128,6 +128,6 @@ def test_the_network_that_comes_with_the_program_says_nearly_the_same_about_the_
     of_archive, of_wavs = probabilities("archive", *archived), probabilities("wavs", *wavs, "exclude_seen=false")
     pairs = [(of_archive[name], of_wavs[name]) for name in names]
     # A crop of samples picks its own frames for its columns, up to half a column from those of the archive.
-    assert np.mean([np.abs(one - other).mean() for one, other in pairs]) < 0.01
+    assert np.mean([np.abs(one - other).mean() for one, other in pairs]) < 0.015
     assert sum(one.argmax() == other.argmax() for one, other in pairs) >= 94
     assert probabilities("unseen", *wavs).keys() == of_wavs.keys() - names  # it was trained on the others
