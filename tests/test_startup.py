@@ -15,13 +15,17 @@ def test_torchmetrics_does_not_import_transformers():
     assert done.stdout.strip() == "False"
 
 
-FAULTS = """
-import resource
+ADVICE = """
 {first}
+import re
 import torch
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-torch.ones(64 << 20)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+tensor = torch.ones(64 << 20)
+address = tensor.data_ptr()
+for line in open("/proc/self/smaps"):
+    if span := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):
+        inside = int(span[1], 16) <= address < int(span[2], 16)
+    elif inside and line.startswith("VmFlags:"):
+        print("hg" in line.split())
 """
 LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -30,13 +34,12 @@ LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     not LARGE_PAGES.exists() or "[madvise]" not in LARGE_PAGES.read_text(),
     reason="the system gives no large pages on demand",
 )
-def test_a_large_tensor_lies_in_large_pages():
+def test_large_pages_are_asked_for_a_large_tensor():
     unset = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
-    scripts = (FAULTS.format(first=first) for first in ("", "import genre"))
-    small, large = (
-        int(
-            subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=unset).stdout
-        )
+    scripts = [ADVICE.format(first=first) for first in ("", "import genre")]
+    runs = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=unset)
         for script in scripts
-    )
-    assert small > 60_000 and large < small / 10  # 256 MB are 65,536 pages of 4 KB
+    ]
+    # Whether the system has any left is not ours to say, so "hg" of proc(5) is asked for: advised to be large.
+    assert [run.stdout.strip() for run in runs] == ["False", "True"]
