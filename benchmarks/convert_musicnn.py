@@ -3,6 +3,8 @@
     pip download --no-deps musicnn==0.1.0 && unzip musicnn-0.1.0-py3-none-any.whl
     python -m benchmarks.convert_musicnn musicnn/MSD_musicnn MUSIC
 
+Kernels of the first layer that are zero are left out; what they give the second is the weight of an input of ones.
+
 MUSIC is a folder of audio files. Over them, each band's mean and deviation are taken in musicnn's own spectrograms and
 in their approximation from pictures; the latter are then scaled to match.
 """
@@ -15,6 +17,7 @@ import librosa
 import numpy as np
 import tensorflow as tf
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,7 +25,6 @@ from genre.models.musicnn import (
     BANDS,
     COMPRESSION,
     FRAME_RATE,
-    TAPS,
     MusiCNNBackbone,
     approximate_log_mel,
     band_interpolation,
@@ -33,15 +35,15 @@ from genre.transforms.spectrogram import ArchiveSpectrogram
 RATE, SECONDS = 16_000, 9.92  # 128 columns of the log-mel archive: one per column of the picture
 NORM_NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 NORMS = ["input_norm", *(f"front_norms.{i}" for i in range(5)), *(f"middle_norms.{i}" for i in range(3))]
-CONVOLUTIONS = [f"{part}.{i}" for part, count in (("timbral", 2), ("temporal", 3), ("middle", 3)) for i in range(count)]
+CONVOLUTIONS = [f"{part}.{i}" for part, count in (("front", 5), ("middle", 3)) for i in range(count)]
+ZERO = 1e-4  # norm of a kernel that is zero but for what weight decay left of it
 
 
 def main(checkpoint: Path, music: Path) -> None:
     """Convert a checkpoint, and fit the scales of its bands."""
-    state = MusiCNNBackbone().state_dict() | converted(checkpoint)
+    state = MusiCNNBackbone().state_dict() | without_zero_kernels(converted(checkpoint))
     state["scale"], state["shift"] = band_scales(sorted(path for path in music.rglob("*") if path.is_file()))
-    half = {name: value.half() if value.ndim > 1 else value for name, value in state.items()}
-    save_file({name: value.contiguous() for name, value in half.items()}, weights_file())
+    save_file({name: value.contiguous() for name, value in state.items()}, weights_file())
 
 
 def converted(folder: Path) -> dict[str, Tensor]:
@@ -67,19 +69,34 @@ def rearranged(layer: str, value: Tensor) -> Tensor:
     """A kernel (frames, bands, 1, channels) as MusiCNNBackbone's layer has it; a bias stays."""
     if value.ndim == 1:
         return value
-    if layer.startswith("timbral"):
-        return value.permute(3, 1, 0, 2)
-    if layer.startswith("temporal"):
-        return value.reshape(-1, TAPS, value.shape[-1]).permute(2, 1, 0)[..., None]
-    return value[:, :, 0].permute(2, 1, 0)
+    return value.permute(3, 2, 1, 0) if layer.startswith("front") else value[:, :, 0].permute(2, 1, 0)
+
+
+def without_zero_kernels(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the first layer's kernels that are zero; their maps are constant, which is the last input's weight."""
+    not_zero, maps = [], []
+    for layer, norm in ((f"front.{i}", f"front_norms.{i}") for i in range(5)):
+        weight, bias, *statistics = (state[name] for name in names_of(layer, norm))
+        not_zero.append(weight.flatten(1).norm(dim=1) > ZERO)
+        scale, shift, mean, variance = statistics
+        maps.append((F.relu(bias) - mean) / (variance + 1e-3).sqrt() * scale + shift)  # where the kernel is zero
+        state = state | {name: state[name][not_zero[-1]] for name in names_of(layer, norm)}
+    used, following = torch.cat(not_zero), state["middle.0.weight"]
+    constant = torch.einsum("i,oik->ok", torch.cat(maps)[~used], following[:, ~used])
+    return state | {"middle.0.weight": torch.cat([following[:, used], constant[:, None]], dim=1)}
+
+
+def names_of(layer: str, norm: str) -> list[str]:
+    """The names of a convolution's parameters and of the normalisation's after it."""
+    return [f"{layer}.weight", f"{layer}.bias", *(f"{norm}.{name}" for name in NORM_NAMES.values())]
 
 
 def band_scales(files: list[Path]) -> tuple[Tensor, Tensor]:
-    """Factor and summand, (96,) each, that give the approximation the means and deviations of musicnn's own."""
+    """Factor and summand, (96, 1) each, that give the approximation the means and deviations of musicnn's own."""
     own, ours = zip(*(spectrograms(path) for path in files), strict=True)
     target, source = torch.cat(own), torch.cat(ours)
     scale = target.std(dim=0) / source.std(dim=0)
-    return scale, target.mean(dim=0) - source.mean(dim=0) * scale
+    return scale[:, None], (target.mean(dim=0) - source.mean(dim=0) * scale)[:, None]
 
 
 def spectrograms(path: Path) -> tuple[Tensor, Tensor]:
@@ -91,7 +108,7 @@ def spectrograms(path: Path) -> tuple[Tensor, Tensor]:
     waveform = torch.from_numpy(librosa.load(path, sr=22_050)[0])
     clips = waveform.unfold(0, round(SECONDS * 22_050), round(SECONDS * 22_050))
     pictures = spectrogram.picture(spectrogram(clips, torch.tensor([clips.shape[1]] * len(clips)), SECONDS))
-    approximate = approximate_log_mel(pictures, bands, frames).flatten(0, 1)
+    approximate = approximate_log_mel(pictures, bands, frames).transpose(1, 2).flatten(0, 1)
     return torch.log10(1 + COMPRESSION * torch.from_numpy(power)), approximate
 
 

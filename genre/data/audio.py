@@ -32,6 +32,7 @@ SAMPLE_RATES = (1_000, 768_000)  # Hz; a header outside this range is wrong
 INT16_MAX = 32767.0
 INT16_RANGE = 32768.0
 UNSCALED_PEAKS = (0.1, 1.0)  # a clip with a peak outside is scaled to full scale
+PARTS = 1024  # of a block, whose peaks tell which of its values are among the largest
 SPIKE_SAMPLES = 64  # 3 ms at 22,050 Hz: so few samples far above all others are a defect, not music
 SPIKE_RATIO = 10.0  # 20 dB
 CANCELLED = 0.1  # of the power that uncorrelated channels would have when averaged (two: a correlation below -0.9)
@@ -89,12 +90,13 @@ class Level:
 
     def add(self, block: Block) -> None:
         """Add a block (samples,)."""
-        magnitude = np.abs(block)
-        larger = magnitude[magnitude > self.largest.min()]
-        if len(larger):
-            self.largest = np.partition(np.concatenate([self.largest, larger]), -len(self.largest))[
-                -len(self.largest) :
-            ]
+        magnitude, count = np.abs(block), len(self.largest)
+        bound = self.largest.min()
+        if len(magnitude) > PARTS:  # the values above a bound are few, and sorting all takes long
+            peaks = magnitude[: len(magnitude) // PARTS * PARTS].reshape(PARTS, -1).max(axis=1)
+            bound = max(bound, np.partition(peaks, -count)[-count])  # of the block, at least ``count`` reach it
+        values = np.concatenate([self.largest, magnitude[magnitude >= bound]])
+        self.largest = np.partition(values, -count)[-count:]
 
     @property
     def peak(self) -> float:

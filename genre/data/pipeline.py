@@ -17,7 +17,15 @@ from genre.data.store import Key, Store
 from genre.data.store_builder import Item, build_store, parallel_map
 from genre.tasks import Task
 from genre.transforms.augment import Augment
-from genre.transforms.spectrogram import DocumentSpectrogram, NetworkInput, decibels, from_cached, to_cached, to_power
+from genre.transforms.spectrogram import (
+    ArchiveSpectrogram,
+    DocumentSpectrogram,
+    NetworkInput,
+    decibels,
+    from_cached,
+    to_cached,
+    to_power,
+)
 from genre.transforms.views import View
 
 CACHE_BATCH = 16  # tracks that are computed together for a store
@@ -70,6 +78,8 @@ class Pipeline:
     def crops(self, store: Store, rows: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """First row and length of each crop, relative to its track: (batch,) rows -> two (batch, crops)."""
         lengths = store.lengths(rows)
+        if generator is None and store.stage == "waveform" and isinstance(self.spectrogram, ArchiveSpectrogram):
+            return self.spectrogram.crops_at_columns(self.view.spans, lengths, self.view.seconds)
         span = round(self.view.seconds * store.rate)
         tolerance = round(self.spectrogram.length_tolerance * store.rate)
         if generator is None:

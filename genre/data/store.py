@@ -24,7 +24,7 @@ from torch import Tensor
 from genre.errors import SkipKind, SkipReason
 from genre.files import last_use, note_use
 
-FORMAT = 3  # raised whenever the meaning of a store's files changes
+FORMAT = 4  # raised whenever the meaning of a store's files changes
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,5 @@ def explanation_title(predictions: Predictions, index: int) -> str:
 
 def crop_begin(data: MusicData, row: Tensor, crop: int) -> float:
     """Return where a crop begins in its track, in seconds."""
-    rate = data.first.rate
-    tolerance = round(data.pipeline.spectrogram.length_tolerance * rate)
-    begin, _ = data.pipeline.view.spans(data.first.lengths(row), round(data.pipeline.view.seconds * rate), tolerance)
-    return float(begin[0, crop]) / rate
+    begin, _ = data.pipeline.crops(data.first, row, None)
+    return float(begin[0, crop]) / data.first.rate

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genre.models.networks import crop_outputs
 from genre.prediction.model import Model
-from genre.transforms.spectrogram import DocumentSpectrogram, LogMel, decibels
+from genre.transforms.spectrogram import ArchiveSpectrogram, DocumentSpectrogram, LogMel, decibels
 from genre.transforms.views import evenly_spaced
 
 
@@ -42,7 +42,7 @@ class WaveformGraph(nn.Module):
             (batch, genres); or these and (batch,).
         """
         begins, lengths = self.spans(waveform, positions)
-        clips = cut_crops(waveform, begins, lengths, self.span + (0 if positions is not None else self.tolerance))
+        clips = cut_crops(waveform, begins, lengths, self.span + self.tolerance)
         batch, crops = clips.shape[:2]
         log_mel = self.spectrogram(clips.flatten(0, 1), lengths.repeat(batch), self.view.seconds)
         pictures = self.spectrogram.picture(log_mel).unflatten(0, (batch, crops))
@@ -55,10 +55,16 @@ class WaveformGraph(nn.Module):
     def spans(self, waveform: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
         """First sample and length of each crop, (crops,) each."""
         samples = torch.full((1,), waveform.shape[1], dtype=torch.int64)
-        if positions is None:
-            begins, lengths = self.view.spans(samples, self.span, self.tolerance)
+
+        def spans(lengths: Tensor, span: int, tolerance: int) -> tuple[Tensor, Tensor]:
+            if positions is None:
+                return self.view.spans(lengths, span, tolerance)
+            return evenly_spaced(lengths, span, positions)
+
+        if isinstance(self.spectrogram, ArchiveSpectrogram):
+            begins, lengths = self.spectrogram.crops_at_columns(spans, samples, self.view.seconds)
         else:
-            begins, lengths = evenly_spaced(samples, self.span, positions)
+            begins, lengths = spans(samples, self.span, self.tolerance)
         return begins[0], lengths[0]
 
 
@@ -82,7 +88,7 @@ def cut_crops(waveform: Tensor, begins: Tensor, lengths: Tensor, longest: int) -
 
 
 class ConvolvedLogMel(nn.Module):
-    """A ``LogMel`` whose Fourier transform is a convolution with windowed cosines and sines.
+    """A ``LogMel`` whose Fourier transform is a product with windowed cosines and sines.
 
     Args:
         log_mel: whose values it has.
@@ -90,15 +96,21 @@ class ConvolvedLogMel(nn.Module):
 
     def __init__(self, log_mel: LogMel) -> None:
         super().__init__()
-        self.hop_length, self.padding = log_mel.hop_length, log_mel.n_fft // 2
+        self.n_fft, self.hop_length = log_mel.n_fft, log_mel.hop_length
         self.basis: Tensor
         self.bank: Tensor
         self.register_buffer("basis", fourier_basis(len(log_mel.bank), log_mel.window), persistent=False)
         self.register_buffer("bank", torch.cat([log_mel.bank, log_mel.bank]).T, persistent=False)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB."""
-        parts = F.conv1d(waveform[:, None], self.basis, stride=self.hop_length, padding=self.padding)
+    def forward(self, waveform: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB; see ``LogMel``."""
+        padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
+        if numbers is None:
+            parts = F.conv1d(padded[:, None], self.basis, stride=self.hop_length)
+        else:
+            places = numbers[..., None] * self.hop_length + torch.arange(self.n_fft)
+            frames = padded.gather(1, places.flatten(1)).view(places.shape)
+            parts = (frames @ self.basis[:, 0].T).transpose(1, 2)
         return decibels(self.bank @ parts.square())
 
 

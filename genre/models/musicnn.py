@@ -21,10 +21,11 @@ FRAME_RATE = 16_000 / 256  # frames per second
 PATCH_SECONDS = 3.0  # of its inputs in its own training
 COMPRESSION = 10_000.0  # log10(1 + COMPRESSION * power)
 LOUDEST_DB = 20.0  # the power that a picture's 1 stands for; the bands' statistics adjust the rest
-TIMBRAL, TIMBRAL_BANDS, TIMBRAL_FRAMES = 204, (38, 67), 7
-TEMPORAL, TEMPORAL_FRAMES, TAPS = 51, (128, 64, 32), 16
+TIMBRAL = {38: 23, 67: 14}  # kernels by their height in bands: those of the published 204 each that are not zero
+TEMPORAL = {128: 3, 64: 7, 32: 17}  # kernels by their width in frames: of 51 each
+TIMBRAL_FRAMES = 7
 MIDDLE = 64
-FRONT_CHANNELS = 2 * TIMBRAL + 3 * TEMPORAL
+FRONT_CHANNELS = sum(TIMBRAL.values()) + sum(TEMPORAL.values())
 WEIGHTS = "musicnn_msd.safetensors"
 
 
@@ -66,7 +67,7 @@ class MusiCNN(FrozenBackbone):
         self.bands: Tensor
         self.register_buffer("bands", band_interpolation(size, f_max), persistent=False)
         self.backbone = MusiCNNBackbone(stride)
-        self.backbone.load_state_dict({name: value.float() for name, value in load_file(weights_file()).items()})
+        self.backbone.load_state_dict(load_file(weights_file()))
         self.backbone.requires_grad_(False)
         self.fingerprint = fingerprint(self.backbone.state_dict().values())
         self.add_head(genres, 2 * (FRONT_CHANNELS + 3 * MIDDLE), True, dense_units, dropout)
@@ -75,13 +76,13 @@ class MusiCNN(FrozenBackbone):
         """(batch, 1, size, size) in [0, 1] -> features (batch, width)."""
         with torch.autocast(picture.device.type, enabled=False):
             log_mel = approximate_log_mel(picture.float(), self.bands, self.frames)
-        patches = log_mel.unfold(1, self.frames // self.patches, self.frames // self.patches).transpose(2, 3)
+        patches = log_mel.unfold(2, self.frames // self.patches, self.frames // self.patches).transpose(1, 2)
         if picture.device.type != "cpu" or torch.compiler.is_exporting():
             return self.pooled(patches)
         return torch.cat([self.pooled(part) for part in patches.split(1)])  # more do not fit the processor's cache
 
     def pooled(self, patches: Tensor) -> Tensor:
-        """Mean and maximum of the maps over time, means over the patches: (batch, patches, frames, 96) -> features."""
+        """Mean and maximum of the maps over time, means over the patches: (batch, patches, 96, frames) -> features."""
         maps = self.backbone(patches.flatten(0, 1)).float()
         return torch.cat([maps.mean(-1), maps.amax(-1)], dim=1).unflatten(0, patches.shape[:2]).mean(dim=1)
 
@@ -93,10 +94,11 @@ class MusiCNN(FrozenBackbone):
 
 
 class MusiCNNBackbone(nn.Module):
-    """musicnn up to its pooling: log-mel (batch, frames, 96) -> maps (batch, 753, frames).
+    """musicnn up to its pooling: log-mel (batch, 96, frames) -> maps (batch, 256, frames).
 
-    Convolutions over many bands or frames have some of these as input channels, which is the same sum and, with more
-    than one input channel, several times as fast.
+    Nine in ten of the published first layer's kernels are zero: what they give is the same whatever is heard. They are
+    left out, with their maps, and the sum that the next layer makes of these is the weight of one further input, of
+    ones.
 
     Args:
         stride: as of ``MusiCNN``.
@@ -105,60 +107,47 @@ class MusiCNNBackbone(nn.Module):
     def __init__(self, stride: int = 1) -> None:
         super().__init__()
         self.stride = stride
-        self.scale, self.shift = (nn.Parameter(torch.zeros(BANDS)) for _ in range(2))  # per band, to musicnn's range
-        self.input_norm = nn.BatchNorm1d(1, eps=1e-3)
-        self.timbral = nn.ModuleList(
-            nn.Conv2d(bands, TIMBRAL, (TIMBRAL_FRAMES, 1), padding=(TIMBRAL_FRAMES // 2, 0)) for bands in TIMBRAL_BANDS
-        )
-        self.temporal = nn.ModuleList(
-            nn.Conv2d(TAPS, TEMPORAL, (frames // TAPS, 1), dilation=(TAPS, 1)) for frames in TEMPORAL_FRAMES
-        )
-        outputs = [TIMBRAL] * len(TIMBRAL_BANDS) + [TEMPORAL] * len(TEMPORAL_FRAMES)
-        self.front_norms = nn.ModuleList(nn.BatchNorm1d(channels, eps=1e-3) for channels in outputs)
-        self.middle = nn.ModuleList(nn.Conv1d(n, MIDDLE, 7, padding=3) for n in (FRONT_CHANNELS, MIDDLE, MIDDLE))
+        self.scale, self.shift = (nn.Parameter(torch.zeros(BANDS, 1)) for _ in range(2))  # to musicnn's range
+        self.input_norm = nn.BatchNorm2d(1, eps=1e-3)
+        timbral = [nn.Conv2d(1, n, (bands, TIMBRAL_FRAMES)) for bands, n in TIMBRAL.items()]
+        temporal = [nn.Conv2d(1, n, (1, frames)) for frames, n in TEMPORAL.items()]
+        self.front = nn.ModuleList([*timbral, *temporal])
+        channels = [*TIMBRAL.values(), *TEMPORAL.values()]
+        self.front_norms = nn.ModuleList(nn.BatchNorm1d(n, eps=1e-3) for n in channels)
+        inputs = (FRONT_CHANNELS + 1, MIDDLE, MIDDLE)
+        self.middle = nn.ModuleList(nn.Conv1d(n, MIDDLE, 7, padding=3) for n in inputs)
         self.middle_norms = nn.ModuleList(nn.BatchNorm1d(MIDDLE, eps=1e-3) for _ in range(3))
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """(batch, frames, 96) -> maps (batch, 753, frames)."""
-        values = self.input_norm((log_mel * self.scale + self.shift).flatten(1)[:, None])[:, 0].view_as(log_mel)
-        parts = [*self.timbral_inputs(values), *self.temporal_inputs(values)]
-        layers = zip([*self.timbral, *self.temporal], self.front_norms, parts, strict=True)
-        peaks = [strided_peaks(convolution, norm, part, self.stride) for convolution, norm, part in layers]
-        front = filled_in(torch.cat(peaks, dim=1), self.stride)[..., : log_mel.shape[1]]
-        maps, latest = [front], torch.zeros(())
+        """(batch, 96, frames) -> maps (batch, 256, frames)."""
+        values = self.input_norm((log_mel * self.scale + self.shift)[:, None])
+        layers = zip(self.front, self.front_norms, strict=True)
+        peaks = torch.cat([self.peaks(convolution, norm, values) for convolution, norm in layers], dim=1)
+        front = filled_in(peaks, self.stride)[..., : log_mel.shape[-1]]
+        maps, latest, inputs = [front], torch.zeros(()), torch.cat([front, torch.ones_like(front[:, :1])], dim=1)
         for convolution, norm in zip(self.middle, self.middle_norms, strict=True):
-            latest = norm(F.relu(convolution(maps[-1])).float()) + latest
+            latest = norm(F.relu(convolution(inputs)).float()) + latest
             maps.append(latest)
+            inputs = latest
         return torch.cat(maps, dim=1)
 
-    def timbral_inputs(self, values: Tensor) -> list[Tensor]:
-        """(batch, frames, 96) -> per kernel, its bands as channels: (batch, bands, frames, positions)."""
-        return [values.unfold(2, bands, 1).permute(0, 3, 1, 2) for bands in TIMBRAL_BANDS]
+    def peaks(self, convolution: nn.Module, norm: nn.Module, values: Tensor) -> Tensor:
+        """Convolution, ReLU, normalisation, maximum over the bands, at every ``stride``-th frame.
 
-    def temporal_inputs(self, values: Tensor) -> list[Tensor]:
-        """(batch, frames, 96) -> per kernel, TAPS frames in a row as channels: (batch, TAPS, frames + …, 96)."""
-        padded = (F.pad(values, (0, 0, (frames - 1) // 2, frames // 2)) for frames in TEMPORAL_FRAMES)
-        return [part.unfold(1, TAPS, 1).permute(0, 3, 1, 2) for part in padded]
+        (batch, 1, 96, frames) -> (batch, channels, frames / stride)
 
-
-def strided_peaks(convolution: nn.Module, norm: nn.Module, inputs: Tensor, stride: int) -> Tensor:
-    """Convolution, ReLU, normalisation, maximum over positions, at every ``stride``-th frame.
-
-    (batch, channels, frames, positions) -> (batch, channels, frames / stride)
-
-    The maximum is taken before the normalisation, which has fewer values to work on then; a negative factor of the
-    normalisation turns it into the minimum.
-    """
-    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm1d)
-    sign = norm.weight.sign()
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
-    weight = convolution.weight * sign.view(-1, 1, 1, 1)
-    assert convolution.bias is not None and isinstance(convolution.padding, tuple)
-    padding, dilation = convolution.padding, convolution.dilation
-    maps = F.conv2d(inputs, weight, convolution.bias * sign, (stride, 1), padding, dilation)
-    highest = maps.permute(0, 2, 3, 1).amax(dim=2).float() * sign  # over positions, in the layout in memory
-    normalized: Tensor = norm(F.relu(highest).transpose(1, 2))
-    return normalized
+        The maximum is taken before the normalisation, which has fewer values to work on then; a negative factor of the
+        normalisation turns it into the minimum.
+        """
+        assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm1d)
+        assert convolution.bias is not None
+        frames = convolution.kernel_size[1]
+        values = F.pad(values, ((frames - 1) // 2, frames // 2))
+        sign = norm.weight.sign()
+        weight = convolution.weight * sign.view(-1, 1, 1, 1)
+        highest = F.conv2d(values, weight, convolution.bias * sign, (1, self.stride)).amax(dim=2)
+        normalized: Tensor = norm(F.relu(highest.float() * sign[:, None]))
+        return normalized
 
 
 def filled_in(maps: Tensor, stride: int) -> Tensor:
@@ -169,7 +158,7 @@ def filled_in(maps: Tensor, stride: int) -> Tensor:
 
 
 def approximate_log_mel(pictures: Tensor, bands: Tensor, frames: int) -> Tensor:
-    """Pictures (batch, 1, size, size) in [0, 1] -> musicnn's log-mel, (batch, frames, 96), without its bands' scales.
+    """Pictures (batch, 1, size, size) in [0, 1] -> musicnn's log-mel, (batch, 96, frames), without its bands' scales.
 
     Args:
         bands: ``band_interpolation`` of the pictures.
@@ -177,7 +166,7 @@ def approximate_log_mel(pictures: Tensor, bands: Tensor, frames: int) -> Tensor:
     """
     level = bands @ (1 - pictures[:, 0]) * FLOOR_DB + LOUDEST_DB
     level = F.interpolate(level, frames, mode="linear", align_corners=False)
-    return torch.log10(1 + COMPRESSION * 10 ** (level / 10)).transpose(1, 2)
+    return torch.log10(1 + COMPRESSION * 10 ** (level / 10))
 
 
 def band_interpolation(size: int, f_max: float) -> Tensor:

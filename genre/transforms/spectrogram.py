@@ -5,6 +5,7 @@ A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB b
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,10 @@ from genre.ranges import Count, Hertz, PartShare, PictureSize, Positive, SampleC
 FLOOR_DB = -80.0
 POWER_FLOOR = 1e-10  # librosa's amin
 LINEAR_MEL, MEL_STEP = 15, math.log(6.4) / 27  # Slaney's scale is linear up to 1 kHz, which is mel 15
+CLIP_SECONDS = 30.0  # of the archive's clips
 FRAMES_AT_ONCE = 64  # on a CPU; the spectrum of a whole clip does not fit its cache
+
+Spans = Callable[[Tensor, int, int], tuple[Tensor, Tensor]]  # as View.spans
 
 
 class LogMel(nn.Module):
@@ -54,20 +58,26 @@ class LogMel(nn.Module):
         self.register_buffer("bank", bank[:used], persistent=False)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB; silence is -80 throughout."""
+    def forward(self, waveform: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(batch, samples) in [-1, 1] -> (batch, n_mels, frames) in [-80, 0] dB; silence is -80 throughout.
+
+        Args:
+            numbers: (batch, frames) of the frames that are computed, of which the loudest bin is 0 dB; None: all.
+        """
         with torch.autocast(waveform.device.type, enabled=False):  # half precision overflows in the power spectrum
-            return decibels(self.power(waveform.float()))
+            return decibels(self.power(waveform.float(), numbers))
 
     def band_edges(self) -> npt.NDArray[np.float64]:
         """Return the edges of the overlapping mel bands on Slaney's scale, (n_mels + 2,) in Hz."""
         mel = np.linspace(0, mel_of(self.f_max), self.n_mels + 2)
         return np.where(mel < LINEAR_MEL, mel * 200 / 3, 1000 * np.exp((mel - LINEAR_MEL) * MEL_STEP))
 
-    def power(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) -> mel power, (batch, n_mels, frames)."""
+    def power(self, waveform: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(batch, samples) -> mel power, (batch, n_mels, frames); see ``forward``."""
         padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
+        if numbers is not None:
+            frames = frames[torch.arange(len(frames), device=frames.device)[:, None], numbers]
         if waveform.device.type != "cpu":
             return self.frame_power(frames).transpose(-2, -1)
         powers = [torch.cat([self.frame_power(part) for part in clip.split(FRAMES_AT_ONCE)]) for clip in frames]
@@ -202,8 +212,8 @@ class ArchiveSpectrogram(DocumentSpectrogram):
 
     Args:
         columns_per_second: number of frames per second that become columns.
-        black_share: share of a clip's values that are 0, counted in the bands below ``black_below``; 0: only the
-            minimum, as in the archive.
+        black_share: share of a clip's values that are 0, counted in the bands below ``black_below``; the loudest value
+            is 1, and frames between the columns do not count. 0: only the minimum of all frames, as in the archive.
         black_below: upper edge of the bands in which quiet values are counted, in Hz; None: all bands.
     """
 
@@ -231,15 +241,17 @@ class ArchiveSpectrogram(DocumentSpectrogram):
 
     def forward(self, waveform: Tensor, lengths: Tensor, seconds: float) -> Tensor:
         """Log-mels with columns spread over each clip's own length: (batch, samples) -> (batch, n_mels, columns)."""
-        level = self.log_mel(waveform)
-        frames = 1 + lengths.to(level.device) // self.log_mel.hop_length
-        beyond = torch.arange(level.shape[-1], device=level.device) >= frames[:, None, None]
+        last = lengths.to(waveform.device).double() / self.log_mel.hop_length
+        frames = 1 + last.long()
         count = self.columns(seconds)
-        middles = (torch.arange(count, device=level.device, dtype=torch.float64) + 0.5) / (count + 0.5)
-        columns = (middles * frames[:, None]).long()
-        picked = level.gather(-1, columns[:, None].expand(-1, level.shape[1], -1))
+        middles = (torch.arange(count, device=last.device, dtype=torch.float64) + 0.5) / (count + 0.5)
+        columns = (middles * (1 + last if self.black_share else frames)[:, None]).long()
+        columns = torch.minimum(columns, frames[:, None] - 1)
         if self.black_share:
-            return self.rescaled(picked)
+            return self.rescaled(self.log_mel(waveform, columns))
+        level = self.log_mel(waveform)
+        beyond = torch.arange(level.shape[-1], device=level.device) >= frames[:, None, None]
+        picked = level.gather(-1, columns[:, None].expand(-1, level.shape[1], -1))
         return self.quantized(picked, level.masked_fill(beyond, 0).amin(dim=(-2, -1), keepdim=True))
 
     def columns(self, seconds: float) -> int:
@@ -251,6 +263,34 @@ class ArchiveSpectrogram(DocumentSpectrogram):
         counted = level[:, : self.counted_bands].flatten(1)
         count = 1 + int(self.black_share * (counted.shape[1] - 1))
         return self.quantized(level, counted.topk(count, largest=False).values[:, -1, None, None])
+
+    def crops_at_columns(self, spans: Spans, lengths: Tensor, seconds: float) -> tuple[Tensor, Tensor]:
+        """Evaluation crops of whole tracks that have the columns of crops of their archived log-mels.
+
+        Args:
+            spans: a view's, here of columns.
+            lengths: (batch,) samples of each track.
+            seconds: nominal length of a crop.
+
+        Returns:
+            First sample and number of samples of each crop, (batch, crops) each.
+        """
+        number, step = self.grid(lengths)
+        begin, length = spans(number, self.columns(seconds), round(self.length_tolerance * self.columns_per_second))
+        samples = ((length + 0.5) * step[:, None]).round().long() - self.log_mel.hop_length
+        whole = length == number[:, None]
+        return (begin * step[:, None]).round().long(), lengths[:, None].where(whole, samples)
+
+    def grid(self, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The number of columns of whole tracks and the samples from one to the next: (batch,) samples -> two (batch,).
+
+        A track of about 30 s has as many columns as in the archive, spread over its own length.
+        """
+        seconds, frames = lengths.double() / self.sample_rate, 1 + lengths // self.log_mel.hop_length
+        clip = (seconds - CLIP_SECONDS).abs() <= self.length_tolerance
+        number = (seconds * self.columns_per_second).round().long().where(~clip, self.columns(CLIP_SECONDS))
+        spread = frames.double() * self.log_mel.hop_length / (number + 0.5)
+        return number, spread.where(clip, self.sample_rate / self.columns_per_second)
 
     @property
     def keeps_archived(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre.data.audio import read_audio
+from genre.data.audio import Level, read_audio
 from genre.errors import BadAudio, SkipKind
 from helpers import memory, peak_memory, reset_peak_memory
 
@@ -216,6 +216,17 @@ def test_of_eight_channels_one_that_plays_alone_is_averaged(tmp_path, caplog):
     soundfile.write(tmp_path / "a.wav", channels, RATE)
     read_audio(tmp_path / "a.wav", RATE)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("lengths", [[200_000], [30, 3, 100_000, 1], [70], [5]])
+@pytest.mark.parametrize("values", [lambda n: np.linspace(-0.7, 1.5, n), np.zeros, lambda n: np.arange(n) % 7 - 3.0])
+def test_the_largest_values_of_all_blocks_are_found(lengths, values):
+    music = np.random.default_rng(0).permutation(values(sum(lengths)).astype(np.float32))
+    level = Level()
+    for block in np.split(music, np.cumsum(lengths)[:-1]):
+        level.add(block)
+    expected = np.sort(np.concatenate([np.zeros(65), np.abs(music)]))[-65:]
+    np.testing.assert_array_equal(np.sort(level.largest), expected.astype(np.float32))
 
 
 @pytest.mark.parametrize(("level", "spike"), [(0.5, 16.0), (2.0, 60.0), (0.03, 1.0), (0.005, 0.09)])

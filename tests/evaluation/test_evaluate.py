@@ -108,7 +108,7 @@ def test_a_run_on_the_archive_predicts_the_same_for_the_wavs(shared, configured,
 
 
 @pytest.mark.slow
-def test_the_network_that_comes_with_the_program_says_nearly_the_same_about_the_archive_and_the_wavs(shared, tmp_path):
+def test_the_network_that_comes_with_the_program_gives_the_same_genres_for_the_archive_and_the_wavs(shared, tmp_path):
     path = shared / "gtzan_logmel_dev.npz"
     with np.load(path) as archive:
         names = {wav.stem for wav in (shared / "gtzan_mini").rglob("*.wav")} & set(archive["track"].tolist())
@@ -127,7 +127,7 @@ def test_the_network_that_comes_with_the_program_says_nearly_the_same_about_the_
 
     of_archive, of_wavs = probabilities("archive", *archived), probabilities("wavs", *wavs, "exclude_seen=false")
     pairs = [(of_archive[name], of_wavs[name]) for name in names]
-    # A crop of samples picks its own frames for its columns, up to half a column from those of the archive.
-    assert np.mean([np.abs(one - other).mean() for one, other in pairs]) < 0.015
-    assert sum(one.argmax() == other.argmax() for one, other in pairs) >= 94
+    # A crop of samples picks its own frames for its columns, up to a frame from those of the archive.
+    assert np.mean([np.abs(one - other).mean() for one, other in pairs]) < 0.006
+    assert all(one.argmax() == other.argmax() for one, other in pairs)
     assert probabilities("unseen", *wavs).keys() == of_wavs.keys() - names  # it was trained on the others

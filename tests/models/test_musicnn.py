@@ -14,20 +14,28 @@ REFERENCE = Path(__file__).with_name("musicnn_reference.csv")  # the published g
 
 
 def noise() -> torch.Tensor:
-    """A log-mel of random values that fall with frequency, (187, 96)."""
+    """A log-mel of random values that fall with frequency, (96, 187)."""
     values = np.random.default_rng(0).random((187, 96)) * np.linspace(4, 1, 96)
-    return torch.from_numpy(values.astype(np.float16)).float()
+    return torch.from_numpy(values.astype(np.float16)).float().T
 
 
-def test_maps_equal_those_of_the_published_graph():
+def test_maps_equal_those_of_the_published_graph_but_for_maps_that_never_change():
     _, mean, maximum = torch.from_numpy(np.loadtxt(REFERENCE, np.float32, delimiter=",", skiprows=1)).T
     backbone = MusiCNN(10, 128).eval().backbone
     with torch.no_grad():
         backbone.scale.fill_(1)
         backbone.shift.fill_(0)
         maps = backbone(noise()[None])[0]
-    torch.testing.assert_close(maps.mean(-1), mean, atol=0.02, rtol=0.02)  # the weights are kept in half precision
-    torch.testing.assert_close(maps.amax(-1), maximum, atol=0.05, rtol=0.02)
+    changes = maps.amax(-1) > maps.mean(-1) + 1e-5
+    expected = maximum > mean + 1e-5
+    torch.testing.assert_close(maps.mean(-1)[changes], mean[expected], atol=1e-4, rtol=5e-4)  # of four digits
+    torch.testing.assert_close(maps.amax(-1)[changes], maximum[expected], atol=1e-4, rtol=5e-4)
+
+
+def test_kernels_that_are_left_out_never_change_a_map_of_the_published_graph():
+    _, mean, maximum = torch.from_numpy(np.loadtxt(REFERENCE, np.float32, delimiter=",", skiprows=1)).T
+    published = 2 * 204 + 3 * 51  # maps of the first layer
+    assert (maximum > mean + 1e-5)[:published].sum() <= FRONT_CHANNELS < published / 8
 
 
 @pytest.mark.parametrize("stride", [2, 3])
@@ -51,7 +59,7 @@ def test_bands_are_interpolated_on_librosas_mel_scale():
 def test_the_loudest_and_the_quietest_level_keep_their_distance():
     pictures = torch.stack([torch.ones(1, 128, 128), torch.zeros(1, 128, 128)])
     loud, quiet = approximate_log_mel(pictures, band_interpolation(128, 8_000.0), 625)
-    assert loud.shape == (625, 96)
+    assert loud.shape == (96, 625)
     torch.testing.assert_close(loud, torch.full_like(loud, 6.0), atol=1e-3, rtol=0)  # log10(1 + 10,000 * 10^2)
     torch.testing.assert_close(quiet, torch.full_like(quiet, np.log10(1.01)), atol=1e-3, rtol=0)
 

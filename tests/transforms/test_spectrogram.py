@@ -13,10 +13,12 @@ from genre.transforms.spectrogram import (
     ArchiveSpectrogram,
     DocumentSpectrogram,
     LogMel,
+    decibels,
     from_cached,
     to_cached,
     to_power,
 )
+from genre.transforms.views import Segments, Whole
 
 pytestmark = pytest.mark.usefixtures("compiled_librosa")
 
@@ -59,6 +61,14 @@ def test_equals_librosa_on_20_real_tracks_in_one_batch_with_a_silent_one_among_t
     assert (ours[7] == -80).all()
     for index in set(range(20)) - {7}:
         np.testing.assert_allclose(ours[index].numpy(), librosa_log_mel(clips[index].numpy()), atol=0.01)
+
+
+def test_chosen_frames_equal_librosas_relative_to_the_loudest_of_them(loud_and_quiet):
+    numbers = torch.tensor([[0, 3, 64, 128, 129], [2, 2, 70, 90, 129]])
+    chosen = LogMel(**DOCUMENT)(loud_and_quiet, numbers)
+    for ours, clip, columns in zip(chosen, loud_and_quiet, numbers, strict=True):
+        power = librosa.feature.melspectrogram(y=clip.numpy(), sr=22_050, n_mels=128, fmax=8000)[:, columns]
+        np.testing.assert_allclose(ours.numpy(), librosa.power_to_db(power, ref=np.max), atol=0.01)
 
 
 def test_silence_is_at_the_floor():
@@ -127,6 +137,46 @@ def test_the_columns_of_a_padded_clip_span_its_own_length(shared):
 def test_the_archives_silence_is_all_zeros():
     silence = torch.zeros(1, 30 * 22_050)
     assert (ArchiveSpectrogram(**ARCHIVE)(silence, torch.tensor([30 * 22_050]), 30.0) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("samples", "begins", "length"),
+    [
+        (661_500, [0, 221_924, 442_141], 218_851),  # 387 columns: 1292 frames of 512 samples / 387.5 are 1707.1 each
+        (664_180, [0, 222_955, 444_194], 219_870),  # over its own 1298 frames
+        (60 * 22_050, [0, 552_105, 1_104_209], 219_133),  # 774 columns of 1709.3 samples
+        (5 * 22_050, [0, 0, 0], 219_133),
+    ],
+)
+def test_crops_begin_at_columns_and_have_128_of_them(samples, begins, length):
+    spans = Segments(9.92, crops=3).spans
+    begin, lengths = ArchiveSpectrogram(**ARCHIVE).crops_at_columns(spans, torch.tensor([samples]), 9.92)
+    np.testing.assert_allclose(begin[0], begins, atol=1)
+    assert lengths.tolist() == [[length] * 3]
+
+
+def test_a_whole_track_is_taken_as_it_is_within_a_second():
+    lengths = torch.tensor([29, 30, 31, 180]) * 22_050
+    begin, length = ArchiveSpectrogram(**ARCHIVE).crops_at_columns(Whole(30).spans, lengths, 30.0)
+    assert begin[:3].tolist() == [[0]] * 3 and length[:3].tolist() == lengths[:3, None].tolist()
+    assert begin[3].item() / 22_050 == pytest.approx(75, abs=0.08) and length[3].item() / 22_050 == pytest.approx(
+        30, abs=0.05
+    )
+
+
+def test_crops_of_samples_are_nearly_those_of_the_archive(shared):
+    """Within the frame, 23 ms, that a column may differ by."""
+    mels, paths = archived(shared)
+    spectrogram = ArchiveSpectrogram(**ARCHIVE, black_share=0.002, black_below=10_000)
+    differences = []
+    for path in paths[::6]:
+        clip = real(path)
+        spans = spectrogram.crops_at_columns(Segments(9.92, crops=3).spans, torch.tensor([len(clip)]), 9.92)
+        for (begin, length), column in zip(torch.cat(spans).T.tolist(), (0, 130, 259), strict=True):
+            ours = spectrogram(clip[None, begin : begin + length], torch.tensor([length]), 9.92)
+            level = torch.from_numpy(mels[path.stem][None, :, column : column + 128] / np.float32(255))
+            differences.append((ours - spectrogram.rescaled(decibels(to_power(level)))).abs().mean().item())
+    assert np.mean(differences) < 0.015
 
 
 def crops_of(path: Path) -> torch.Tensor:
