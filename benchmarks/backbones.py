@@ -42,7 +42,7 @@ def image(name: str, size: int) -> ImageBackbone:
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "musicnn": partial(MusiCNN, GENRES, 128, SECONDS),
+    "musicnn": partial(MusiCNN, GENRES, 128, SECONDS, stride=2),
     "VGG16, pooled, 128 pixels": partial(VGG16, GENRES, 128, "random", features="pooled"),
     "ResNet-50 of timm, 128 pixels": partial(image, "resnet50", 128),
     "CLAP, HTS-AT": partial(audio, "ClapAudioConfig", "ClapFeatureExtractor", truncation="rand_trunc"),
