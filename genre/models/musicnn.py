@@ -26,6 +26,7 @@ TEMPORAL = {128: 3, 64: 7, 32: 17}  # kernels by their width in frames: of 51 ea
 TIMBRAL_FRAMES = 7
 MIDDLE = 64
 FRONT_CHANNELS = sum(TIMBRAL.values()) + sum(TEMPORAL.values())
+AT_ONCE = 4  # pictures on a CPU; the maps of many do not fit its cache
 WEIGHTS = "musicnn_msd.safetensors"
 
 
@@ -79,7 +80,7 @@ class MusiCNN(FrozenBackbone):
         patches = log_mel.unfold(2, self.frames // self.patches, self.frames // self.patches).transpose(1, 2)
         if picture.device.type != "cpu" or torch.compiler.is_exporting():
             return self.pooled(patches)
-        return torch.cat([self.pooled(part) for part in patches.split(1)])  # more do not fit the processor's cache
+        return torch.cat([self.pooled(part) for part in patches.split(AT_ONCE)])
 
     def pooled(self, patches: Tensor) -> Tensor:
         """Mean and maximum of the maps over time, means over the patches: (batch, patches, 96, frames) -> features."""
