@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 
 def test_torchmetrics_does_not_import_transformers():
@@ -13,6 +15,22 @@ def test_torchmetrics_does_not_import_transformers():
     script = "import genre, sys, torchmetrics; print('transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+PREDICTED = """
+import sys
+import genre
+genre.predict(genre.compose("input={input}", "folder={folder}", "accelerator=cpu", config_name="predict"))
+print({{"lightning", "torchmetrics", "torchvision", "torch._dynamo", "librosa"}} & set(sys.modules))
+"""
+
+
+def test_predictions_do_not_import_lightning_nor_what_it_imports(tmp_path):
+    noise = np.random.default_rng(0).standard_normal(5 * 22_050)
+    soundfile.write(tmp_path / "noise.wav", 0.1 * noise, 22_050)
+    script = PREDICTED.format(input=tmp_path / "noise.wav", folder=tmp_path / "out")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 ADVICE = """

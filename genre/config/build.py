@@ -4,19 +4,17 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning import Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
+from torch.optim import Optimizer
 
 from genre.config.components import Component, component, construct, parameters, refusal
 from genre.config.errors import suggestion
 from genre.config.settings import DataSettings, ExploreSettings, TrainerSettings, TrainSettings, train_settings
-from genre.config.trust import check_targets
+from genre.config.trust import LIGHTNINGS, check_targets
 from genre.data.catalogue import Catalogue
-from genre.data.datamodule import MusicData
 from genre.data.metadata import check_columns
 from genre.data.pipeline import Pipeline
 from genre.data.splits import Split
@@ -29,6 +27,11 @@ from genre.redaction import is_redacted
 from genre.transforms.augment import Augment
 from genre.transforms.spectrogram import NetworkInput
 from genre.transforms.waveform import WaveformInput
+
+if TYPE_CHECKING:  # predictions need no Lightning, whose import takes seconds
+    from lightning import Trainer
+
+    from genre.data.datamodule import MusicData
 
 DEFAULTS = {"log_every_n_steps": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
 RESERVED = ("callbacks", "logger", "default_root_dir", "enable_checkpointing", "plugins")
@@ -43,6 +46,9 @@ def check_buildable(settings: TrainSettings) -> None:
     build_pipeline(settings)
     settings.task.build()
     build_network(settings, 2)
+    settings.optimizer.component.build([nn.Parameter()])
+    if settings.scheduler:
+        settings.scheduler.build(Optimizer([nn.Parameter()], {"lr": 1.0, "momentum": 0.0, "betas": (0.9, 0.999)}), 100)
 
 
 def build_pipeline(settings: TrainSettings | ExploreSettings) -> Pipeline:
@@ -118,7 +124,8 @@ def build_member(
 
 
 def recorded_settings(saved: Checkpoint, trust: Sequence[str]) -> TrainSettings:
-    """The settings that a checkpoint carries, which may be a stranger's.
+    """The settings that a checkpoint carries, which may be a stranger's; without loggers and callbacks, which only
+    training has.
 
     Args:
         trust: modules whose classes it may name beside this program's.
@@ -126,8 +133,9 @@ def recorded_settings(saved: Checkpoint, trust: Sequence[str]) -> TrainSettings:
     Raises:
         UserError: if it names others, before they are imported.
     """
-    check_targets(saved.record, str(saved.folder), trust)
-    return train_settings(saved.record)
+    record = saved.record | {group: {} for group in LIGHTNINGS if group in saved.record}
+    check_targets(record, str(saved.folder), trust)
+    return train_settings(record)
 
 
 def trained_network(saved: Checkpoint, settings: TrainSettings) -> nn.Module:
@@ -197,7 +205,7 @@ def build_data(
     device: torch.device,
     backbone: nn.Module | None = None,
     genres: Sequence[str] | None = None,
-) -> MusicData:
+) -> "MusicData":
     """The data module of a catalogue, with the pipeline and task of a run.
 
     Args:
@@ -206,12 +214,25 @@ def build_data(
         backbone: network whose features are cached if it is frozen.
         genres: order of the targets; None sorts those of the catalogue.
     """
+    from genre.data.datamodule import MusicData  # imports Lightning
+
     return MusicData(
         catalogue, split, build_pipeline(settings), settings.task.build(), batch_size=settings.batch_size,
         seed=settings.seed, cache=settings.data.cache, keep=settings.data.keep, device=device, genres=genres,
         backbone=backbone, precision=settings.trainer.precision,
         columns=settings.metadata.columns, column_dropout=settings.metadata.dropout,
     )  # fmt: skip
+
+
+def accelerator_device(accelerator: str) -> torch.device:
+    """The device of an accelerator, of which Lightning chooses 'auto'; on a machine without any it is not imported.
+
+    Raises:
+        UserError: if there is no such accelerator.
+    """
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available()):
+        return torch.device("cpu")
+    return root_device(TrainerSettings(accelerator=accelerator))
 
 
 def root_device(trainer: TrainerSettings) -> torch.device:
@@ -223,7 +244,7 @@ def root_device(trainer: TrainerSettings) -> torch.device:
     return build_trainer(trainer, logger=False, enable_checkpointing=False).strategy.root_device
 
 
-def build_trainer(trainer: TrainerSettings, enable_progress_bar: bool = False, **given: Any) -> Trainer:
+def build_trainer(trainer: TrainerSettings, enable_progress_bar: bool = False, **given: Any) -> "Trainer":
     """Build Lightning's Trainer with the arguments of the group ``trainer``.
 
     Args:
@@ -232,6 +253,9 @@ def build_trainer(trainer: TrainerSettings, enable_progress_bar: bool = False, *
     Raises:
         UserError: naming the key that Lightning does not know or refuses.
     """
+    from lightning import Trainer
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     quiet_lightning()
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 6 % of heads
     arguments = DEFAULTS | trainer.arguments | {"enable_progress_bar": enable_progress_bar}

@@ -168,12 +168,6 @@ class OptimizerSettings(SettingsGroup):
     lr: Positive
     weight_decay: NonNegative = 0.0
 
-    @model_validator(mode="after")
-    def try_it(self) -> Self:
-        """Build the optimiser once, over a single parameter."""
-        self.component.build([nn.Parameter()])
-        return self
-
     @property
     def component(self) -> Component[Optimizer]:
         """The optimiser, waiting for the parameters."""
@@ -190,12 +184,6 @@ class SchedulerSettings(SettingsGroup):
     model_config = ConfigDict(frozen=True, **{**STRICT, "extra": "allow"})
     target: str = Field(alias="_target_")
     interval: Literal["epoch", "step"] = "epoch"
-
-    @model_validator(mode="after")
-    def try_it(self) -> Self:
-        """Build the schedule once, over an optimiser of a single parameter."""
-        self.build(Optimizer([nn.Parameter()], {"lr": 1.0, "momentum": 0.0, "betas": (0.9, 0.999)}), 100)
-        return self
 
     @property
     def component(self) -> Component[LRScheduler]:

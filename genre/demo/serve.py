@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from genre.config.build import root_device
-from genre.config.settings import DemoSettings, TrainerSettings, demo_settings
+from genre.config.build import accelerator_device
+from genre.config.settings import DemoSettings, demo_settings
 from genre.demo.analysis import Candidate
 from genre.errors import UserError
 from genre.prediction.loading import load
@@ -84,7 +84,7 @@ def load_candidates(settings: DemoSettings) -> list[Candidate]:
         raise UserError(
             f"run and runs name {len(paths)} runs, from {paths[0]} to {paths[-1]}; the page compares {SIDE_BY_SIDE}"
         )
-    device = root_device(TrainerSettings(accelerator=settings.accelerator))
+    device = accelerator_device(settings.accelerator)
     chosen: list[Path | None] = [*paths] or [None]
     models = {path: load(path, settings.trust).to(device) for path in chosen}
     return [Candidate(shown_name(path), models[path]) for path in chosen]

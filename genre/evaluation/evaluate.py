@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from genre.config.build import recorded_settings, root_device, trained_branch, trained_network
+from genre.config.build import accelerator_device, recorded_settings, trained_branch, trained_network
 from genre.config.settings import (
     DataSettings,
     EvaluateSettings,
-    TrainerSettings,
     TrainSettings,
     evaluate_settings,
 )
@@ -220,7 +219,7 @@ def load_run(
 ) -> tuple[MusicData, Classifier]:
     """The data to evaluate on, the run's own or another catalogue, and the classifier of a run."""
     network = trained_network(saved, run)
-    device = root_device(TrainerSettings(accelerator=settings.accelerator))
+    device = accelerator_device(settings.accelerator)
     if settings.data:
         data = open_other_music(saved, run, settings.data, device, network, settings.exclude_seen)
     else:

@@ -1,8 +1,6 @@
 """Checkpoints that carry all they need: weights, genre names, and the configuration they were trained with."""
 
 import io
-import os
-import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from genre.errors import UserError
@@ -134,25 +131,3 @@ def save_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     memory = io.BytesIO()  # torch.save to a full disk raises an error of its own kind
     torch.save(content, memory)
     write_bytes(path, memory.getbuffer())
-
-
-class AtomicIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, renamed into place: its own go through the folder of temporary files, and from
-    there by copying where that is another disk. last.ckpt leaves the one before it as previous.ckpt."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        path = Path(path)
-        if path.name == LAST and path.exists():
-            keep_previous(path)
-        save_checkpoint(checkpoint, path)
-
-
-def keep_previous(path: Path) -> None:
-    """Give a checkpoint that is about to be replaced a second name; it has the first, too, until that happens."""
-    scratch = path.with_name(f".{PREVIOUS}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    try:
-        os.link(path, scratch)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, scratch)
-    os.replace(scratch, path.with_name(PREVIOUS))

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from genre.config.settings import PredictSettings, TrainerSettings, predict_settings
+from genre.config.settings import PredictSettings, predict_settings
 from genre.data.audio import Recording
 from genre.data.catalogue import Skipped, Track, printable_name
 from genre.data.content import Content, array_hash, file_hash
@@ -96,9 +96,9 @@ def predict(cfg: DictConfig | PredictSettings) -> PredictedFiles:
     files, skipped = list_inputs(settings.input)
     check_comparable(model, files, settings)
     if not isinstance(model, ExportedModel):  # which stays on the CPU
-        from genre.config.build import root_device  # imports Lightning
+        from genre.config.build import accelerator_device  # imports Lightning
 
-        model.to(root_device(TrainerSettings(accelerator=settings.accelerator)))
+        model.to(accelerator_device(settings.accelerator))
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder / ".lock", f"predicting into {folder}"):
         results = ResultFiles(model, settings, record is not None)

@@ -10,7 +10,6 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from genre.config.build import build_trainer
 from genre.config.settings import TrainSettings
 from genre.evaluation.tensorboard import TensorBoardCallback
-from genre.models.checkpoint import AtomicIO
 from genre.terminal import plain_console
 from genre.training.callbacks import (
     EpochLog,
@@ -21,6 +20,7 @@ from genre.training.callbacks import (
     StopBetweenBatches,
     StopWhenNotFinite,
 )
+from genre.training.checkpoint_io import AtomicIO
 from genre.training.profiling import ProfileSteps
 from genre.training.watching import TrainingBar, Watch
 

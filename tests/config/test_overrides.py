@@ -5,6 +5,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue
 
 import genre
+from genre.config.build import check_buildable
 from genre.config.overrides import error_message
 from genre.config.settings import train_settings
 from genre.errors import UserError
@@ -13,7 +14,7 @@ from genre.errors import UserError
 def message(*overrides, config_name="config"):
     with pytest.raises((HydraException, UserError)) as error:
         cfg = genre.compose(*overrides, "folder=x", config_name=config_name)
-        train_settings(cfg)
+        check_buildable(train_settings(cfg))
     return error_message(error.value, overrides, config_name)
 
 

@@ -123,7 +123,7 @@ def test_test_labels_change_test_metrics_only(configured, music, tmp_path, task)
 
 FROZEN = (
     "model=musicnn", "model.stride=1", "model.cached_views=1", "model.dense_units=8", "spectrogram.size=64",
-    "view.seconds=2",
+    "view.seconds=4",
 )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def frozen_runs(far_catalogue, tmp_path_factory, cache):
     folder, runs = tmp_path_factory.mktemp("frozen"), []
     for noise in (False, True):
         own = [f"data.path={far_catalogue(noise)}", f"data.cache={cache}", f"folder={folder / str(noise)}"]
-        quick = ["trainer.max_epochs=2", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "name=test"]
+        quick = ["trainer.max_epochs=10", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "name=test"]
         runs.append(genre.train(genre.compose("data=csv", "split=column", *own, *quick, *FROZEN)))
     return runs
 
