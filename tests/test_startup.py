@@ -21,11 +21,11 @@ PREDICTED = """
 import sys
 import genre
 genre.predict(genre.compose("input={input}", "folder={folder}", "accelerator=cpu", config_name="predict"))
-print({{"lightning", "torchmetrics", "torchvision", "torch._dynamo", "librosa"}} & set(sys.modules))
+print({{"lightning", "torchmetrics", "torchvision", "torch._dynamo", "librosa", "matplotlib"}} & set(sys.modules))
 """
 
 
-def test_predictions_do_not_import_lightning_nor_what_it_imports(tmp_path):
+def test_predictions_import_neither_lightning_and_what_it_imports_nor_matplotlib(tmp_path):
     noise = np.random.default_rng(0).standard_normal(5 * 22_050)
     soundfile.write(tmp_path / "noise.wav", 0.1 * noise, 22_050)
     script = PREDICTED.format(input=tmp_path / "noise.wav", folder=tmp_path / "out")

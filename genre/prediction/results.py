@@ -11,7 +11,6 @@ import numpy as np
 
 from genre.config.settings import PredictSettings
 from genre.data.split_record import SeenTrack
-from genre.evaluation import figures
 from genre.files import SizeAndTime, append_text, csv_lines, size_and_time, write_text
 from genre.prediction.feature_store import FeatureStore
 from genre.prediction.prediction import Prediction, Timeline
@@ -128,6 +127,8 @@ class ResultFiles:
 
     def draw(self, prediction: Prediction, timeline: Timeline) -> str:
         """Draw genres over time; return the name of the figure, which no other file's has."""
+        from genre.evaluation import figures  # imports matplotlib
+
         taken = {answer.figure for path, answer in self.answers.items() if path != prediction.name}
         stem = Path(prediction.name).stem.replace("=", "-")
         names = (str(FIGURES / f"{stem}{number}.png") for number in numbers())
