@@ -225,7 +225,7 @@ def build_data(
 
 
 def accelerator_device(accelerator: str) -> torch.device:
-    """The device of an accelerator, of which Lightning chooses 'auto'; on a machine without any it is not imported.
+    """The device of an accelerator; Lightning, which takes seconds to import, is asked unless it must be the CPU.
 
     Raises:
         UserError: if there is no such accelerator.

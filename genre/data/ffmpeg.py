@@ -18,9 +18,7 @@ from genre.errors import BadAudio, SkipKind
 MISSING = "needs FFmpeg, which is not installed; install it (apt install ffmpeg, brew install ffmpeg)"
 HEADER_BYTES = 24  # of Sun's AU, which FFmpeg writes: magic, offset of the samples, size, encoding, rate, channels
 FIRST_BYTES = 16
-DECODED_BEYOND = (
-    1.0  # seconds that are decoded behind a slice: FFmpeg counts from the file's first time, which may not be 0
-)
+DECODED_BEYOND = 1.0  # seconds behind a slice: FFmpeg counts from the file's first time, which may not be 0
 SIGNATURES = (  # offset and first bytes of containers that libsndfile does not read
     (4, b"ftyp"), (0, b"\x30\x26\xb2\x75"), (0, b"\x1aE\xdf\xa3"), (0, b"\xff\xf1"), (0, b"\xff\xf9"), (0, b"MAC "),
     (0, b"wvpk"), (0, b"TTA1"), (0, b"DSD "), (0, b"FRM8"), (0, b"MPCK"), (0, b"MP+"), (0, b"#!AMR"), (0, b"\x0bw"),
