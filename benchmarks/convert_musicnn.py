@@ -108,7 +108,8 @@ def spectrograms(path: Path) -> tuple[Tensor, Tensor]:
     waveform = torch.from_numpy(librosa.load(path, sr=22_050)[0])
     clips = waveform.unfold(0, round(SECONDS * 22_050), round(SECONDS * 22_050))
     pictures = spectrogram.picture(spectrogram(clips, torch.tensor([clips.shape[1]] * len(clips)), SECONDS))
-    approximate = approximate_log_mel(pictures, bands, frames).transpose(1, 2).flatten(0, 1)
+    wide = F.interpolate(pictures, (spectrogram.size, frames), mode="bilinear", align_corners=False)
+    approximate = approximate_log_mel(wide, bands).transpose(1, 2).flatten(0, 1)
     return torch.log10(1 + COMPRESSION * torch.from_numpy(power)), approximate
 
 

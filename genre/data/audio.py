@@ -90,11 +90,14 @@ class Level:
 
     def add(self, block: Block) -> None:
         """Add a block (samples,)."""
-        magnitude, count = np.abs(block), len(self.largest)
-        bound = self.largest.min()
-        if len(magnitude) > PARTS:  # the values above a bound are few, and sorting all takes long
-            peaks = magnitude[: len(magnitude) // PARTS * PARTS].reshape(PARTS, -1).max(axis=1)
+        count, bound = len(self.largest), self.largest.min()
+        if len(block) > PARTS:  # few parts have values above a bound, and sorting all takes long
+            parts, rest = np.split(block, [len(block) // PARTS * PARTS])
+            parts = parts.reshape(PARTS, -1)
+            peaks = np.maximum(parts.max(axis=1), -parts.min(axis=1))
             bound = max(bound, np.partition(peaks, -count)[-count])  # of the block, at least ``count`` reach it
+            block = np.concatenate([parts[peaks >= bound].ravel(), rest])
+        magnitude = np.abs(block)
         values = np.concatenate([self.largest, magnitude[magnitude >= bound]])
         self.largest = np.partition(values, -count)[-count:]
 

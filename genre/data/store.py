@@ -195,6 +195,13 @@ class Store:
         return Store(self.key, self.names, self.rate, self.offsets, self.data.to(device), self.skipped)
 
 
+def waveform_store(waveforms: Tensor, sample_rate: int) -> Store:
+    """A store in memory of equally long waveforms, (tracks, samples) in [-1, 1]."""
+    tracks, samples = waveforms.shape
+    offsets = torch.arange(tracks + 1) * samples
+    return Store(Key("waveform", {}, None), [], sample_rate, offsets, waveforms.flatten())
+
+
 def open_store(cache: Path, key: Key) -> Store | None:
     """Open the store of a key, which is a use of it; None if it does not exist or is damaged."""
     if store := map_store(cache / key.name, key):

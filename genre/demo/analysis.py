@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from matplotlib.image import imsave
 from torch import Tensor, nn
 
-from genre.data.store import Key, Store
+from genre.data.store import waveform_store
 from genre.evaluation.figures import TICK_FREQUENCIES
 from genre.evaluation.gradcam import grad_cam
 from genre.models.networks import last_convolution
@@ -96,12 +96,6 @@ def uncertainty_notes(model: WaveformModel, answer: Prediction) -> Iterator[str]
         yield "It sounds unlike the music that the model learnt from."
     if model.is_uncertain(answer.probabilities):
         yield "Its highest probability is below the threshold of certainty."
-
-
-def waveform_store(clips: Tensor, sample_rate: int) -> Store:
-    """The store of clips of one length: (clips, samples) in [-1, 1]."""
-    offsets = torch.arange(len(clips) + 1) * clips.shape[1]
-    return Store(Key("waveform", {}, None), [], sample_rate, offsets, clips.flatten() * 32768)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genre.config.build import build_pipeline, recorded_settings, trained_network
 from genre.data.pipeline import Pipeline
-from genre.data.store import Key, Store
+from genre.data.store import waveform_store
 from genre.data.synthetic import read_synthetic
 from genre.models import checkpoint
 from genre.models.features import keep_features
@@ -74,10 +74,6 @@ class Model(nn.Module, WaveformModel):
 
     def view_outputs(self, waveform: Tensor, pipeline: Pipeline) -> WaveformOutputs:
         """Outputs of waveforms (batch, samples) in [-1, 1], means over the crops of the view."""
-        tracks, samples = waveform.shape
-        offsets = torch.arange(tracks + 1) * samples
-        scaled = waveform.flatten() * 32768  # stores hold waveforms on the scale of int16
-        store = Store(Key("waveform", {}, None), [], self.sample_rate, offsets, scaled)
-        pictures = pipeline.pictures(store, torch.arange(tracks))
+        pictures = pipeline.pictures(waveform_store(waveform, self.sample_rate), torch.arange(len(waveform)))
         logits, distances = crop_outputs(self.network, pictures)
         return WaveformOutputs(self.postprocessing.probabilities(self.task, logits), distances)

@@ -276,7 +276,7 @@ def scaled(clips: Iterable[npt.NDArray[np.int16]]) -> "Iterator[Tensor]":
     """Clips of 16 bits -> in [-1, 1]."""
     import torch
 
-    return (torch.from_numpy(clip).float() / 32768 for clip in clips)
+    return (torch.from_numpy(clip) / 32768 for clip in clips)
 
 
 def waveform_channels(music: "npt.NDArray[np.floating] | Tensor") -> npt.NDArray[np.float32]:

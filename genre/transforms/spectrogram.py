@@ -5,7 +5,7 @@ A log-mel outside LogMel is in [0, 1]: 1 is the clip's loudest bin, 0 is 80 dB b
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -76,17 +76,27 @@ class LogMel(nn.Module):
         """(batch, samples) -> mel power, (batch, n_mels, frames); see ``forward``."""
         padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
+        if waveform.device.type == "cpu":
+            chosen = [None] * len(frames) if numbers is None else list(numbers)
+            clips = zip(frames, chosen, strict=True)
+            powers = [torch.cat([self.frame_power(part) for part in frame_parts(*clip)]) for clip in clips]
+            return torch.stack(powers).transpose(-2, -1)
         if numbers is not None:
             frames = frames[torch.arange(len(frames), device=frames.device)[:, None], numbers]
-        if waveform.device.type != "cpu":
-            return self.frame_power(frames).transpose(-2, -1)
-        powers = [torch.cat([self.frame_power(part) for part in clip.split(FRAMES_AT_ONCE)]) for clip in frames]
-        return torch.stack(powers).transpose(-2, -1)
+        return self.frame_power(frames).transpose(-2, -1)
 
     def frame_power(self, frames: Tensor) -> Tensor:
         """(..., n_fft) samples -> (..., n_mels); squaring the parts is four times as fast as squaring the magnitude."""
         spectrum = torch.fft.rfft(frames * self.window)[..., : len(self.bank)]
-        return (spectrum.real.square() + spectrum.imag.square()) @ self.bank
+        return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag) @ self.bank
+
+
+def frame_parts(frames: Tensor, numbers: Tensor | None) -> Iterator[Tensor]:
+    """Frames (frames, n_fft) in parts that fit a CPU's cache; all of them, or those with the numbers."""
+    if numbers is None:
+        yield from frames.split(FRAMES_AT_ONCE)
+    else:
+        yield from (frames[some] for some in numbers.split(FRAMES_AT_ONCE))
 
 
 def mel_of(frequency: float) -> float:

@@ -21,7 +21,7 @@ def noise() -> torch.Tensor:
 
 def test_maps_equal_those_of_the_published_graph_but_for_maps_that_never_change():
     _, mean, maximum = torch.from_numpy(np.loadtxt(REFERENCE, np.float32, delimiter=",", skiprows=1)).T
-    backbone = MusiCNN(10, 128).eval().backbone
+    backbone = MusiCNN(10, 625).eval().backbone  # a column per frame
     with torch.no_grad():
         backbone.scale.fill_(1)
         backbone.shift.fill_(0)
@@ -38,14 +38,33 @@ def test_kernels_that_are_left_out_never_change_a_map_of_the_published_graph():
     assert (maximum > mean + 1e-5)[:published].sum() <= FRONT_CHANNELS < published / 8
 
 
-@pytest.mark.parametrize("stride", [2, 3])
-def test_with_a_stride_the_first_layer_has_every_second_or_third_frame_and_what_lies_between(stride):
-    front = {n: MusiCNN(10, 128, stride=n).eval().backbone(noise()[None])[0, :FRONT_CHANNELS] for n in (1, stride)}
-    kept = front[1][:, ::stride]
-    torch.testing.assert_close(front[stride][:, ::stride], kept, atol=1e-4, rtol=1e-4)
-    places = torch.arange(187).numpy() / stride
-    expected = np.stack([np.interp(places, np.arange(kept.shape[1]), row) for row in kept.numpy()])
-    torch.testing.assert_close(front[stride], torch.from_numpy(expected).float(), atol=1e-4, rtol=1e-4)
+def frames_at(columns: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """(96, columns) -> values that are linear between the columns, (1, 96, positions)."""
+    places = np.arange(columns.shape[1])
+    frames = np.stack([np.interp(positions.numpy(), places, band) for band in columns.numpy()])
+    return torch.from_numpy(frames).float()[None]
+
+
+def test_frames_between_columns_are_linear_in_these():
+    columns, published = noise()[:, :60], MusiCNN(10, 625).eval().backbone
+    expected = published(frames_at(columns, (torch.arange(240) + 0.5) / 4 - 0.5))
+    narrower = MusiCNN(10, 250, seconds=16.0).eval().backbone  # 4 frames per column
+    inside = slice(80, 160)  # beyond the ends both read zeros, between which and the last column these know frames
+    torch.testing.assert_close(narrower(columns[None])[..., inside], expected[..., inside], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("stride", "places"), [(2, [-0.25, 0.25]), (4, [0.0])])
+def test_with_a_stride_the_first_layer_is_linear_between_fewer_places_per_column(stride, places):
+    columns, published = noise()[:, :60], MusiCNN(10, 625).eval().backbone
+    computed = [
+        published(frames_at(columns, place + torch.arange(240) / 4))[0, :FRONT_CHANNELS, ::4] for place in places
+    ]
+    known = np.add.outer(np.arange(60), places).ravel()
+    frames = (np.arange(240) + 0.5) / 4 - 0.5
+    values = torch.stack(computed, -1).flatten(1).numpy()
+    expected = torch.from_numpy(np.stack([np.interp(frames, known, row) for row in values])).float()
+    sparse = MusiCNN(10, 250, seconds=16.0, stride=stride).eval().backbone(columns[None])[0, :FRONT_CHANNELS]
+    torch.testing.assert_close(sparse[:, 80:160], expected[:, 80:160], atol=1e-4, rtol=1e-4)
 
 
 def test_bands_are_interpolated_on_librosas_mel_scale():
@@ -58,8 +77,8 @@ def test_bands_are_interpolated_on_librosas_mel_scale():
 
 def test_the_loudest_and_the_quietest_level_keep_their_distance():
     pictures = torch.stack([torch.ones(1, 128, 128), torch.zeros(1, 128, 128)])
-    loud, quiet = approximate_log_mel(pictures, band_interpolation(128, 8_000.0), 625)
-    assert loud.shape == (96, 625)
+    loud, quiet = approximate_log_mel(pictures, band_interpolation(128, 8_000.0))
+    assert loud.shape == (96, 128)
     torch.testing.assert_close(loud, torch.full_like(loud, 6.0), atol=1e-3, rtol=0)  # log10(1 + 10,000 * 10^2)
     torch.testing.assert_close(quiet, torch.full_like(quiet, np.log10(1.01)), atol=1e-3, rtol=0)
 
