@@ -16,9 +16,9 @@ from genre.data.pipeline import single_threaded
 from genre.data.store_builder import parallel_map
 from genre.prediction.waveforms import WaveformModel
 
-FILES, SONGS = 64, 4
+FILES, SONGS = 96, 4
 SONG_SECONDS = 240
-ROUNDS = 2
+ROUNDS = 5
 
 
 def predict_folder(music: Path) -> None:
