@@ -232,7 +232,10 @@ def accelerator_device(accelerator: str) -> torch.device:
     """
     if accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available()):
         return torch.device("cpu")
-    return root_device(TrainerSettings(accelerator=accelerator))
+    try:
+        return root_device(TrainerSettings(accelerator=accelerator))
+    except UserError as error:
+        raise UserError(str(error).removeprefix("trainer.")) from None  # the key of commands without a trainer
 
 
 def root_device(trainer: TrainerSettings) -> torch.device:
