@@ -63,7 +63,7 @@ class Pipeline:
             clips = gather_crops(store, rows, begin, length)
         clips = clips.to(self.device, non_blocking=True)
         if store.stage == "waveform":
-            samples = clips / 32768 if clips.dtype == torch.int16 else clips  # those of memory are in [-1, 1]
+            samples = clips / 32768 if clips.dtype == torch.int16 else clips  # those in memory are in [-1, 1]
             log_mel = self.spectrogram(samples, length.flatten(), self.view.seconds)
         else:
             changes = (length < store.lengths(rows)[:, None]).flatten() | (not self.log_mel_spectrogram.keeps_archived)

@@ -199,7 +199,7 @@ def waveform_store(waveforms: Tensor, sample_rate: int) -> Store:
     """A store in memory of equally long waveforms, (tracks, samples) in [-1, 1]."""
     tracks, samples = waveforms.shape
     offsets = torch.arange(tracks + 1) * samples
-    return Store(Key("waveform", {}, None), [], sample_rate, offsets, waveforms.flatten())
+    return Store(Key("waveform", {}, None), [], sample_rate, offsets, waveforms.float().flatten())
 
 
 def open_store(cache: Path, key: Key) -> Store | None:
