@@ -36,7 +36,7 @@ PARTS = 1024  # of a block, whose peaks tell which of its values are among the l
 SPIKE_SAMPLES = 64  # 3 ms at 22,050 Hz: so few samples far above all others are a defect, not music
 SPIKE_RATIO = 10.0  # 20 dB
 CANCELLED = 0.1  # of the power that uncorrelated channels would have when averaged (two: a correlation below -0.9)
-DECODED_SAMPLES = 1 << 21  # per block, over all channels
+DECODED_SAMPLES = 1 << 18  # per block, over all channels: what is computed of it stays in the cache
 RAW_BLOCK = 1 << 20  # bytes
 
 
@@ -90,16 +90,16 @@ class Level:
 
     def add(self, block: Block) -> None:
         """Add a block (samples,)."""
-        count, bound = len(self.largest), self.largest.min()
+        count, values, rest = len(self.largest), [self.largest], block
         if len(block) > PARTS:  # few parts have values above a bound, and sorting all takes long
             parts, rest = np.split(block, [len(block) // PARTS * PARTS])
             parts = parts.reshape(PARTS, -1)
             peaks = np.maximum(parts.max(axis=1), -parts.min(axis=1))
-            bound = max(bound, np.partition(peaks, -count)[-count])  # of the block, at least ``count`` reach it
-            block = np.concatenate([parts[peaks >= bound].ravel(), rest])
-        magnitude = np.abs(block)
-        values = np.concatenate([self.largest, magnitude[magnitude >= bound]])
-        self.largest = np.partition(values, -count)[-count:]
+            bound = max(self.largest.min(), np.partition(peaks, -count)[-count])  # at least ``count`` values reach it
+            magnitude = parts[peaks >= bound]
+            np.abs(magnitude, out=magnitude)
+            values.append(magnitude[magnitude >= bound])
+        self.largest = np.partition(np.concatenate([*values, np.abs(rest)]), -count)[-count:]
 
     @property
     def peak(self) -> float:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN = 3  # genres in a repr
 NO_FEATURES = "music is compared by features of the network, which an exported file does not have; use the run itself"
-COPY = 0.999  # similarity from which music is the same recording: most copies in GTZAN have 0.9999, others 0.978 at most
+COPY = 0.999  # similarity from which music is the same recording: most copies in GTZAN have 0.9999, others 0.98 at most
 BAR = "background:#0072B2;height:0.8em;display:inline-block"
 
 

@@ -197,7 +197,7 @@ def test_a_wrong_value_is_one_sentence_with_key_value_and_what_is_allowed(overri
 def test_a_missing_gpu_is_named():
     with pytest.raises(UserError, match=r"trainer\.accelerator=gpu cannot be used"):
         root_device(train_settings(composed("trainer.accelerator=gpu")).trainer)
-    with pytest.raises(UserError, match="^accelerator=gpu cannot be used"):  # the key of predict.py and evaluate.py
+    with pytest.raises(UserError, match=r"^accelerator=gpu cannot be used"):  # the key of predict.py and evaluate.py
         accelerator_device("gpu")
 
 
