@@ -11,21 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.config.build import recorded_settings
-from genre.config.compose import compose
-from genre.config.settings import evaluate_settings
-from genre.evaluation.evaluate import load_run
+from benchmarks.publish_classifier import opened_run
 from genre.evaluation.predictions import Predictions, predict_batches
-from genre.models.checkpoint import read_checkpoint
 
 THRESHOLD = 0.2  # the paper's
 
 
 def mixture_predictions(run: Path) -> Predictions:
     """What the best checkpoint of a run predicts for the mixtures."""
-    settings = evaluate_settings(compose(f"run={run}", "accelerator=cpu", "folder=.", config_name="evaluate"))
-    saved = read_checkpoint(run)
-    data, classifier = load_run(saved, recorded_settings(saved, []), settings, "val")
+    data, classifier = opened_run(run, "val")
     return predict_batches(classifier, list(data.mixtures("val")), [], data.genres)
 
 

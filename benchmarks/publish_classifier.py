@@ -16,12 +16,14 @@ from pathlib import Path
 from genre.config.build import recorded_settings
 from genre.config.compose import compose
 from genre.config.settings import evaluate_settings
+from genre.data.datamodule import MusicData
 from genre.data.split_record import read_split
 from genre.evaluation.evaluate import load_run
 from genre.evaluation.fitting import fit_to
 from genre.evaluation.predictions import Predictions, apply_temperature, concatenated, predict_subset
 from genre.evaluation.report import genre_report, uncertainty_note
 from genre.models.checkpoint import Checkpoint, read_checkpoint
+from genre.models.classifier import Classifier
 from genre.models.pretrained import pretrained_classifier, read_network, write_pretrained
 from genre.tasks import Multiclass
 
@@ -53,10 +55,15 @@ def fold_runs(folds: Path) -> list[Path]:
 
 def fold_predictions(folder: Path) -> Predictions:
     """The predictions of a fold's best checkpoint for its test tracks."""
+    data, classifier = opened_run(folder, "test")
+    return predict_subset(classifier, data, "test")
+
+
+def opened_run(folder: Path, subset: str) -> tuple[MusicData, Classifier]:
+    """The data of a run for a subset, and the network of its best checkpoint, on the CPU."""
     settings = evaluate_settings(compose(f"run={folder}", "accelerator=cpu", "folder=.", config_name="evaluate"))
     saved = read_checkpoint(folder)
-    data, classifier = load_run(saved, recorded_settings(saved, []), settings, "test")
-    return predict_subset(classifier, data, "test")
+    return load_run(saved, recorded_settings(saved, []), settings, subset)
 
 
 def table_rows(predictions: Predictions) -> list[str]:

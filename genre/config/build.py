@@ -152,7 +152,10 @@ def trained_network(saved: Checkpoint, settings: TrainSettings) -> nn.Module:
         network.load_state_dict(saved.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"the weights of {saved.path} do not fit its network: {reason}") from None
+        raise UserError(
+            f"the weights of {saved.path} do not fit its network; those of another version of this program must be "
+            f"trained again ({reason})"
+        ) from None
     return network
 
 
